@@ -1,0 +1,438 @@
+"""The one reader of the official dataset layout: a parquet file and its ``*_metadata.json``.
+
+The first share of the rows is the test set, the rest the training set. Only the row groups that
+hold requested rows are read. Derived quantities that the file does not hold are computed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import re
+import shutil
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import ArrayLike, NDArray
+
+from HiggsML.derived_quantities import DER_data
+from HiggsML.errors import DataError, SettingsError
+from HiggsML.schema import DER_COLUMNS, LABEL_COLUMNS, PRI_COLUMNS, PROCESSES, SIGNAL
+from HiggsML.systematics import DEFAULT_SEED, systematics
+
+__all__ = ["AVAILABLE_DATASETS", "Data", "download_dataset", "split_size"]
+
+logger = logging.getLogger(__name__)
+
+AVAILABLE_DATASETS = {
+    "neurips2024_data": (
+        "https://zenodo.org/records/15131565/files/FAIR_Universe_HiggsML_data.zip?download=1"
+    ),
+    "blackSwan_data": (
+        "https://www.codabench.org/datasets/download/56bf8a3e-45b7-4912-8586-366c18c82586/"
+    ),
+    "sample_data": (
+        "https://www.codabench.org/datasets/download/77341e17-f23a-47d9-87eb-ebceee452a14/"
+    ),
+}
+"""Published datasets by name."""
+
+_REQUIRED = (*PRI_COLUMNS, *LABEL_COLUMNS)
+_KNOWN = frozenset((*_REQUIRED, *DER_COLUMNS))
+_URL = re.compile(r"^https?://\S+$")
+
+
+def split_size(size: Any, available: int, name: str) -> int:
+    """Turn a share (float in 0..1) or a count (int) of rows into a count of at most ``available``.
+
+    Raises
+    ------
+    SettingsError
+        If it is negative, a share above 1, or not a number.
+    """
+    if isinstance(size, (bool, np.bool_)) or not isinstance(size, (int, float, np.number)):
+        raise SettingsError(f"{name} must be a share (float) or a count (int), not {size!r}")
+    if isinstance(size, (float, np.floating)):
+        if not 0.0 <= size <= 1.0:
+            raise SettingsError(f"{name} as a share must lie in 0.0 .. 1.0, got {size}")
+        return int(size * available)
+    if size < 0:
+        raise SettingsError(f"{name} as a count must not be negative, got {size}")
+    if size > available:
+        logger.warning("%s of %d rows asked for; there are %d", name, size, available)
+    return min(int(size), available)
+
+
+class Data:
+    """A dataset directory in the official layout.
+
+    Parameters
+    ----------
+    input_dir : str or Path
+        Directory with one parquet file and, usually, one ``*_metadata.json``.
+    test_size : float or int
+        Share or number of rows, from the start of the file, that form the test set.
+
+    Attributes
+    ----------
+    metadata : dict
+        Content of the metadata file, empty without one.
+    total_rows, test_size, train_size : int
+        Numbers of rows in the file, its test set and its training set.
+
+    Raises
+    ------
+    DataError
+        If the directory or its files are not as required; the message says what and where.
+    """
+
+    def __init__(self, input_dir: str | Path, test_size: float = 0.3) -> None:
+        self.input_dir = Path(input_dir)
+        self.path = _single_parquet(self.input_dir)
+        try:
+            self.parquet_file = pq.ParquetFile(self.path)
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{self.path} is not a readable parquet file: {error}") from error
+        self.total_rows = int(self.parquet_file.metadata.num_rows)
+        _check_schema(self.parquet_file.schema_arrow, self.path)
+        self.metadata = _read_metadata(self.path, self.total_rows)
+        self.test_size = split_size(test_size, self.total_rows, "test_size")
+        self.train_size = self.total_rows - self.test_size
+        self._train_set: pd.DataFrame | None = None
+        self._test_set: dict[str, pd.DataFrame] | None = None
+
+    def load_train_set(
+        self,
+        train_size: float | None = None,
+        selected_indices: ArrayLike | None = None,
+        *,
+        seed: int | np.random.Generator = DEFAULT_SEED,
+    ) -> None:
+        """Load training events; :meth:`get_train_set` then returns them.
+
+        Parameters
+        ----------
+        train_size : float or int, optional
+            Share or number of the training rows, chosen at random; a larger number means all.
+        selected_indices : array of int, optional
+            Positions within the training set instead; ignored when ``train_size`` is given.
+        seed : int or numpy.random.Generator
+            Choice of the rows.
+        """
+        if train_size is not None:
+            count = split_size(train_size, self.train_size, "train_size")
+            chosen = np.sort(
+                np.random.default_rng(seed).choice(self.train_size, size=count, replace=False)
+            )
+        elif selected_indices is not None:
+            chosen = _checked_indices(selected_indices, self.train_size)
+        else:
+            chosen = np.arange(self.train_size)
+        self._train_set = self._load(chosen + self.test_size)
+
+    def load_test_set(self) -> None:
+        """Load the test events; :meth:`get_test_set` then returns them."""
+        frame = self._load(np.arange(self.test_size)).drop(columns="labels")
+        self._test_set = {
+            process: frame[frame["detailed_labels"] == process].drop(columns="detailed_labels")
+            for process in PROCESSES
+        }
+
+    def get_train_set(self) -> pd.DataFrame | None:
+        """Return the loaded training set, or None.
+
+        Returns
+        -------
+        DataFrame
+            The 28 features (float32), ``weights``, ``detailed_labels`` (process) and ``labels``
+            (1 signal, 0 background). The weights sum to the expected number of events.
+        """
+        return self._train_set
+
+    def get_test_set(self) -> dict[str, pd.DataFrame] | None:
+        """Return the loaded test set as one frame per process (features and weights), or None."""
+        return self._test_set
+
+    def delete_train_set(self) -> None:
+        """Free the training set's memory."""
+        self._train_set = None
+
+    def get_syst_train_set(
+        self,
+        tes: float = 1.0,
+        jes: float = 1.0,
+        soft_met: float = 0.0,
+        ttbar_scale: float | None = None,
+        diboson_scale: float | None = None,
+        bkg_scale: float | None = None,
+        dopostprocess: bool = False,
+        *,
+        seed: int | np.random.Generator = DEFAULT_SEED,
+    ) -> pd.DataFrame:
+        """Return the training set (loaded if need be) under systematic shifts."""
+        if self._train_set is None:
+            self.load_train_set()
+        assert self._train_set is not None  # noqa: S101 (for the type checker)
+        return systematics(
+            self._train_set,
+            tes=tes,
+            jes=jes,
+            soft_met=soft_met,
+            seed=seed,
+            ttbar_scale=ttbar_scale,
+            diboson_scale=diboson_scale,
+            bkg_scale=bkg_scale,
+            dopostprocess=dopostprocess,
+        )
+
+    def iter_test_groups(self) -> Iterator[pd.DataFrame]:
+        """Yield the test set piece by piece, in file order, with primaries and labels only.
+
+        The weights are those of the file: scale them so that they sum to :meth:`sum_weights`.
+        """
+        for table in self._tables(np.arange(self.test_size), list(_REQUIRED)):
+            yield _checked_frame(table, self.path)
+
+    def sum_weights(self) -> float:
+        """Expected number of events: the metadata's, or else the sum of the file's weights."""
+        if "sum_weights" not in self.metadata:
+            weights = self.parquet_file.read(columns=["weights"])["weights"].to_numpy()
+            self.metadata["sum_weights"] = float(weights.sum(dtype=np.float64))
+        return float(self.metadata["sum_weights"])
+
+    def _load(self, rows: NDArray[np.intp]) -> pd.DataFrame:
+        """Read rows (sorted positions in the file), check them, complete and scale them."""
+        columns = [name for name in self.parquet_file.schema_arrow.names if name in _KNOWN]
+        tables = list(self._tables(rows, columns))
+        schema = pa.schema([self.parquet_file.schema_arrow.field(name) for name in columns])
+        table = pa.concat_tables(tables) if tables else schema.empty_table()
+        frame = _checked_frame(table, self.path)
+        if not set(DER_COLUMNS) <= set(columns):
+            frame = DER_data(frame)
+        frame = frame[[*_REQUIRED, *DER_COLUMNS]]
+        total = frame["weights"].to_numpy().sum(dtype=np.float64) if len(frame) else 0.0
+        if total > 0:
+            scale = self.sum_weights() / total
+            frame["weights"] = (frame["weights"].astype(np.float64) * scale).astype(np.float32)
+        return frame
+
+    def _tables(self, rows: NDArray[np.intp], columns: list[str]) -> Iterator[pa.Table]:
+        """Yield the wanted rows (sorted positions) of each row group that has any."""
+        start = 0
+        for group in range(self.parquet_file.num_row_groups):
+            end = start + self.parquet_file.metadata.row_group(group).num_rows
+            first, last = np.searchsorted(rows, [start, end])
+            if last > first:
+                try:
+                    table = self.parquet_file.read_row_group(group, columns=columns)
+                except (pa.ArrowException, OSError) as error:
+                    raise DataError(f"{self.path}, row group {group}: {error}") from error
+                inside = rows[first:last] - start
+                everything = inside.size == end - start
+                contiguous = inside[-1] - inside[0] + 1 == inside.size
+                if everything:
+                    yield table
+                elif contiguous:
+                    yield table.slice(int(inside[0]), inside.size)
+                else:
+                    yield table.take(pa.array(inside))
+            start = end
+
+
+def _single_parquet(directory: Path) -> Path:
+    if not directory.is_dir():
+        raise DataError(f"{directory} is not a directory: name the one that holds the dataset")
+    found = sorted(directory.glob("*.parquet"))
+    if not found:
+        raise DataError(
+            f"no parquet file in {directory}: a dataset is one <name>.parquet and its "
+            "<name>_metadata.json; 'higgsml generate' makes one"
+        )
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise DataError(f"{directory} holds {len(found)} parquet files ({names}): leave one there")
+    return found[0]
+
+
+def _check_schema(schema: pa.Schema, path: Path) -> None:
+    missing = [name for name in _REQUIRED if name not in schema.names]
+    if missing:
+        raise DataError(f"{path} lacks the columns {', '.join(missing)}")
+    extra = [name for name in schema.names if name not in _KNOWN]
+    if extra:
+        raise DataError(f"{path} has unexpected columns {', '.join(extra)}: remove them")
+    if len(set(schema.names)) < len(schema.names):
+        raise DataError(f"{path} names a column twice")
+    for field in schema:
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+        is_number = pa.types.is_floating(kind) or pa.types.is_integer(kind)
+        if field.name == "detailed_labels" and not is_text:
+            raise DataError(f"{path}: column detailed_labels must hold text, not {field.type}")
+        if field.name != "detailed_labels" and not is_number:
+            raise DataError(f"{path}: column {field.name} must be numeric, not {field.type}")
+
+
+def _read_metadata(parquet: Path, total_rows: int) -> dict[str, Any]:
+    """Read and check the metadata file beside ``parquet``; without one, return {}."""
+    found = sorted(parquet.parent.glob("*_metadata.json"))
+    if not found:
+        logger.warning("no *_metadata.json beside %s: the sum of its weights is used", parquet)
+        return {}
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise DataError(f"{parquet.parent} holds several metadata files ({names}): leave one")
+    path = found[0]
+    try:
+        metadata = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DataError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(metadata, dict):
+        raise DataError(f"{path} must hold a JSON object")
+    if metadata.get("total_rows", total_rows) != total_rows:
+        raise DataError(
+            f"{path} says total_rows = {metadata['total_rows']!r}, but {parquet.name} has "
+            f"{total_rows}: the two belong to different datasets, or one is cut short"
+        )
+    names = metadata.get("columns", [])
+    schema_names = pq.read_schema(parquet).names
+    if names and (not isinstance(names, list) or set(map(str, names)) != set(schema_names)):
+        raise DataError(f"{path} lists other columns than {parquet.name} has")
+    processes = metadata.get("detailed_labels", [])
+    if not isinstance(processes, list) or not set(map(str, processes)) <= set(PROCESSES):
+        raise DataError(f"{path}: unknown process in detailed_labels; known are {PROCESSES}")
+    if "sum_weights" in metadata:
+        total = metadata["sum_weights"]
+        valid = isinstance(total, (int, float)) and not isinstance(total, bool)
+        if not (valid and 0 < total < math.inf):
+            raise DataError(f"{path}: sum_weights must be a positive number, got {total!r}")
+    return metadata
+
+
+def _checked_indices(selected: ArrayLike, available: int) -> NDArray[np.intp]:
+    indices = np.asarray(selected)
+    if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu"):
+        raise SettingsError("selected_indices must be a list or one-dimensional array of integers")
+    if indices.size and (indices.min() < 0 or indices.max() >= available):
+        raise SettingsError(
+            f"selected_indices must lie in 0 .. {available - 1} (positions within the training "
+            f"set), got {indices.min()} .. {indices.max()}"
+        )
+    return np.sort(indices.astype(np.intp))
+
+
+def _checked_frame(table: pa.Table, path: Path) -> pd.DataFrame:
+    """Turn a table into a frame (numbers float32), after checking every value."""
+    arrays: dict[str, Any] = {}
+    for name in table.column_names:
+        column = table[name]
+        if column.null_count:
+            raise DataError(f"{path}: column {name} has {column.null_count} empty values")
+        if name == "detailed_labels":
+            if pa.types.is_dictionary(column.type):
+                column = column.cast(pa.string())
+            unknown = set(column.unique().to_pylist()) - set(PROCESSES)
+            if unknown:
+                raise DataError(
+                    f"{path}: unknown process {sorted(unknown)} in detailed_labels; known are "
+                    f"{', '.join(PROCESSES)}"
+                )
+            arrays[name] = column.to_pandas()
+            continue
+        values = column.to_numpy().astype(np.float32, copy=False)
+        bad = np.flatnonzero(~np.isfinite(values))
+        if bad.size:
+            raise DataError(
+                f"{path}: column {name} has {bad.size} values that are NaN or infinite, the first "
+                f"in row {bad[0]} of those read"
+            )
+        arrays[name] = values
+    if len(table) and arrays["weights"].min() < 0:
+        raise DataError(f"{path}: {(arrays['weights'] < 0).sum()} weights are negative")
+    is_signal = (arrays["detailed_labels"] == SIGNAL).to_numpy(dtype=bool)
+    wrong = np.flatnonzero(arrays["labels"] != is_signal)
+    if wrong.size:
+        raise DataError(
+            f"{path}: labels must be 1 for {SIGNAL} and 0 else; {wrong.size} rows differ"
+        )
+    return pd.DataFrame(arrays)
+
+
+def download_dataset(
+    name_or_url: str,
+    *,
+    directory: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Data:
+    """Fetch and unpack a published dataset, once, and open it.
+
+    Parameters
+    ----------
+    name_or_url : str
+        A key of :data:`AVAILABLE_DATASETS` or the http(s) address of a zip file.
+    directory : str or Path, optional
+        Where to put it; the current directory by default. The data end up in ``directory/name``
+        ("data" for an address); what is there already is used as it is.
+    progress : callable, optional
+        Called with bytes done and bytes in all (0 if unknown).
+
+    Raises
+    ------
+    SettingsError
+        If the name is unknown.
+    DataError
+        If the download or the zip file fails.
+    """
+    if _URL.match(name_or_url):
+        name, url = "data", name_or_url
+    elif name_or_url in AVAILABLE_DATASETS:
+        name, url = name_or_url, AVAILABLE_DATASETS[name_or_url]
+    else:
+        raise SettingsError(
+            f"unknown dataset {name_or_url!r}: use one of {', '.join(AVAILABLE_DATASETS)}, "
+            "or an http(s) address"
+        )
+    base = Path(directory) if directory is not None else Path.cwd()
+    target, archive = base / name, base / f"{name}.zip"
+    if not target.is_dir():
+        if not archive.is_file():
+            _download(url, archive, progress)
+        unpacked = target.with_name(f"{name}.part")
+        shutil.rmtree(unpacked, ignore_errors=True)
+        try:
+            with zipfile.ZipFile(archive) as zip_file:
+                zip_file.extractall(unpacked)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise DataError(
+                f"{archive} can not be unpacked: {error}; delete it to retry"
+            ) from error
+        unpacked.rename(target)
+    inside = [path.parent for path in sorted(target.rglob("*.parquet"))]
+    return Data(inside[0] if inside else target)
+
+
+def _download(url: str, target: Path, progress: Callable[[int, int], None] | None) -> None:
+    part = target.with_name(target.name + ".part")
+    try:
+        with urllib.request.urlopen(url, timeout=60) as response, part.open("wb") as file:  # noqa: S310
+            total, done = int(response.headers.get("Content-Length", 0)), 0
+            while piece := response.read(1 << 20):
+                file.write(piece)
+                done += len(piece)
+                if progress is not None:
+                    progress(done, total)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise DataError(f"{url} can not be fetched: {error}") from error
+    if total and done < total:
+        part.unlink(missing_ok=True)
+        raise DataError(f"{url} broke off after {done} of {total} bytes: try again")
+    part.rename(target)

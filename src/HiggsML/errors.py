@@ -1,0 +1,46 @@
+"""Named errors. Every message says what is wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+__all__ = [
+    "DataError",
+    "HiggsMLError",
+    "IsolationError",
+    "PredictionError",
+    "ResultsError",
+    "SettingsError",
+    "SubmissionError",
+    "TimeLimitError",
+]
+
+
+class HiggsMLError(Exception):
+    """Base of all errors that this package raises on purpose."""
+
+
+class DataError(HiggsMLError, ValueError):
+    """A dataset (parquet file, metadata, or a frame in memory) is not as required."""
+
+
+class SettingsError(HiggsMLError, ValueError):
+    """An option or setting is impossible or out of range."""
+
+
+class SubmissionError(HiggsMLError, RuntimeError):
+    """A participant's submission can not be loaded, or failed while it ran."""
+
+
+class PredictionError(SubmissionError):
+    """``Model.predict`` returned something that is not a valid answer."""
+
+
+class TimeLimitError(SubmissionError):
+    """A submission used up its time."""
+
+
+class IsolationError(HiggsMLError, RuntimeError):
+    """A protection that was asked for is not available on this machine."""
+
+
+class ResultsError(HiggsMLError, ValueError):
+    """Result files between ingestion and scoring are missing, broken or inconsistent."""

@@ -1,0 +1,290 @@
+"""Scores of measured signal strengths: pure functions from arrays to frozen values.
+
+The formulas are those of the HiggsML Uncertainty Challenge (arXiv 2410.02867, section 5). Arrays of
+one set have shape (number of pseudo-experiments,); mu has no unit.
+
+Examples
+--------
+>>> import numpy as np
+>>> quantiles_score(np.ones(3), p16=np.zeros(3), p84=np.full(3, 2.0)).interval
+2.0
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from HiggsML.errors import ResultsError, SettingsError
+from HiggsML.results import Predictions
+from HiggsML.schema import COVERAGE_TARGET
+
+__all__ = [
+    "BootstrapScores",
+    "QuantilesScore",
+    "Scores",
+    "SetScores",
+    "bootstrap_scores",
+    "compute_scores",
+    "coverage_band",
+    "coverage_penalty",
+    "mae_score",
+    "quantiles_score",
+    "resampled_scores",
+    "rmse_score",
+]
+
+Array = NDArray[np.float64]
+
+EPSILON = 1e-3
+"""Added to the mean interval, so that intervals of no width have a finite score."""
+
+
+class QuantilesScore(NamedTuple):
+    """Mean width, coverage and the score that joins them (higher is better)."""
+
+    interval: float
+    coverage: float
+    score: float
+
+
+@dataclass(frozen=True)
+class SetScores:
+    """Scores of one set: all pseudo-experiments that share one true mu."""
+
+    set_index: int
+    mu: float
+    rmse: float
+    mae: float
+    interval: float
+    coverage: float
+    quantiles_score: float
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of a submission: means over its sets, and the pooled quantiles score."""
+
+    rmse: float
+    mae: float
+    interval: float
+    coverage: float
+    quantiles_score: float
+    sets: tuple[SetScores, ...]
+    n_predictions: int
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the five overall scores."""
+        names = ("rmse", "mae", "interval", "coverage", "quantiles_score")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class BootstrapScores:
+    """Scores of resampled results: one entry per resampling, and their mean and spread."""
+
+    interval: Array
+    coverage: Array
+    quantiles_score: Array
+    n_predictions: int
+
+    def mean(self, name: str) -> float:
+        """Mean of one of the three scores over the resamplings."""
+        return float(np.mean(getattr(self, name)))
+
+    def std(self, name: str) -> float:
+        """Standard deviation of one of the three scores over the resamplings."""
+        return float(np.std(getattr(self, name)))
+
+
+def rmse_score(mu: ArrayLike, mu_hat: ArrayLike, delta_mu_hat: ArrayLike) -> float:
+    """Mean over predictions of sqrt(d^2 + (d^2 - delta^2)^2), with d = mu_hat - mu."""
+    squared = (np.asarray(mu_hat, dtype=np.float64) - np.asarray(mu, dtype=np.float64)) ** 2
+    return float(np.mean(np.sqrt(squared + (squared - np.square(delta_mu_hat)) ** 2)))
+
+
+def mae_score(mu: ArrayLike, mu_hat: ArrayLike, delta_mu_hat: ArrayLike) -> float:
+    """Mean over predictions of |d| + ||d| - delta|, with d = mu_hat - mu."""
+    distance = np.abs(np.asarray(mu_hat, dtype=np.float64) - np.asarray(mu, dtype=np.float64))
+    delta = np.asarray(delta_mu_hat, dtype=np.float64)
+    return float(np.mean(distance + np.abs(distance - delta)))
+
+
+def coverage_band(n: int) -> tuple[float, float]:
+    """Coverage within two binomial standard deviations of 68.27 % for ``n`` predictions."""
+    sigma = _coverage_sigma(n)
+    return COVERAGE_TARGET - 2 * sigma, COVERAGE_TARGET + 2 * sigma
+
+
+def coverage_penalty(coverage: float, n: int) -> float:
+    """Factor that punishes a wrong coverage of ``n`` predictions.
+
+    1 inside :func:`coverage_band`; below it 1 + (distance / sigma)^4, above it
+    1 + (distance / sigma)^3: covering too little is worse than too much.
+    """
+    low, high = coverage_band(n)
+    sigma = _coverage_sigma(n)
+    if coverage < low:
+        return 1 + abs((coverage - low) / sigma) ** 4
+    if coverage > high:
+        return 1 + abs((coverage - high) / sigma) ** 3
+    return 1.0
+
+
+def _coverage_sigma(n: int) -> float:
+    if n < 1:
+        raise SettingsError(f"coverage needs at least one prediction, got {n}")
+    # Written as the reference implementation computes it: the same bits, hence the same scores.
+    return math.sqrt((1 - COVERAGE_TARGET) * COVERAGE_TARGET * n) / n
+
+
+def quantiles_score(
+    mu: ArrayLike, p16: ArrayLike, p84: ArrayLike, eps: float = EPSILON
+) -> QuantilesScore:
+    """Score of intervals: -ln((mean width + eps) x coverage penalty).
+
+    Parameters
+    ----------
+    mu, p16, p84 : array of shape (n,)
+        True values and interval ends.
+    eps : float
+        See :data:`EPSILON`.
+
+    Raises
+    ------
+    ResultsError
+        If a lower end lies above its upper end; its width would be meaningless.
+    """
+    mu, low, high = (np.asarray(values, dtype=np.float64) for values in (mu, p16, p84))
+    swapped = np.flatnonzero(low > high)
+    if swapped.size:
+        first = swapped[0]
+        raise ResultsError(
+            f"{swapped.size} intervals have p16 > p84, the first is number {first}: "
+            f"{low[first]} > {high[first]}"
+        )
+    interval = float(np.mean(high - low))
+    coverage = float(np.mean((mu >= low) & (mu <= high)))
+    score = -math.log((interval + eps) * coverage_penalty(coverage, low.size))
+    return QuantilesScore(interval, coverage, score)
+
+
+def compute_scores(predictions: Mapping[int, Predictions], mus: Mapping[int, float]) -> Scores:
+    """Score complete predictions.
+
+    Parameters
+    ----------
+    predictions : mapping of int to Predictions
+        By set index.
+    mus : mapping of int to float
+        True mu by set index; there must be one for every set.
+
+    Returns
+    -------
+    Scores
+        RMSE and MAE averaged over a set and then over sets; interval, coverage and quantiles score
+        of all predictions pooled.
+    """
+    if not predictions:
+        raise ResultsError("there are no predictions to score")
+    unknown = sorted(set(predictions) - set(mus))
+    if unknown:
+        raise ResultsError(f"no true mu is known for set {unknown[0]}")
+    sets = []
+    for index in sorted(predictions):
+        result, mu = predictions[index], float(mus[index])
+        width, coverage, score = quantiles_score(
+            np.full(result.p16.size, mu), result.p16, result.p84
+        )
+        rmse = rmse_score(mu, result.mu_hat, result.delta_mu_hat)
+        mae = mae_score(mu, result.mu_hat, result.delta_mu_hat)
+        sets.append(SetScores(index, mu, rmse, mae, width, coverage, score))
+    true_mu, p16, p84 = _pooled(predictions, mus)
+    pooled = quantiles_score(true_mu, p16, p84)
+    return Scores(
+        rmse=float(np.mean([one.rmse for one in sets])),
+        mae=float(np.mean([one.mae for one in sets])),
+        interval=pooled.interval,
+        coverage=pooled.coverage,
+        quantiles_score=pooled.score,
+        sets=tuple(sets),
+        n_predictions=true_mu.size,
+    )
+
+
+def _pooled(
+    predictions: Mapping[int, Predictions], mus: Mapping[int, float]
+) -> tuple[Array, Array, Array]:
+    """Return true mu, p16 and p84 of all sets, one after the other."""
+    order = sorted(predictions)
+    mu = np.concatenate([np.full(predictions[i].p16.size, float(mus[i])) for i in order])
+    return (
+        mu,
+        np.concatenate([predictions[i].p16 for i in order]),
+        np.concatenate([predictions[i].p84 for i in order]),
+    )
+
+
+def bootstrap_scores(
+    predictions: Mapping[int, Predictions],
+    mus: Mapping[int, float],
+    *,
+    unit: Literal["prediction", "set"] = "prediction",
+    n_bootstraps: int = 1000,
+    sample_size: int | None = None,
+    seed: int | np.random.Generator = 42,
+) -> BootstrapScores:
+    """Score results that are resampled with replacement: how far the scores are due to chance.
+
+    Parameters
+    ----------
+    predictions, mus : mappings
+        As for :func:`compute_scores`.
+    unit : {"prediction", "set"}
+        What is drawn. "set" is what the challenge's final phase does: it includes the choice of the
+        true mus, and needs many sets.
+    n_bootstraps : int
+        Number of resamplings.
+    sample_size : int, optional
+        Units per resampling; as many as there are by default.
+    seed : int or numpy.random.Generator
+        Source of randomness.
+    """
+    if n_bootstraps < 1 or (sample_size is not None and sample_size < 1):
+        raise SettingsError("n_bootstraps and sample_size must be at least 1")
+    if unit == "prediction":
+        mu, p16, p84 = _pooled(predictions, mus)
+        interval, covered, size = p84 - p16, (mu >= p16) & (mu <= p84), np.ones(mu.size)
+    else:
+        sets = compute_scores(predictions, mus).sets
+        interval = np.array([one.interval for one in sets])
+        covered = np.array([one.coverage for one in sets])
+        size = np.array([predictions[one.set_index].p16.size for one in sets])
+    rng = np.random.default_rng(seed)
+    n_drawn = size.size if sample_size is None else sample_size
+    rows = (rng.integers(size.size, size=n_drawn) for _ in range(n_bootstraps))
+    return resampled_scores(interval, covered, size, rows)
+
+
+def resampled_scores(
+    interval: Array, coverage: ArrayLike, size: Array, samples: Iterable[NDArray[np.integer[Any]]]
+) -> BootstrapScores:
+    """Score given resamplings of units with a mean interval, a coverage and a size each.
+
+    Parameters
+    ----------
+    interval, coverage, size : array of shape (n,)
+        Mean width, coverage and number of predictions of each unit.
+    samples : iterable of integer arrays
+        The units of each resampling.
+    """
+    covered = np.asarray(coverage, dtype=np.float64)
+    means = np.array([(interval[s].mean(), covered[s].mean(), size[s].sum()) for s in samples])
+    penalty = np.array([coverage_penalty(share, int(n)) for _, share, n in means])
+    score = -np.log((means[:, 0] + EPSILON) * penalty)
+    return BootstrapScores(means[:, 0], means[:, 1], score, n_predictions=int(means[0, 2]))

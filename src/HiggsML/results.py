@@ -1,0 +1,281 @@
+"""The JSON files between ingestion and scoring: write, read and validate.
+
+==============================  ====================================================================
+``result_{set}.json``           lists ``mu_hats``, ``delta_mu_hats``, ``p16``, ``p84``
+``ingestion_duration.json``     ``ingestion_duration`` in minutes
+``test_settings.json``          what was run and, written last, the true mus
+==============================  ====================================================================
+
+What is read here was written by another process, perhaps not by ours: every value is checked, and
+every error names the file, the entry and the remedy.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from HiggsML.errors import ResultsError
+from HiggsML.schema import NUISANCES
+
+__all__ = [
+    "ANSWER_LIMIT",
+    "Predictions",
+    "Settings",
+    "load_duration",
+    "load_predictions",
+    "load_settings",
+    "write_duration",
+    "write_json",
+    "write_predictions",
+    "write_settings",
+]
+
+ANSWER_LIMIT = 1e4
+"""Largest magnitude of a predicted number. Beyond it scores could reach 1e10, which the platform
+refuses; mu itself lies between 0.1 and 3."""
+
+SETTINGS_FILE = "test_settings.json"
+DURATION_FILE = "ingestion_duration.json"
+
+_MAX_BYTES = 256 * 1024**2
+_RESULT_NAME = re.compile(r"result_(.*)\.json")
+_KEYS = {
+    "mu_hat": ("mu_hats",),
+    "delta_mu_hat": ("delta_mu_hats",),
+    "p16": ("p16", "p16s"),
+    "p84": ("p84", "p84s"),
+}  # attribute: accepted keys, the one that we write first
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model answered for one set: four arrays of shape (number of pseudo-experiments,)."""
+
+    mu_hat: NDArray[np.float64]
+    delta_mu_hat: NDArray[np.float64]
+    p16: NDArray[np.float64]
+    p84: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is to be run, or was run: sets, pseudo-experiments per set and enabled systematics.
+
+    ``mus`` are the true values by set index; empty where they are unknown, as in the reference
+    data of a competition.
+    """
+
+    num_of_sets: int
+    num_pseudo_experiments: int
+    systematics: Mapping[str, bool]
+    mus: Mapping[int, float]
+
+    def same_run_as(self, other: Settings) -> list[str]:
+        """Return a sentence for each way in which ``other`` differs, the true mus aside."""
+        return [
+            f"{name} is {getattr(other, name)} instead of {getattr(self, name)}"
+            for name in ("num_of_sets", "num_pseudo_experiments", "systematics")
+            if getattr(self, name) != getattr(other, name)
+        ]
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON under a temporary name and then rename it: a file is whole or absent."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def write_predictions(directory: Path, predictions: Mapping[int, Predictions]) -> None:
+    """Write one ``result_{set}.json`` per set."""
+    for index, result in predictions.items():
+        content = {keys[0]: getattr(result, name).tolist() for name, keys in _KEYS.items()}
+        write_json(directory / f"result_{index}.json", content)
+
+
+def write_duration(directory: Path, seconds: float) -> None:
+    """Write the duration of the ingestion, in (fractional) minutes."""
+    write_json(directory / DURATION_FILE, {"ingestion_duration": seconds / 60})
+
+
+def write_settings(directory: Path, settings: Settings) -> None:
+    """Write what was run, with the true mus in the order of the sets."""
+    write_json(
+        directory / SETTINGS_FILE,
+        {
+            "systematics": dict(settings.systematics),
+            "num_pseudo_experiments": settings.num_pseudo_experiments,
+            "num_of_sets": settings.num_of_sets,
+            "ground_truth_mus": [settings.mus[index] for index in range(settings.num_of_sets)],
+        },
+    )
+
+
+def load_settings(path: Path, *, with_truth: bool) -> Settings:
+    """Read settings: those of a run (``with_truth``) or those that a complete result must meet.
+
+    Raises
+    ------
+    ResultsError
+        If the file is missing or anything in it is not as required.
+    """
+    content = _read_object(path)
+    counts = {}
+    for key in ("num_of_sets", "num_pseudo_experiments"):
+        value = content.get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ResultsError(f"{path}: {key} must be a whole number above 0, not {value!r}")
+        counts[key] = value
+    enabled = content.get("systematics")
+    if (
+        not isinstance(enabled, dict)
+        or set(enabled) != set(NUISANCES)
+        or not all(isinstance(value, bool) for value in enabled.values())
+    ):
+        raise ResultsError(
+            f"{path}: systematics must say true or false for each of {', '.join(NUISANCES)}"
+        )
+    mus: dict[int, float] = {}
+    if with_truth:
+        truth = content.get("ground_truth_mus")
+        if not isinstance(truth, list) or len(truth) != counts["num_of_sets"]:
+            raise ResultsError(
+                f"{path}: ground_truth_mus must be a list of {counts['num_of_sets']} numbers, one "
+                "per set"
+            )
+        mus = {
+            index: _number(value, f"{path}: ground_truth_mus, entry {index},")
+            for index, value in enumerate(truth)
+        }
+    return Settings(counts["num_of_sets"], counts["num_pseudo_experiments"], enabled, mus)
+
+
+def load_duration(path: Path) -> float:
+    """Read the duration of the ingestion [minutes].
+
+    Raises
+    ------
+    ResultsError
+        If the file is missing or holds no finite number that is at least 0.
+    """
+    minutes = _number(_read_object(path).get("ingestion_duration"), f"{path}: ingestion_duration")
+    if minutes < 0:
+        raise ResultsError(f"{path}: ingestion_duration must not be negative, got {minutes}")
+    return minutes
+
+
+def load_predictions(directory: Path, settings: Settings) -> dict[int, Predictions]:
+    """Read the result file of every set and nothing else.
+
+    Raises
+    ------
+    ResultsError
+        If a file is missing, is not a regular file, or holds anything but the right number of
+        finite numbers with p16 <= p84, or if there are result files of other sets.
+    """
+    _refuse_links(directory)
+    expected = {f"result_{index}.json" for index in range(settings.num_of_sets)}
+    found = {path.name for path in directory.iterdir() if _RESULT_NAME.fullmatch(path.name)}
+    if missing := sorted(expected - found, key=_set_order):
+        raise ResultsError(
+            f"{directory / missing[0]} is missing ({len(missing)} of {len(expected)} result files "
+            "are): the ingestion did not finish, run it again"
+        )
+    if stray := sorted(found - expected):
+        raise ResultsError(
+            f"{directory / stray[0]} belongs to no set: {len(expected)} sets were run; "
+            "empty the directory and run the ingestion again"
+        )
+    return {
+        index: _load_set(directory / f"result_{index}.json", settings.num_pseudo_experiments)
+        for index in range(settings.num_of_sets)
+    }
+
+
+def _set_order(name: str) -> tuple[int, str]:
+    return len(name), name
+
+
+def _refuse_links(directory: Path) -> None:
+    if not directory.is_dir():
+        raise ResultsError(f"{directory} is not a directory: name the one with the predictions")
+    for path in sorted(directory.rglob("*")):
+        if path.is_symlink():
+            raise ResultsError(
+                f"{path} is a symbolic link, which no ingestion writes: the results are refused"
+            )
+
+
+def _load_set(path: Path, count: int) -> Predictions:
+    content = _read_object(path)
+    columns = {}
+    for name, keys in _KEYS.items():
+        key = next((key for key in keys if key in content), keys[0])
+        values = content.get(key)
+        if not isinstance(values, list):
+            raise ResultsError(f"{path}: {key} must be a list of {count} numbers")
+        if len(values) != count:
+            raise ResultsError(f"{path}: {key} has {len(values)} entries instead of {count}")
+        columns[name] = np.array(
+            [_number(value, f"{path}: {key}, entry {i},") for i, value in enumerate(values)]
+        )
+        largest = int(np.argmax(np.abs(columns[name])))
+        if abs(columns[name][largest]) > ANSWER_LIMIT:
+            raise ResultsError(
+                f"{path}: {key}, entry {largest}, is {columns[name][largest]:g}; magnitudes up to "
+                f"{ANSWER_LIMIT:g} are allowed"
+            )
+    swapped = np.flatnonzero(columns["p16"] > columns["p84"])
+    if swapped.size:
+        first = int(swapped[0])
+        raise ResultsError(
+            f"{path}: entry {first} has p16 = {columns['p16'][first]} above "
+            f"p84 = {columns['p84'][first]}"
+        )
+    return Predictions(**columns)
+
+
+def _number(value: Any, where: str) -> float:
+    """Return a JSON value as a finite float."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        shown = repr(value) if len(repr(value)) < 60 else type(value).__name__
+        raise ResultsError(f"{where} must be a number, not {shown}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ResultsError(f"{where} must be finite, not {number}")
+    return number
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON object from a regular file that is not a link and not absurdly large."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        raise ResultsError(
+            f"{path} is missing: the ingestion did not finish, run it again"
+        ) from None
+    if not stat.S_ISREG(status.st_mode):
+        raise ResultsError(f"{path} is not a regular file (a link?): the results are refused")
+    if status.st_size > _MAX_BYTES:
+        raise ResultsError(f"{path} has {status.st_size} bytes, more than any result needs")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        reason = "it is empty" if status.st_size == 0 else error
+        raise ResultsError(f"{path} is not valid JSON: {reason}") from error
+    if not isinstance(content, dict):
+        raise ResultsError(f"{path} must hold a JSON object, not a {type(content).__name__}")
+    return content

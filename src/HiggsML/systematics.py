@@ -1,0 +1,628 @@
+"""The six nuisance parameters: what they do to events and to weights, and the cuts that follow.
+
+The array functions (:func:`shift_energies`, :func:`remove_soft_jets`, :func:`passes_cuts`,
+:func:`rate_factors`) state the physics once; the functions on data frames keep the interface of
+the reference implementation, and change none of their arguments.
+
+- ``tes``: tau energy scale, multiplies ``PRI_had_pt``
+- ``jes``: jet energy scale, multiplies the pt of existing jets and ``PRI_jet_all_pt``
+- ``soft_met``: width [GeV] of a Gaussian added to each component of the missing momentum
+- ``ttbar_scale``, ``diboson_scale``: multiply the weights of that process
+- ``bkg_scale``: multiplies the weights of all backgrounds, ttbar and diboson included
+
+The vector change of tau and jets is subtracted from the missing momentum. The primaries are then
+rounded to three decimals, as the official data are.
+
+Examples
+--------
+>>> import pandas as pd
+>>> event = dict.fromkeys(PRI_COLUMNS, MISSING) | {
+...     "PRI_lep_pt": 30.0, "PRI_lep_eta": 0.5, "PRI_lep_phi": 0.1,
+...     "PRI_had_pt": 40.0, "PRI_had_eta": 1.0, "PRI_had_phi": 3.0,
+...     "PRI_n_jets": 0, "PRI_jet_all_pt": 0.0, "PRI_met": 20.0, "PRI_met_phi": 1.0}
+>>> shifted = systematics(pd.DataFrame([event]), tes=1.05)
+>>> float(shifted["PRI_had_pt"].iloc[0])
+42.0
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, overload
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from HiggsML.derived_quantities import derive, primary_columns
+from HiggsML.errors import DataError, SettingsError
+from HiggsML.kinematics import V4, Array
+from HiggsML.schema import (
+    BACKGROUNDS,
+    FEATURES,
+    MISSING,
+    NUISANCES,
+    PRI_COLUMNS,
+    PROCESSES,
+    SIGNAL,
+)
+
+__all__ = [
+    "CHUNK_ROWS",
+    "DEFAULT_SEED",
+    "V4",
+    "all_bkg_weight_norm",
+    "diboson_bkg_weight_norm",
+    "draw_nuisances",
+    "generate_pseudo_exp_data",
+    "get_bootstrapped_dataset",
+    "get_systematics_dataset",
+    "mom4_manipulate",
+    "passes_cuts",
+    "postprocess",
+    "rate_factors",
+    "remove_soft_jets",
+    "round_primaries",
+    "shift_energies",
+    "systematics",
+    "ttbar_bkg_weight_norm",
+]
+
+DEFAULT_SEED = 31415
+"""Seed of the soft missing momentum in the reference implementation."""
+
+CHUNK_ROWS = 16_384
+"""Events are processed in chunks of this size: their temporaries stay in the processor's cache."""
+
+HAD_PT_MIN = 26.0  # GeV: above the reconstruction threshold, so that no shift runs out of events
+JET_PT_MIN = 26.0  # GeV: a jet at or below it counts as absent
+LEP_PT_MIN = 20.0  # GeV
+
+_DECIMALS = 3
+_ROUNDED_COLUMNS = tuple(name for name in PRI_COLUMNS if name != "PRI_n_jets")
+
+
+# ----------------------------------------------------------------------------------------------
+# Arrays: an event chunk is a dict of the sixteen PRI_ columns. Functions replace its entries and
+# never write to its arrays, which may be views of somebody's data.
+# ----------------------------------------------------------------------------------------------
+
+
+def shift_energies(
+    event: dict[str, Array],
+    *,
+    tes: float = 1.0,
+    jes: float = 1.0,
+    soft_met: tuple[Array, Array] | None = None,
+) -> None:
+    """Shift the energy scales and the missing momentum; round what has changed.
+
+    Parameters
+    ----------
+    event : dict of str to array
+        The sixteen ``PRI_`` columns, each of shape (n,); entries are replaced.
+    tes, jes : float
+        Factors of the tau's and the jets' energy.
+    soft_met : pair of arrays of shape (n,), optional
+        What is added to the x and y components of the missing momentum [GeV].
+    """
+    changed = ["PRI_met", "PRI_met_phi"]
+    met, met_phi = event["PRI_met"], event["PRI_met_phi"]
+    met_x, met_y = met * np.cos(met_phi), met * np.sin(met_phi)
+
+    if tes != 1.0:
+        changed.append("PRI_had_pt")
+        event["PRI_had_pt"] = event["PRI_had_pt"] * tes
+        gained = event["PRI_had_pt"] * ((1.0 - tes) / tes)
+        met_x = met_x + gained * np.cos(event["PRI_had_phi"])
+        met_y = met_y + gained * np.sin(event["PRI_had_phi"])
+
+    if jes != 1.0:
+        changed.append("PRI_jet_all_pt")
+        event["PRI_jet_all_pt"] = event["PRI_jet_all_pt"] * jes
+        for jet, number in (("leading", 1), ("subleading", 2)):
+            pt, phi = f"PRI_jet_{jet}_pt", event[f"PRI_jet_{jet}_phi"]
+            changed.append(pt)
+            exists = event["PRI_n_jets"] >= number
+            event[pt] = np.where(exists, event[pt] * jes, event[pt])
+            gained = event[pt] * exists * ((1.0 - jes) / jes)
+            met_x = met_x + gained * np.cos(phi)
+            met_y = met_y + gained * np.sin(phi)
+
+    if soft_met is not None:
+        met_x, met_y = met_x + soft_met[0], met_y + soft_met[1]
+
+    event["PRI_met"] = np.sqrt(met_x**2 + met_y**2)
+    event["PRI_met_phi"] = np.arctan2(met_y, met_x)
+    round_primaries(event, changed)
+
+
+def round_primaries(
+    event: dict[str, Array], columns: tuple[str, ...] | list[str] = _ROUNDED_COLUMNS
+) -> None:
+    """Round columns to three decimals, the precision of the official data; entries are replaced."""
+    for name in columns:
+        event[name] = np.round(event[name], _DECIMALS)
+
+
+def remove_soft_jets(event: dict[str, Array], *, corrected: bool = False) -> None:
+    """Treat jets with a pt of at most 26 GeV as absent: first the sub-leading, then the leading.
+
+    A removed jet becomes -25, is taken off ``PRI_n_jets`` and out of ``PRI_jet_all_pt``; entries
+    are replaced.
+
+    Parameters
+    ----------
+    event : dict of str to array
+        The sixteen ``PRI_`` columns, each of shape (n,).
+    corrected : bool
+        With three or more jets and a soft sub-leading one, the official procedure leaves
+        ``PRI_n_jets`` at two or more although the second jet is gone; the official numbers depend
+        on it. True counts the jets that are left, since all that follow are softer still: one
+        after the sub-leading jet was removed, none after the leading one.
+    """
+    for jet, left in (("subleading", 1), ("leading", 0)):
+        pt = event[f"PRI_jet_{jet}_pt"]
+        soft = np.flatnonzero((pt >= 0) & (pt <= JET_PT_MIN))
+        if not soft.size:
+            continue
+        for part in ("pt", "eta", "phi"):
+            name = f"PRI_jet_{jet}_{part}"
+            event[name] = event[name].copy()
+            event[name][soft] = MISSING
+        n_jets, jet_all_pt = event["PRI_n_jets"].copy(), event["PRI_jet_all_pt"].copy()
+        if corrected:
+            n_jets[soft] = left
+            jet_all_pt[soft] = event["PRI_jet_leading_pt"][soft] if left else 0.0
+        else:
+            n_jets[soft] -= 1
+            jet_all_pt[soft] -= pt[soft]
+        event["PRI_n_jets"], event["PRI_jet_all_pt"] = n_jets, jet_all_pt
+
+
+def passes_cuts(event: Mapping[str, Array]) -> NDArray[np.bool_]:
+    """Which events keep a tau of at least 26 GeV and a lepton of at least 20 GeV."""
+    return (event["PRI_had_pt"] >= HAD_PT_MIN) & (event["PRI_lep_pt"] >= LEP_PT_MIN)
+
+
+def rate_factors(
+    *,
+    mu: float = 1.0,
+    ttbar_scale: float | None = None,
+    diboson_scale: float | None = None,
+    bkg_scale: float | None = None,
+) -> dict[str, float]:
+    """Return the factor on the expected events of each process; None means 1."""
+    backgrounds = 1.0 if bkg_scale is None else float(bkg_scale)
+    factors = dict.fromkeys(BACKGROUNDS, backgrounds)
+    factors["ttbar"] *= 1.0 if ttbar_scale is None else float(ttbar_scale)
+    factors["diboson"] *= 1.0 if diboson_scale is None else float(diboson_scale)
+    factors[SIGNAL] = float(mu)
+    wrong = {name: value for name, value in factors.items() if not 0 <= value < math.inf}
+    if wrong:
+        raise SettingsError(f"rates must be finite and not negative, got factors {wrong}")
+    return factors
+
+
+def draw_nuisances(
+    enabled: Mapping[str, bool], rng: np.random.Generator
+) -> dict[str, float | None]:
+    """Draw the nuisance parameters of one pseudo-experiment from their priors.
+
+    Parameters
+    ----------
+    enabled : mapping of str to bool
+        Which of the six to draw; a missing name means False.
+    rng : numpy.random.Generator
+        Source of randomness. Every nuisance takes one number whether it is enabled or not, so that
+        switching one off leaves the others as they were.
+
+    Returns
+    -------
+    dict
+        A value for every nuisance; where not enabled, 1 (tes, jes), 0 (soft_met) or None (rates).
+    """
+    unknown = sorted(set(enabled) - set(NUISANCES))
+    if unknown:
+        raise SettingsError(f"unknown systematics {unknown}; known are {', '.join(NUISANCES)}")
+    values: dict[str, float | None] = {}
+    for name, nuisance in NUISANCES.items():
+        draw = nuisance.loc + nuisance.scale * rng.standard_normal()
+        if nuisance.prior == "lognormal":
+            draw = math.exp(draw)
+        if enabled.get(name, False):
+            values[name] = min(max(draw, nuisance.low), nuisance.high)
+        else:
+            values[name] = nuisance.nominal if nuisance.shape else None
+    return values
+
+
+# ----------------------------------------------------------------------------------------------
+# Data frames: the interface of the reference implementation.
+# ----------------------------------------------------------------------------------------------
+
+
+def _scaled(weights: ArrayLike, selected: ArrayLike, factor: float) -> Any:
+    """Return a copy of the weights (array or Series) with the selected ones multiplied."""
+    result = weights.copy() if isinstance(weights, pd.Series) else np.array(weights)
+    mask = np.asarray(selected)
+    if mask.shape != result.shape:
+        raise DataError(f"{result.size} weights do not fit {mask.size} labels")
+    result[mask] = result[mask] * float(factor)
+    return result
+
+
+def ttbar_bkg_weight_norm(weights: Any, detailedlabel: Any, systBkgNorm: float) -> Any:  # noqa: N803
+    """Return the weights with those of ttbar multiplied by ``systBkgNorm``."""
+    return _scaled(weights, np.asarray(detailedlabel) == "ttbar", systBkgNorm)
+
+
+def diboson_bkg_weight_norm(weights: Any, detailedlabel: Any, systBkgNorm: float) -> Any:  # noqa: N803
+    """Return the weights with those of diboson multiplied by ``systBkgNorm``."""
+    return _scaled(weights, np.asarray(detailedlabel) == "diboson", systBkgNorm)
+
+
+def all_bkg_weight_norm(weights: Any, label: Any, systBkgNorm: float) -> Any:  # noqa: N803
+    """Return the weights with those of label 0, all backgrounds, multiplied by ``systBkgNorm``."""
+    return _scaled(weights, np.asarray(label) == 0, systBkgNorm)
+
+
+def _soft_met_noise(
+    soft_met: float, n_rows: int, seed: int | np.random.Generator
+) -> tuple[Array, Array] | None:
+    """Draw the soft missing momentum; an integer seed gives the reference's numbers."""
+    if soft_met == 0:
+        return None
+    source = seed if isinstance(seed, np.random.Generator) else np.random.RandomState(seed)
+    return source.normal(0, soft_met, size=n_rows), source.normal(0, soft_met, size=n_rows)
+
+
+def _check_shifts(tes: float, jes: float, soft_met: float) -> tuple[float, float, float]:
+    """Return the three as Python floats, which do not change an array's precision."""
+    for name, value in (("tes", tes), ("jes", jes)):
+        if not 0 < value < math.inf:
+            raise SettingsError(f"{name} must be a positive factor, got {value}")
+    if not 0 <= soft_met < math.inf:
+        raise SettingsError(f"soft_met must be a width of at least 0 GeV, got {soft_met}")
+    return float(tes), float(jes), float(soft_met)
+
+
+def mom4_manipulate(
+    data: pd.DataFrame,
+    systTauEnergyScale: float,  # noqa: N803 (names of the reference API)
+    systJetEnergyScale: float,  # noqa: N803
+    soft_met: float,
+    seed: int | np.random.Generator = DEFAULT_SEED,
+) -> pd.DataFrame:
+    """Shift the primaries of a frame and round them; no cuts, no derived quantities.
+
+    Parameters
+    ----------
+    data : DataFrame
+        Must hold the sixteen ``PRI_`` columns; others are kept as they are.
+    systTauEnergyScale, systJetEnergyScale : float
+        Factors of the tau's and the jets' energy.
+    soft_met : float
+        Width of the additional soft missing momentum [GeV].
+    seed : int or numpy.random.Generator
+        Randomness of ``soft_met``. An integer gives the numbers of the reference implementation;
+        pass a different one each time, or the same noise is added again and again.
+
+    Returns
+    -------
+    DataFrame
+        A new frame.
+    """
+    tes, jes, soft_met = _check_shifts(systTauEnergyScale, systJetEnergyScale, soft_met)
+    event = primary_columns(data)
+    shift_energies(event, tes=tes, jes=jes, soft_met=_soft_met_noise(soft_met, len(data), seed))
+    round_primaries(event)
+    return _with_columns(data, event)
+
+
+def postprocess(data: pd.DataFrame, *, corrected: bool = False) -> pd.DataFrame:
+    """Apply the cuts that follow every shift: tau, jets and lepton above their thresholds.
+
+    Events with a tau below 26 GeV or a lepton below 20 GeV are dropped, jets at or below 26 GeV are
+    removed from their event (``corrected``: see :func:`remove_soft_jets`).
+
+    Returns
+    -------
+    DataFrame
+        A new frame with a fresh index.
+    """
+    event = primary_columns(data)
+    remove_soft_jets(event, corrected=corrected)
+    keep = passes_cuts(event)
+    return _with_columns(data, event)[keep].reset_index(drop=True)
+
+
+def _with_columns(data: pd.DataFrame, event: Mapping[str, Array]) -> pd.DataFrame:
+    """Return a new frame in which the primaries are replaced; ``PRI_n_jets`` keeps its type."""
+    columns: dict[str, Any] = dict(event)
+    n_jets = pd.Series(event["PRI_n_jets"], data.index).astype(data["PRI_n_jets"].dtype)
+    return data.assign(**{**columns, "PRI_n_jets": n_jets})
+
+
+@overload
+def systematics(
+    data_set: pd.DataFrame,
+    tes: float = ...,
+    jes: float = ...,
+    soft_met: float = ...,
+    seed: int | np.random.Generator = ...,
+    ttbar_scale: float | None = ...,
+    diboson_scale: float | None = ...,
+    bkg_scale: float | None = ...,
+    dopostprocess: bool = ...,
+    *,
+    corrected: bool = ...,
+) -> pd.DataFrame: ...
+@overload
+def systematics(
+    data_set: dict[str, Any],
+    tes: float = ...,
+    jes: float = ...,
+    soft_met: float = ...,
+    seed: int | np.random.Generator = ...,
+    ttbar_scale: float | None = ...,
+    diboson_scale: float | None = ...,
+    bkg_scale: float | None = ...,
+    dopostprocess: bool = ...,
+    *,
+    corrected: bool = ...,
+) -> dict[str, Any]: ...
+def systematics(
+    data_set: pd.DataFrame | dict[str, Any],
+    tes: float = 1.0,
+    jes: float = 1.0,
+    soft_met: float = 0.0,
+    seed: int | np.random.Generator = DEFAULT_SEED,
+    ttbar_scale: float | None = None,
+    diboson_scale: float | None = None,
+    bkg_scale: float | None = None,
+    dopostprocess: bool = True,
+    *,
+    corrected: bool = False,
+) -> pd.DataFrame | dict[str, Any]:
+    """Apply systematic shifts, cuts and weights to a dataset and compute its derived quantities.
+
+    Parameters
+    ----------
+    data_set : DataFrame or dict
+        Either a frame with the sixteen ``PRI_`` columns (and perhaps ``weights``,
+        ``detailed_labels``, ``labels`` and others), or a dict with such a frame under "data",
+        an array under "weights", and perhaps further arrays of the same length and "settings".
+    tes, jes : float
+        Factors of the tau's and the jets' energy.
+    soft_met : float
+        Width of the additional soft missing momentum [GeV].
+    seed : int or numpy.random.Generator
+        Randomness of ``soft_met``, see :func:`mom4_manipulate`.
+    ttbar_scale, diboson_scale, bkg_scale : float, optional
+        Factors on the weights of ttbar, of diboson and of all backgrounds.
+    dopostprocess : bool
+        Whether to apply the cuts, see :func:`postprocess`.
+    corrected : bool
+        How to count jets that are cut away, see :func:`remove_soft_jets`.
+
+    Returns
+    -------
+    DataFrame or dict
+        The same kind as ``data_set``, which is not changed. Features are float32; arrays of a dict
+        come back as Series. Events that fail the cuts are gone from all of them.
+
+    Raises
+    ------
+    DataError
+        If columns are missing, or a scale factor needs labels that are not there.
+    SettingsError
+        If a shift is out of the possible range.
+    """
+    if isinstance(data_set, pd.DataFrame):
+        frame = data_set
+    elif isinstance(data_set, dict):
+        absent = [key for key in ("data", "weights") if key not in data_set]
+        if absent:
+            raise DataError(f"a data_set of type dict must contain {absent}")
+        extra = [key for key in data_set if key not in ("data", "settings")]
+        frame = data_set["data"].assign(**{key: np.asarray(data_set[key]) for key in extra})
+    else:
+        raise DataError(f"data_set must be a DataFrame or a dict, not {type(data_set).__name__}")
+    tes, jes, soft_met = _check_shifts(tes, jes, soft_met)
+    noise = _soft_met_noise(soft_met, len(frame), seed)
+    block, kept = _shifted_features(frame, tes, jes, noise, dopostprocess, corrected)
+    result = _assemble(frame, block, kept)
+    _scale_weights(result, ttbar_scale, diboson_scale, bkg_scale)
+    if isinstance(data_set, pd.DataFrame):
+        return result
+    arrays = {key: result.pop(key) for key in extra}
+    settings = {"settings": data_set["settings"]} if "settings" in data_set else {}
+    return {**arrays, "data": result, **settings}
+
+
+def _shifted_features(
+    frame: pd.DataFrame,
+    tes: float,
+    jes: float,
+    noise: tuple[Array, Array] | None,
+    cuts: bool,
+    corrected: bool,
+) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+    """Return the 28 features of the events that pass, shape (28, m), and their row numbers."""
+    columns = primary_columns(frame)
+    n_rows = len(frame)
+    block = np.empty((len(FEATURES), n_rows), dtype=np.float32)
+    kept = np.empty(n_rows, dtype=np.intp)
+    filled = 0
+    for start in range(0, n_rows, CHUNK_ROWS):
+        rows = slice(start, min(start + CHUNK_ROWS, n_rows))
+        event = {name: column[rows] for name, column in columns.items()}
+        shift_energies(
+            event,
+            tes=tes,
+            jes=jes,
+            soft_met=None if noise is None else (noise[0][rows], noise[1][rows]),
+        )
+        round_primaries(event)
+        passed = np.arange(rows.start, rows.stop)
+        if cuts:
+            remove_soft_jets(event, corrected=corrected)
+            inside = np.flatnonzero(passes_cuts(event))
+            if inside.size < passed.size:
+                passed = passed[inside]
+                event = {name: column[inside] for name, column in event.items()}
+        end = filled + passed.size
+        kept[filled:end] = passed
+        for row, values in enumerate((event | derive(event)).values()):
+            block[row, filled:end] = values
+        filled = end
+    return block[:, :filled], kept[:filled]
+
+
+def _assemble(
+    frame: pd.DataFrame, block: NDArray[np.float32], kept: NDArray[np.intp]
+) -> pd.DataFrame:
+    """Put features (shape (28, m)) and the kept rows of all other columns into one frame.
+
+    Columns stand where they stood in ``frame``; derived quantities that were not there follow.
+    """
+    result = pd.DataFrame(block.T, columns=list(FEATURES), copy=False)
+    n_jets_type = frame["PRI_n_jets"].dtype
+    if n_jets_type.kind != "f":
+        result["PRI_n_jets"] = result["PRI_n_jets"].astype(n_jets_type)
+    others = [name for name in frame.columns if name not in FEATURES]
+    for name in others:
+        values = frame[name].take(kept).array
+        if values.dtype == np.float64:
+            values = values.astype(np.float32)
+        result[name] = values
+    order = [*frame.columns, *(name for name in FEATURES if name not in frame.columns)]
+    return result if order == list(result.columns) else result[order]
+
+
+def _scale_weights(
+    frame: pd.DataFrame,
+    ttbar_scale: float | None,
+    diboson_scale: float | None,
+    bkg_scale: float | None,
+) -> None:
+    """Multiply the ``weights`` column of ``frame`` (one that we made) by the rate factors."""
+    wanted = {
+        name: scale
+        for name, scale in (
+            ("ttbar_scale", ttbar_scale),
+            ("diboson_scale", diboson_scale),
+            ("bkg_scale", bkg_scale),
+        )
+        if scale is not None
+    }
+    factors = rate_factors(**wanted)
+    if all(factor == 1.0 for factor in factors.values()):
+        return
+    if "detailed_labels" in frame.columns:
+        factor = frame["detailed_labels"].map(factors).to_numpy(dtype=np.float64, na_value=np.nan)
+        if np.isnan(factor).any():
+            strange = sorted(set(frame["detailed_labels"].unique()) - set(PROCESSES))
+            raise DataError(f"unknown process {strange} in detailed_labels; known are {PROCESSES}")
+    elif "labels" in frame.columns and set(wanted) == {"bkg_scale"}:
+        factor = np.where(frame["labels"] == 0, factors["ztautau"], 1.0)
+    else:
+        raise DataError(
+            f"{' and '.join(wanted)} need the process of every event: add the column or key "
+            "'detailed_labels' (for bkg_scale alone, 'labels' is enough)"
+        )
+    weights = frame["weights"] if "weights" in frame.columns else pd.Series(1.0, frame.index)
+    frame["weights"] = (weights * factor).astype(np.float32)
+
+
+def get_bootstrapped_dataset(
+    test_set: Mapping[str, pd.DataFrame],
+    mu: float = 1.0,
+    seed: int | np.random.Generator = DEFAULT_SEED,
+    ttbar_scale: float | None = None,
+    diboson_scale: float | None = None,
+    bkg_scale: float | None = None,
+    poisson: bool = True,
+) -> pd.DataFrame:
+    """Draw a pseudo-experiment's events from a test set, without systematic shifts.
+
+    Each event appears Poisson(rate x weight) times; rows come shuffled. The number of events of a
+    process is drawn first and the events then by weight, which is the same distribution at a cost
+    that does not grow with the test set.
+
+    Parameters
+    ----------
+    test_set : mapping of str to DataFrame
+        One frame per process with its features and ``weights``.
+    mu, ttbar_scale, diboson_scale, bkg_scale : float, optional
+        Factors on the rates.
+    seed : int or numpy.random.Generator
+        Source of randomness.
+    poisson : bool
+        False repeats each event floor(rate x weight) times instead.
+
+    Returns
+    -------
+    DataFrame
+        The events without their weights.
+    """
+    rng = np.random.default_rng(seed)
+    factors = rate_factors(
+        mu=mu, ttbar_scale=ttbar_scale, diboson_scale=diboson_scale, bkg_scale=bkg_scale
+    )
+    drawn = []
+    for process, events in test_set.items():
+        if process not in factors:
+            raise DataError(f"unknown process {process!r} in the test set; known are {PROCESSES}")
+        expected = events["weights"].to_numpy(dtype=np.float64) * factors[process]
+        total = expected.sum()
+        if not poisson:
+            rows = np.repeat(np.arange(len(events)), expected.astype(np.int64))
+        elif total > 0:
+            rows = rng.choice(len(events), size=rng.poisson(total), p=expected / total)
+        else:
+            rows = np.empty(0, dtype=np.intp)
+        drawn.append(events.drop(columns="weights").take(rows))
+    return pd.concat(drawn).sample(frac=1, random_state=rng, ignore_index=True)
+
+
+def get_systematics_dataset(
+    data: pd.DataFrame,
+    tes: float = 1.0,
+    jes: float = 1.0,
+    soft_met: float = 0.0,
+    seed: int | np.random.Generator = DEFAULT_SEED,
+) -> dict[str, Any]:
+    """Shift, cut and derive events that all weigh one: what a model's ``predict`` is given."""
+    weights = np.ones(len(data), dtype=np.float32)
+    return systematics({"data": data, "weights": weights}, tes, jes, soft_met, seed)
+
+
+def generate_pseudo_exp_data(
+    data: Mapping[str, pd.DataFrame],
+    set_mu: float = 1.0,
+    dict_systematics: Mapping[str, bool] | None = None,
+    seed: int | np.random.Generator = 0,
+) -> dict[str, Any]:
+    """Make one pseudo-experiment from frames: draw nuisances, bootstrap, shift, cut, derive.
+
+    :class:`HiggsML.pseudo_experiments.EventStore` does the same much faster.
+
+    Parameters
+    ----------
+    data : mapping of str to DataFrame
+        The test set by process, as :meth:`HiggsML.datasets.Data.get_test_set` returns it.
+    set_mu : float
+        True signal strength.
+    dict_systematics : mapping of str to bool, optional
+        Which nuisances to draw; none by default.
+    seed : int or numpy.random.Generator
+        Source of all randomness; nuisances, events and soft missing momentum use separate streams.
+    """
+    rng_nuisances, rng_events, rng_soft_met = np.random.default_rng(seed).spawn(3)
+    drawn = draw_nuisances(dict_systematics or {}, rng_nuisances)
+    shifts = {name: drawn.pop(name) for name in ("tes", "jes", "soft_met")}
+    events = get_bootstrapped_dataset(data, mu=set_mu, seed=rng_events, **drawn)  # type: ignore[arg-type]
+    return get_systematics_dataset(events, seed=rng_soft_met, **shifts)  # type: ignore[arg-type]
