@@ -1,0 +1,162 @@
+"""Two-body decays and the visible share of a tau's momentum, on arrays of events.
+
+Momenta and masses are in GeV, angles in radians; every array has one entry per event.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "BoolArray",
+    "FloatArray",
+    "Momenta",
+    "breit_wigner",
+    "hadronic_visible_share",
+    "leptonic_visible_share",
+    "two_body_decay",
+    "wrap_angle",
+]
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+TAU_MASS = 1.777
+
+# Hadronic tau decays: (share, mass of the hadronic system [GeV], chance of three or more prongs).
+_HADRONIC_MODES = (
+    (0.178, 0.14, 0.0),  # one pion or kaon
+    (0.400, 0.775, 0.0),  # rho
+    (0.290, 1.23, 0.5),  # a1
+    (0.132, 1.40, 0.6),  # more pions
+)
+
+
+class Momenta(NamedTuple):
+    """Four-momenta of one particle per event: transverse momentum, rapidity, azimuth, mass."""
+
+    pt: FloatArray
+    rapidity: FloatArray
+    phi: FloatArray
+    mass: FloatArray
+
+    @property
+    def transverse(self) -> FloatArray:
+        """The x and y components [GeV], shape (events, 2)."""
+        return np.stack([self.pt * np.cos(self.phi), self.pt * np.sin(self.phi)], axis=1)
+
+    def scaled(self, factor: FloatArray) -> Momenta:
+        """Give a massless particle in the same direction with ``factor`` times the momentum."""
+        return Momenta(self.pt * factor, self.rapidity, self.phi, np.zeros_like(self.pt))
+
+
+def wrap_angle(phi: FloatArray) -> FloatArray:
+    """Bring azimuths [rad] into -pi .. pi."""
+    return phi - 2 * np.pi * np.rint(phi / (2 * np.pi))
+
+
+def breit_wigner(
+    rng: np.random.Generator, n: int, *, mass: float, width: float, low: float, high: float
+) -> FloatArray:
+    """Draw ``n`` masses [GeV] from a Breit-Wigner curve cut to ``low`` .. ``high``."""
+    ends = np.arctan((np.array([low, high]) - mass) / (width / 2))
+    return mass + width / 2 * np.tan(rng.uniform(ends[0], ends[1], n))
+
+
+def two_body_decay(
+    rng: np.random.Generator,
+    parent: Momenta,
+    cos_theta: FloatArray,
+    *,
+    masses: tuple[float, float] = (0.0, 0.0),
+) -> tuple[Momenta, Momenta]:
+    """Decay every parent into two particles.
+
+    The parent is boosted first along its transverse momentum, then along the beam, so that
+    ``cos_theta`` is the polar angle of the first particle in the Collins-Soper frame.
+
+    Parameters
+    ----------
+    rng
+        Source of the azimuth in the rest frame.
+    parent
+        Decaying particles, each heavier than the sum of ``masses``.
+    cos_theta
+        Cosine of the polar angle of the first particle in the rest frame.
+    masses
+        Masses of the two products [GeV].
+
+    Returns
+    -------
+    The two products, boosted to the laboratory.
+    """
+    heavy = parent.mass
+    total, difference = masses[0] + masses[1], masses[0] - masses[1]
+    momentum = np.sqrt((heavy**2 - total**2) * (heavy**2 - difference**2)) / (2 * heavy)
+    azimuth = rng.uniform(-np.pi, np.pi, heavy.size)
+    sine = np.sqrt(1 - cos_theta**2)
+    x = momentum * sine * np.cos(azimuth)
+    y = momentum * sine * np.sin(azimuth)
+    z = momentum * cos_theta
+    gamma_beta = parent.pt / heavy
+    gamma = np.sqrt(1 + gamma_beta**2)
+
+    def to_laboratory(sign: int, mass: float) -> Momenta:
+        along = gamma * sign * x + gamma_beta * np.sqrt(momentum**2 + mass**2)
+        pt = np.hypot(along, y)
+        rapidity = parent.rapidity + np.arcsinh(sign * z / np.hypot(pt, mass))
+        phi = wrap_angle(parent.phi + np.arctan2(sign * y, along))
+        return Momenta(pt, rapidity, phi, np.full_like(pt, mass))
+
+    return to_laboratory(1, masses[0]), to_laboratory(-1, masses[1])
+
+
+def _leptonic_cdf(x: FloatArray, polarization: int) -> FloatArray:
+    # Integral of (1 - x) / 3 [(5 + 5x - 4x^2) + P (1 + x - 8x^2)], in collinear approximation.
+    unpolarized = 5 * x - 3 * x**3 + x**4
+    polarized = x - 3 * x**3 + 2 * x**4
+    return (unpolarized + polarization * polarized) / 3
+
+
+_GRID = np.linspace(0.0, 1.0, 2001)
+_LEPTONIC_CDF = {sign: _leptonic_cdf(_GRID, sign) for sign in (-1, 1)}
+
+
+def leptonic_visible_share(rng: np.random.Generator, polarization: FloatArray) -> FloatArray:
+    """Draw the share of the tau's momentum that the electron or muon takes.
+
+    Parameters
+    ----------
+    rng
+        Source of randomness.
+    polarization
+        +1 or -1 per event.
+    """
+    uniform = rng.random(polarization.size)
+    right = np.interp(uniform, _LEPTONIC_CDF[1], _GRID)
+    left = np.interp(uniform, _LEPTONIC_CDF[-1], _GRID)
+    return np.where(polarization > 0, right, left)
+
+
+def hadronic_visible_share(
+    rng: np.random.Generator, polarization: FloatArray
+) -> tuple[FloatArray, BoolArray]:
+    """Draw the share of the tau's momentum that hadrons take, and whether it is multi-prong.
+
+    With r the mass of the hadrons over that of the tau, the share is
+    (1 + r^2)/2 + (1 - r^2)/2 cos(theta), where cos(theta) has density 1 + alpha P cos(theta)
+    and alpha = (1 - 2 r^2)/(1 + 2 r^2).
+    """
+    shares, masses, chances = (np.array(column) for column in zip(*_HADRONIC_MODES, strict=True))
+    mode = np.searchsorted(np.cumsum(shares)[:-1], rng.random(polarization.size), side="right")
+    r2 = (masses[mode] / TAU_MASS) ** 2
+    slope = (1 - 2 * r2) / (1 + 2 * r2) * polarization
+    # Inverse of the cumulative density, in the form that stays exact when the slope is near zero.
+    uniform = rng.random(polarization.size)
+    root = np.sqrt((1 - slope) ** 2 + 4 * slope * uniform)
+    cos_theta = (4 * uniform - 2 + slope) / (1 + root)
+    share = (1 + r2) / 2 + (1 - r2) / 2 * cos_theta
+    return share, rng.random(polarization.size) < chances[mode]
