@@ -17,7 +17,7 @@ import math
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +72,15 @@ class Settings:
     """What is to be run, or was run: sets, pseudo-experiments per set and enabled systematics.
 
     ``mus`` are the true values by set index; empty where they are unknown, as in the reference
-    data of a competition.
+    data of a competition. ``details`` and ``notices`` are texts for the report.
     """
 
     num_of_sets: int
     num_pseudo_experiments: int
     systematics: Mapping[str, bool]
     mus: Mapping[int, float]
+    details: Mapping[str, str] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
 
     def same_run_as(self, other: Settings) -> list[str]:
         """Return a sentence for each way in which ``other`` differs, the true mus aside."""
@@ -91,6 +93,7 @@ class Settings:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON under a temporary name and then rename it: a file is whole or absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     part.replace(path)
@@ -117,6 +120,8 @@ def write_settings(directory: Path, settings: Settings) -> None:
             "num_pseudo_experiments": settings.num_pseudo_experiments,
             "num_of_sets": settings.num_of_sets,
             "ground_truth_mus": [settings.mus[index] for index in range(settings.num_of_sets)],
+            "details": dict(settings.details),
+            "notices": list(settings.notices),
         },
     )
 
@@ -157,7 +162,16 @@ def load_settings(path: Path, *, with_truth: bool) -> Settings:
             index: _number(value, f"{path}: ground_truth_mus, entry {index},")
             for index, value in enumerate(truth)
         }
-    return Settings(counts["num_of_sets"], counts["num_pseudo_experiments"], enabled, mus)
+    details, notices = content.get("details", {}), content.get("notices", [])
+    if not isinstance(details, dict) or not isinstance(notices, list):
+        raise ResultsError(f"{path}: details must be an object and notices a list")
+    return Settings(
+        **counts,
+        systematics=enabled,
+        mus=mus,
+        details={str(key): str(value) for key, value in details.items()},
+        notices=tuple(str(notice) for notice in notices),
+    )
 
 
 def load_duration(path: Path) -> float:

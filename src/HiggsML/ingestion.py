@@ -1,0 +1,390 @@
+"""Ingestion: fit a submission once, have it measure every pseudo-experiment, write its answers.
+
+:func:`run_ingestion` is the judged form: the submission runs in a process of its own. The class
+:class:`Ingestion` keeps the interface of the reference implementation for work at home; there the
+Model runs in the caller's process.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+import platform
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from HiggsML.datasets import Data
+from HiggsML.errors import SettingsError, SubmissionError
+from HiggsML.executors import (
+    Draws,
+    Task,
+    Worker,
+    WorkerSettings,
+    run_here,
+    run_in_processes,
+    seconds_left,
+)
+from HiggsML.isolation.sandbox import IsolationMode, Sandbox
+from HiggsML.pseudo_experiments import (
+    EventStore,
+    Purpose,
+    draw_mu,
+    draw_order,
+    experiment_nuisances,
+    seed_sequence,
+)
+from HiggsML.results import (
+    DURATION_FILE,
+    SETTINGS_FILE,
+    Predictions,
+    Settings,
+    write_duration,
+    write_predictions,
+    write_settings,
+)
+from HiggsML.schema import NUISANCES
+from HiggsML.submission import PREDICTION_KEYS, check_prediction, make_model
+from HiggsML.systematics import DEFAULT_SEED, systematics
+
+__all__ = ["Ingestion", "IngestionOptions", "run_ingestion"]
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[str, int, int], None]
+"""Called with a stage ("fit", "predict"), and how many of how many steps are done."""
+
+MIN_REPEATS = 20.0
+"""Stored test events per expected event below which results are poor; see physics notes in
+``pages/data.md``."""
+
+
+@dataclass(frozen=True)
+class IngestionOptions:
+    """What to run.
+
+    Attributes
+    ----------
+    input_dir, submission, output : Path
+        Dataset, directory with ``model.py``, and where results go.
+    num_of_sets, num_pseudo_experiments : int
+        Sets (one true mu each) and pseudo-experiments in each.
+    systematics : mapping of str to bool
+        Which nuisance parameters vary; an absent name means no.
+    seed : int, optional
+        Makes a run repeatable. Without it, truth and events come from the operating system's
+        entropy, as they must in a competition.
+    workers : int
+        Processes that make pseudo-experiments, each with a submission of its own.
+    deadline : float, optional
+        Seconds for the whole ingestion.
+    isolation : {"require", "prefer", "off"}
+        See :class:`HiggsML.isolation.sandbox.Sandbox`.
+    test_size : float or int
+        Share or number of rows of the dataset that form the test set.
+    empty_output : bool
+        Remove everything that is in ``output``, not only former results. The platform copies a
+        submission's files there, which could pose as results.
+    """
+
+    input_dir: Path
+    submission: Path
+    output: Path
+    num_of_sets: int = 10
+    num_pseudo_experiments: int = 100
+    systematics: Mapping[str, bool] = field(default_factory=dict)
+    seed: int | None = None
+    workers: int = 1
+    deadline: float | None = None
+    isolation: IsolationMode = "prefer"
+    test_size: float = 0.3
+    empty_output: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("num_of_sets", "num_pseudo_experiments", "workers"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.deadline is not None and not self.deadline > 0:
+            raise SettingsError(f"deadline must be positive seconds, got {self.deadline}")
+        if self.seed is not None and self.seed < 0:
+            raise SettingsError(f"the seed must not be negative, got {self.seed}")
+        unknown = sorted(set(self.systematics) - set(NUISANCES))
+        if unknown:
+            raise SettingsError(f"unknown systematics {unknown}; known are {', '.join(NUISANCES)}")
+
+
+def run_ingestion(options: IngestionOptions, progress: Progress | None = None) -> Settings:
+    """Run a submission and write its results; nothing is written unless everything succeeds.
+
+    Returns
+    -------
+    Settings
+        What was run, with the true mus.
+
+    Raises
+    ------
+    HiggsMLError
+        If the data, the options or the submission are at fault; the message names the
+        pseudo-experiment and quotes the participant's traceback.
+    """
+    started = time.time()
+    deadline = None if options.deadline is None else started + options.deadline
+    report = progress or (lambda *_: None)
+    _clear(options.output, everything=options.empty_output)
+    data = Data(options.input_dir, options.test_size)
+    store = EventStore.from_data(data)
+    entropy = secrets.randbits(128) if options.seed is None else options.seed
+    enabled = {name: bool(options.systematics.get(name, False)) for name in NUISANCES}
+    draws = Draws(entropy, enabled)
+    tasks = [
+        Task(*pair)
+        for pair in draw_order(entropy, options.num_of_sets, options.num_pseudo_experiments)
+    ]
+    answers: dict[Task, dict[str, float]] = {}
+    with Sandbox(options.submission, isolation=options.isolation) as sandbox:
+        protections = dict(sandbox.report)
+        report("fit", 0, 1)
+        sandbox.fit(data, timeout=seconds_left(deadline))
+        report("fit", 1, 1)
+        state: bytes | str = ""
+        if options.workers > 1:
+            state = sandbox.state(timeout=seconds_left(deadline))
+        if isinstance(state, str):
+            if state:
+                logger.warning(
+                    "the fitted Model can not be pickled (%s): one worker makes all predictions",
+                    state,
+                )
+            results = run_here(Worker(store, sandbox, draws, deadline), tasks)
+        else:
+            sandbox.close()
+            settings = WorkerSettings(
+                input_dir=options.input_dir,
+                test_size=options.test_size,
+                submission=options.submission,
+                state=state,
+                draws=draws,
+                isolation=options.isolation,
+                threads=max(1, (os.cpu_count() or 1) // options.workers),
+                deadline=deadline,
+            )
+            results = run_in_processes(settings, tasks, options.workers)
+        for done, (task, answer) in enumerate(results, start=1):
+            answers[task] = answer
+            report("predict", done, len(tasks))
+
+    run = Settings(
+        num_of_sets=options.num_of_sets,
+        num_pseudo_experiments=options.num_pseudo_experiments,
+        systematics=enabled,
+        mus={index: draw_mu(entropy, index) for index in range(options.num_of_sets)},
+        details=_details(options, protections, data),
+        notices=tuple(_notices(store)),
+    )
+    write_predictions(options.output, _by_set(answers, options))
+    write_duration(options.output, time.time() - started)
+    write_settings(options.output, run)  # the truth last: nothing of the submission runs any more
+    return run
+
+
+def _clear(output: Path, *, everything: bool) -> None:
+    """Remove former results, or all that is there; links are removed, never followed."""
+    if not output.is_dir():
+        return
+    for path in output.iterdir():
+        former = path.name in (SETTINGS_FILE, DURATION_FILE) or path.match("result_*.json")
+        if everything and path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif everything or former:
+            path.unlink()
+
+
+def _by_set(
+    answers: Mapping[Task, Mapping[str, float]], options: IngestionOptions
+) -> dict[int, Predictions]:
+    count = range(options.num_pseudo_experiments)
+    return {
+        index: Predictions(
+            *(np.array([answers[Task(index, j)][key] for j in count]) for key in PREDICTION_KEYS)
+        )
+        for index in range(options.num_of_sets)
+    }
+
+
+def _details(
+    options: IngestionOptions, protections: Mapping[str, str], data: Data
+) -> dict[str, str]:
+    """Say how the run was made, for the report; nothing here helps to guess the truth."""
+    missing = [name for name, state in protections.items() if state != "on"]
+    if not protections:
+        isolation = "off"
+    else:
+        isolation = f"partial, without {', '.join(missing)}" if missing else "complete"
+    packages = ("numpy", "pandas", "scikit-learn", "pyarrow")
+    return {
+        "isolation": isolation,
+        "dataset": str(data.metadata.get("scenario", data.path.name)),
+        "python": platform.python_version(),
+        "HiggsML": _version("higgsml-uncertainty"),
+        **{name: _version(name) for name in packages},
+    }
+
+
+def _version(distribution: str) -> str:
+    with suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(distribution)
+    # On the platform the package lies beside the program and is not installed.
+    from HiggsML import __version__
+
+    return __version__
+
+
+def _notices(store: EventStore) -> list[str]:
+    poor = {name: n for name, n in store.effective_repeats().items() if n < MIN_REPEATS}
+    if not poor:
+        return []
+    listed = ", ".join(f"{name} {number:.2g}" for name, number in poor.items())
+    return [
+        "The test set is small: it holds fewer than "
+        f"{MIN_REPEATS:.0f} simulated events per expected event ({listed}). Pseudo-experiments "
+        "repeat the same events, so these scores test the software, not a method."
+    ]
+
+
+class Ingestion:
+    """The reference implementation's interface: a Model in this process, step by step.
+
+    Parameters
+    ----------
+    data : Data
+        The dataset.
+
+    Attributes
+    ----------
+    results_dict : dict
+        After :meth:`predict_submission` a list of answers per set; after
+        :meth:`process_results_dict` a dict of lists per set.
+    """
+
+    def __init__(self, data: Data | None = None) -> None:
+        self.data = data
+        self.model: Any = None
+        self.start_time: datetime | None = None
+        self.end_time: datetime | None = None
+        self.results_dict: dict[int, Any] = {}
+
+    def start_timer(self) -> None:
+        """Start the clock."""
+        self.start_time = datetime.now().astimezone()
+
+    def stop_timer(self) -> None:
+        """Stop the clock."""
+        self.end_time = datetime.now().astimezone()
+
+    def get_duration(self) -> timedelta | None:
+        """Return the time between start and stop, or None if one of them is missing."""
+        if self.start_time is None or self.end_time is None:
+            logger.warning("the timer was not started and stopped")
+            return None
+        return self.end_time - self.start_time
+
+    def show_duration(self) -> None:
+        """Log the duration."""
+        logger.info("Total duration: %s", self.get_duration())
+
+    def save_duration(self, output_dir: str | Path) -> None:
+        """Write ``ingestion_duration.json`` (fractional minutes)."""
+        duration = self.get_duration()
+        if duration is None:
+            raise SettingsError("call start_timer and stop_timer before save_duration")
+        write_duration(Path(output_dir), duration.total_seconds())
+
+    def load_train_set(self, **keywords: Any) -> pd.DataFrame:
+        """Load and return training events; see :meth:`HiggsML.datasets.Data.load_train_set`."""
+        self._data().load_train_set(**keywords)
+        frame = self._data().get_train_set()
+        assert frame is not None  # noqa: S101 (just loaded)
+        return frame
+
+    def init_submission(self, Model: type, model_type: str = "sample_model") -> None:  # noqa: N803
+        """Build the Model; ``model_type`` is passed on if the Model accepts it."""
+        self.model = make_model(Model, self.load_train_set, systematics, model_type=model_type)
+        self._data().delete_train_set()
+
+    def fit_submission(self) -> None:
+        """Fit the Model."""
+        self._model().fit()
+
+    def predict_submission(
+        self, test_settings: Mapping[str, Any], initial_seed: int = DEFAULT_SEED
+    ) -> None:
+        """Have the Model measure every pseudo-experiment, in random order.
+
+        Parameters
+        ----------
+        test_settings : mapping
+            ``num_of_sets``, ``num_pseudo_experiments``, ``systematics`` (name to bool) and
+            ``ground_truth_mus`` (by set index).
+        initial_seed : int
+            Seed of order, nuisances and events.
+        """
+        model, truth = self._model(), test_settings["ground_truth_mus"]
+        n_sets = int(test_settings["num_of_sets"])
+        n_experiments = int(test_settings["num_pseudo_experiments"])
+        store = EventStore.from_data(self._data())
+        self.results_dict = {index: [] for index in range(n_sets)}
+        for task in draw_order(initial_seed, n_sets, n_experiments):
+            experiment = store.pseudo_experiment(
+                mu=float(truth[task[0]]),
+                nuisances=experiment_nuisances(initial_seed, *task, test_settings["systematics"]),
+                seed=seed_sequence(initial_seed, Purpose.EVENTS, *task),
+            )
+            answer = check_prediction(model.predict(experiment))
+            self.results_dict[task[0]].append({**answer, "test_set_index": task[1]})
+
+    def process_results_dict(self) -> None:
+        """Turn the answers of each set into lists in the order of its pseudo-experiments."""
+        for index, answers in self.results_dict.items():
+            ordered = sorted(answers, key=lambda answer: int(answer["test_set_index"]))
+            lists = {key: [answer[key] for answer in ordered] for key in PREDICTION_KEYS}
+            self.results_dict[index] = {
+                "mu_hats": lists["mu_hat"],
+                "delta_mu_hats": lists["delta_mu_hat"],
+                # Both forms of the reference implementation are served.
+                **dict.fromkeys(("p16", "p16s"), lists["p16"]),
+                **dict.fromkeys(("p84", "p84s"), lists["p84"]),
+            }
+
+    compute_result = process_results_dict
+
+    def save_result(self, output_dir: str | Path) -> None:
+        """Write one ``result_{set}.json`` per set."""
+        write_predictions(
+            Path(output_dir),
+            {
+                index: Predictions(
+                    *(np.array(lists[key]) for key in ("mu_hats", "delta_mu_hats", "p16", "p84"))
+                )
+                for index, lists in self.results_dict.items()
+            },
+        )
+
+    def _data(self) -> Data:
+        if self.data is None:
+            raise SettingsError("Ingestion needs a Data object")
+        return self.data
+
+    def _model(self) -> Any:
+        if self.model is None:
+            raise SubmissionError("call init_submission first")
+        return self.model

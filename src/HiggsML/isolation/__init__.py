@@ -1,0 +1,1 @@
+"""The border between the trusted process and a participant's code."""

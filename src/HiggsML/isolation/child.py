@@ -1,0 +1,41 @@
+"""Start of the submission's process: restrict it, then hand over to the runner.
+
+Started by :mod:`HiggsML.isolation.sandbox`. Only the standard library is imported before the
+restrictions hold: NumPy would start threads, which they would not cover.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from HiggsML.isolation.restrict import Limits, Policy, restrict_self
+
+from HiggsML.isolation.channel import Channel
+
+__all__ = ["main"]
+
+_MAX_PAYLOAD = 1 << 40  # what the trusted side sends is not limited here
+
+
+def main() -> NoReturn:
+    """Serve the trusted process until it hangs up."""
+    channel = Channel(socket.socket(fileno=int(sys.argv[1])), max_payload=_MAX_PAYLOAD)
+    start, _, _ = channel.receive()
+    report = {}
+    if start["restricted"]:
+        policy = Policy(
+            readable=tuple(Path(name) for name in start["readable"]),
+            writable=tuple(Path(name) for name in start["writable"]),
+            limits=Limits(**start["limits"]),
+            parent=os.getppid(),
+        )
+        report = restrict_self(policy)
+    channel.send({"kind": "ready", "report": report})
+
+    from HiggsML.isolation.runner import serve
+
+    serve(channel, Path(start["model_file"]))

@@ -1,0 +1,149 @@
+"""The restricted half of the submission's process: it loads the Model and answers requests.
+
+Nothing here is trusted: the submission's code shares this process.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pickle
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from HiggsML.errors import SettingsError, SubmissionError
+from HiggsML.isolation.channel import Channel, ChannelClosedError
+from HiggsML.isolation.shared_memory import map_block
+from HiggsML.pseudo_experiments import features_frame
+from HiggsML.submission import check_prediction, load_model_class, make_model
+from HiggsML.systematics import systematics
+
+__all__ = ["get_train_set", "serve"]
+
+_Answer = tuple[dict[str, Any], bytes]
+_channel: Channel | None = None
+
+
+def get_train_set(
+    train_size: Any = None, selected_indices: Any = None, *, seed: int | None = None
+) -> pd.DataFrame:
+    """Return training events; see :meth:`HiggsML.datasets.Data.load_train_set`.
+
+    The trusted process reads the file and sends the events: this one has no access to it.
+    """
+    assert _channel is not None  # noqa: S101 (set before any submission code runs)
+    indices = b""
+    if selected_indices is not None:
+        array = np.asarray(selected_indices)
+        if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+            raise SettingsError("selected_indices must be a one-dimensional array of integers")
+        indices = array.astype(np.int64).tobytes()
+    if isinstance(train_size, (np.floating, np.integer)):
+        train_size = train_size.item()
+    _channel.send(
+        {
+            "kind": "train_set",
+            "train_size": train_size,
+            "selected": selected_indices is not None,
+            "seed": None if seed is None else int(seed),
+        },
+        indices,
+    )
+    reply, _, descriptors = _channel.receive(with_descriptors=True)
+    if reply["kind"] == "refused":
+        raise SettingsError(reply["reason"])
+    memory = mmap.mmap(descriptors[0], 0, mmap.MAP_SHARED, mmap.PROT_READ)
+    os.close(descriptors[0])
+    frame: pd.DataFrame = pa.ipc.open_file(pa.py_buffer(memory)).read_pandas()
+    return frame
+
+
+class _Runner:
+    """Handles requests; one method per kind."""
+
+    def __init__(self, model_file: Path) -> None:
+        self._model_file = model_file
+        self._model: Any = None
+        self._block_descriptor: int | None = None
+
+    def fit(self, message: dict[str, Any], payload: bytes, descriptors: list[int]) -> _Answer:
+        model_class = load_model_class(self._model_file)
+        self._model = make_model(model_class, get_train_set, systematics)
+        self._model.fit()
+        return {"kind": "fitted"}, b""
+
+    def state(self, message: dict[str, Any], payload: bytes, descriptors: list[int]) -> _Answer:
+        try:
+            return {"kind": "state"}, pickle.dumps(self._model, protocol=5)
+        except Exception as error:  # whatever a participant's __reduce__ raises
+            reason = "".join(traceback.format_exception_only(error)).strip()
+            return {"kind": "no_state", "reason": reason[:500]}, b""
+
+    def restore(self, message: dict[str, Any], payload: bytes, descriptors: list[int]) -> _Answer:
+        load_model_class(self._model_file)
+        self._model = pickle.loads(payload)  # noqa: S301 (the submission's own, inside its cage)
+        return {"kind": "restored"}, b""
+
+    def predict(self, message: dict[str, Any], payload: bytes, descriptors: list[int]) -> _Answer:
+        if descriptors:
+            if self._block_descriptor is not None:
+                os.close(self._block_descriptor)
+            self._block_descriptor = descriptors[0]
+        assert self._block_descriptor is not None  # noqa: S101 (the first request brings it)
+        n_events = message["n_events"]
+        test_set = {
+            "data": features_frame(map_block(self._block_descriptor, n_events)),
+            "weights": np.ones(n_events, dtype=np.float32),
+        }
+        return {"kind": "prediction", **check_prediction(self._model.predict(test_set))}, b""
+
+
+def _describe(error: BaseException, model_file: Path) -> dict[str, Any]:
+    """Say what went wrong in the participant's terms: their frames, without ours above them."""
+    frames = error.__traceback__
+    own = str(Path(__file__).parent.parent)
+    while frames is not None and frames.tb_next is not None:
+        if not frames.tb_frame.f_code.co_filename.startswith((own, "<frozen importlib")):
+            break
+        frames = frames.tb_next
+    text = "".join(traceback.format_exception(type(error), error, frames))
+    text = text.replace(str(model_file.parent) + os.sep, "")
+    summary = "".join(traceback.format_exception_only(error)).strip()
+    return {
+        "kind": "failed",
+        "error": summary[-2000:],
+        "type": type(error).__name__,
+        "ours": isinstance(error, SubmissionError),
+        "traceback": text[-20_000:],
+    }
+
+
+def serve(channel: Channel, model_file: Path) -> NoReturn:
+    """Answer the trusted process until it hangs up."""
+    global _channel
+    _channel = channel
+    runner = _Runner(model_file)
+    handlers: dict[str, Callable[..., _Answer]] = {
+        "fit": runner.fit,
+        "state": runner.state,
+        "restore": runner.restore,
+        "predict": runner.predict,
+    }
+    while True:
+        try:
+            message, payload, descriptors = channel.receive(with_descriptors=True)
+        except ChannelClosedError:
+            os._exit(0)
+        try:
+            answer, data = handlers[message["kind"]](message, payload, descriptors)
+        except BaseException as error:  # SystemExit and KeyboardInterrupt of a submission too
+            answer, data = _describe(error, model_file), b""
+        sys.stdout.flush()
+        channel.send(answer, data)

@@ -1,0 +1,170 @@
+"""A participant's submission: find it, load its ``Model``, build it, check what it answers.
+
+This module runs in the submission's own process; the trusted side uses only :func:`find_model` and
+:func:`check_prediction`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import math
+import numbers
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from HiggsML.errors import PredictionError, SubmissionError
+from HiggsML.results import ANSWER_LIMIT
+
+__all__ = [
+    "PREDICTION_KEYS",
+    "check_prediction",
+    "find_model",
+    "load_model_class",
+    "make_model",
+    "shadowed_modules",
+]
+
+PREDICTION_KEYS = ("mu_hat", "delta_mu_hat", "p16", "p84")
+"""What ``Model.predict`` must return: estimate, its uncertainty, and the interval's ends."""
+
+
+def find_model(directory: Path) -> Path:
+    """Return the submission's ``model.py``: at the top, or in the only folder one level down.
+
+    Raises
+    ------
+    SubmissionError
+        If there is none, or more than one to choose from.
+    """
+    if not directory.is_dir():
+        raise SubmissionError(f"{directory} is not a directory: name the one that holds model.py")
+    if (directory / "model.py").is_file():
+        return directory / "model.py"
+    found = [
+        path
+        for path in sorted(directory.glob("*/model.py"))
+        if not path.parent.name.startswith((".", "__"))  # such as __MACOSX
+    ]
+    if not found:
+        raise SubmissionError(
+            f"no model.py in {directory} or one folder below: it must define the class Model"
+        )
+    if len(found) > 1:
+        names = ", ".join(str(path.relative_to(directory)) for path in found)
+        raise SubmissionError(f"several model.py in {directory} ({names}): submit one")
+    return found[0]
+
+
+def shadowed_modules(model_file: Path) -> list[str]:
+    """Return helper modules that can not be imported, since an installed module has their name."""
+    installed = sys.stdlib_module_names | {"numpy", "pandas", "scipy", "sklearn", "HiggsML"}
+    names = {path.stem for path in model_file.parent.glob("*.py")}
+    return sorted(names & installed)
+
+
+def load_model_class(model_file: Path) -> type:
+    """Import ``model.py`` and return its class ``Model``; errors of its own code pass through.
+
+    The submission's folder, and the folders in it, go to the *end* of the import path, as in the
+    reference implementation: helper modules are imported by bare name, and can not replace
+    installed ones by accident.
+    """
+    folder = model_file.parent
+    below = sorted(
+        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))
+    )
+    sys.path.extend(str(path) for path in (folder, *below))
+    importlib.invalidate_caches()
+    specification = importlib.util.spec_from_file_location("model", model_file)
+    assert specification is not None  # noqa: S101 (for the type checker: it ends in .py)
+    assert specification.loader is not None  # noqa: S101
+    module = importlib.util.module_from_spec(specification)
+    sys.modules["model"] = module
+    specification.loader.exec_module(module)
+    model = getattr(module, "Model", None)
+    if not isinstance(model, type):
+        raise SubmissionError(f"{model_file.name} defines no class named Model")
+    absent = [name for name in ("fit", "predict") if not callable(getattr(model, name, None))]
+    if absent:
+        raise SubmissionError(f"the class Model lacks the method {' and '.join(absent)}")
+    return model
+
+
+def make_model(
+    model_class: type,
+    get_train_set: Callable[..., Any],
+    systematics: Callable[..., Any],
+    *,
+    model_type: str | None = None,
+) -> Any:
+    """Build a ``Model``.
+
+    ``model_type``, which one form of the reference implementation passes, is handed over if it is
+    given and accepted; a ``Model`` that requires it gets "sample_model".
+    """
+    arguments: dict[str, Any] = {"get_train_set": get_train_set, "systematics": systematics}
+    parameters = inspect.signature(model_class).parameters
+    accepts_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    if "model_type" in parameters:
+        required = parameters["model_type"].default is inspect.Parameter.empty
+        if model_type is not None or required:
+            arguments["model_type"] = model_type or "sample_model"
+    elif accepts_any and model_type is not None:
+        arguments["model_type"] = model_type
+    return model_class(**arguments)
+
+
+def check_prediction(answer: Any) -> dict[str, float]:
+    """Return the four numbers of an answer as floats.
+
+    Parameters
+    ----------
+    answer : mapping
+        What ``Model.predict`` returned. NumPy scalars and arrays of one element are fine; further
+        keys are ignored.
+
+    Raises
+    ------
+    PredictionError
+        If a number is missing, is not finite or absurdly large, or if p16 > p84.
+    """
+    if not isinstance(answer, Mapping):
+        raise PredictionError(
+            f"predict must return a dict with {', '.join(PREDICTION_KEYS)}, not "
+            f"{type(answer).__name__}"
+        )
+    numbers_ = {}
+    for key in PREDICTION_KEYS:
+        if key not in answer:
+            raise PredictionError(f"predict returned no {key!r}")
+        numbers_[key] = _finite(answer[key], key)
+    if numbers_["p16"] > numbers_["p84"]:
+        raise PredictionError(
+            f"predict returned p16 = {numbers_['p16']:g} above p84 = {numbers_['p84']:g}"
+        )
+    return numbers_
+
+
+def _finite(value: Any, key: str) -> float:
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.reshape(())[()]
+    is_bool = isinstance(value, (bool, np.bool_))
+    if is_bool or not isinstance(value, (numbers.Real, np.floating, np.integer)):
+        raise PredictionError(f"predict returned {key} as {type(value).__name__}, not a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise PredictionError(f"predict returned {key} = {number}: it must be finite")
+    if abs(number) > ANSWER_LIMIT:
+        raise PredictionError(
+            f"predict returned {key} = {number:g}; magnitudes up to {ANSWER_LIMIT:g} are allowed"
+        )
+    return number
