@@ -67,7 +67,7 @@ def split_size(size: Any, available: int, name: str) -> int:
     if size < 0:
         raise SettingsError(f"{name} as a count must not be negative, got {size}")
     if size > available:
-        logger.warning("%s of %d rows asked for; there are %d", name, size, available)
+        logger.info("%s of %d rows asked for; all %d are used", name, size, available)
     return min(int(size), available)
 
 

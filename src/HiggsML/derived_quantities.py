@@ -85,7 +85,7 @@ def _met_phi_centrality(met_phi: Array, lep_phi: Array, had_phi: Array) -> Array
 def _lep_eta_centrality(lep_eta: Array, eta_1: Array, eta_2: Array) -> Array:
     """1 for a lepton midway between the two jets in eta, 1/e at a jet, less outside."""
     gap: Array = (eta_1 - eta_2) ** 2
-    gap = gap + _EPSILON * (gap == 0)
+    gap[gap == 0] = _EPSILON
     exponent = -4 / gap * ((lep_eta - (eta_1 + eta_2) / 2) ** 2)
     centrality: Array = np.exp(np.maximum(exponent, _MIN_EXPONENT))
     return centrality
@@ -253,7 +253,8 @@ def calcul_int(data: pd.DataFrame) -> pd.DataFrame:
 
 def f_del_DER(data: pd.DataFrame) -> pd.DataFrame:  # noqa: N802
     """Remove the columns that :func:`calcul_int` added. The frame itself is changed."""
-    data.drop(columns=list(_MOMENTUM_COLUMNS), inplace=True)  # noqa: PD002 (the API's contract)
+    for name in _MOMENTUM_COLUMNS:
+        del data[name]
     return data
 
 

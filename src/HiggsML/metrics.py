@@ -272,7 +272,12 @@ def bootstrap_scores(
 
 
 def resampled_scores(
-    interval: Array, coverage: ArrayLike, size: Array, samples: Iterable[NDArray[np.integer[Any]]]
+    interval: Array,
+    coverage: ArrayLike,
+    size: Array,
+    samples: Iterable[NDArray[np.integer[Any]]],
+    *,
+    eps: float = EPSILON,
 ) -> BootstrapScores:
     """Score given resamplings of units with a mean interval, a coverage and a size each.
 
@@ -282,9 +287,11 @@ def resampled_scores(
         Mean width, coverage and number of predictions of each unit.
     samples : iterable of integer arrays
         The units of each resampling.
+    eps : float
+        See :data:`EPSILON`.
     """
     covered = np.asarray(coverage, dtype=np.float64)
     means = np.array([(interval[s].mean(), covered[s].mean(), size[s].sum()) for s in samples])
     penalty = np.array([coverage_penalty(share, int(n)) for _, share, n in means])
-    score = -np.log((means[:, 0] + EPSILON) * penalty)
+    score = -np.log((means[:, 0] + eps) * penalty)
     return BootstrapScores(means[:, 0], means[:, 1], score, n_predictions=int(means[0, 2]))

@@ -495,7 +495,7 @@ def _assemble(
     others = [name for name in frame.columns if name not in FEATURES]
     for name in others:
         values = frame[name].take(kept).array
-        if values.dtype == np.float64:
+        if frame[name].dtype == np.float64:
             values = values.astype(np.float32)
         result[name] = values
     order = [*frame.columns, *(name for name in FEATURES if name not in frame.columns)]

@@ -1,0 +1,46 @@
+# Two commands for a newcomer, on a machine with Python 3.11+ and make:
+#   make demo    run the sample submission and look at its scores
+#   make test    lint, types and tests
+# PYTHON chooses the interpreter, INPUT and OUTPUT the demo's dataset and results. Data at official
+# yields have a million events per pseudo-experiment, so another dataset than the shipped one gets
+# two of them per set; raise PSEUDO_EXPERIMENTS for more.
+
+PYTHON ?= python3
+INPUT  ?= input_data
+OUTPUT ?= outputs/demo
+PSEUDO_EXPERIMENTS ?= $(if $(filter input_data,$(INPUT)),100,2)
+BIN    := .venv/bin
+
+.PHONY: demo test lint format bench clean
+
+demo: .venv/installed
+	$(BIN)/higgsml run sample_submission --input $(INPUT) --output $(OUTPUT) --workers 2 \
+		--sets 10 --pseudo-experiments $(PSEUDO_EXPERIMENTS)
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/installed
+	@echo "Benchmarks against the reference implementation are not written yet."
+
+clean:
+	rm -rf .venv outputs .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	touch $@

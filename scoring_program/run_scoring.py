@@ -1,0 +1,67 @@
+"""Scoring program of the competition bundle: parse flags, call :mod:`HiggsML.score`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from HiggsML.cli import fail_cleanly, show_scores
+from HiggsML.score import run_scoring
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line; the flags are those of the reference implementation."""
+    parser = argparse.ArgumentParser(
+        description="Score the results of an ingestion.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        "--prediction",
+        "-p",
+        type=Path,
+        default=ROOT / "outputs" / "predictions",
+        help="directory that the ingestion has filled",
+    )
+    parser.add_argument(
+        "--output",
+        "-o",
+        type=Path,
+        default=ROOT / "outputs" / "scores",
+        help="where scores.json and detailed_results.html go",
+    )
+    parser.add_argument(
+        "--reference",
+        "-r",
+        type=Path,
+        default=None,
+        help="directory with settings.json, which a complete result must meet; without it, "
+        "results must meet their own test_settings.json",
+    )
+    parser.add_argument(
+        "--codabench", action="store_true", help="use the platform's directories instead"
+    )
+    parser.add_argument(
+        "--phase-2", action="store_true", help="add the final phase's bootstrap over sets"
+    )
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Run the scoring."""
+    flags = parse_arguments()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
+    if flags.codabench:
+        flags.prediction, flags.output = Path("/app/input/res"), Path("/app/output")
+        flags.reference = Path("/app/input/ref")
+    with fail_cleanly():
+        scores = run_scoring(
+            flags.prediction, flags.output, reference=flags.reference, phase_2=flags.phase_2
+        )
+        show_scores(scores, flags.output / "detailed_results.html")
+
+
+if __name__ == "__main__":
+    main()

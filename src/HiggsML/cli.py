@@ -1,0 +1,269 @@
+"""The ``higgsml`` command: parse, call, print."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from HiggsML import __version__
+from HiggsML.errors import HiggsMLError
+from HiggsML.generator import generate_dataset
+from HiggsML.ingestion import IngestionOptions, run_ingestion
+from HiggsML.schema import NUISANCES
+from HiggsML.score import run_scoring
+
+__all__ = ["fail_cleanly", "main", "progress_bar", "show_scores"]
+
+_errors = Console(stderr=True)
+
+
+def main() -> None:
+    """Run the command; an error of ours is one message and exit code 1, never a traceback."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    with fail_cleanly():
+        _cli()
+
+
+@contextmanager
+def fail_cleanly() -> Iterator[None]:
+    """Print a named error and exit with code 1."""
+    try:
+        yield
+    except HiggsMLError as error:
+        _errors.print(f"Error: {error}", style="bold red", markup=False, highlight=False)
+        sys.exit(1)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Show the progress of named stages on a terminal, and nothing elsewhere."""
+    names = {"fit": "Fitting the model", "predict": "Pseudo-experiments", "generate": "Events"}
+    columns = (
+        TextColumn("{task.description:20}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=_errors, disable=not _errors.is_terminal) as progress:
+        bars: dict[str, Any] = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in bars:
+                bars[stage] = progress.add_task(names.get(stage, stage), total=total)
+            progress.update(bars[stage], completed=done)
+
+        yield report
+
+
+def show_scores(scores: Mapping[str, float], report: Path) -> None:
+    """Print the leaderboard row and where the report is."""
+    table = Table(title="Leaderboard row", title_justify="left")
+    for name in scores:
+        table.add_column(name.replace("_", " "), justify="right")
+    table.add_row(*(f"{value:.4f}" for value in scores.values()))
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    console.print(table)
+    console.print(f"Report: {report}", soft_wrap=True, highlight=False)
+
+
+class _Systematics(click.ParamType[dict[str, bool]]):
+    """``all``, ``none`` or a comma-separated list of nuisance parameters."""
+
+    name = "all|none|NAME,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a dict of name to bool."""
+        if isinstance(value, dict):
+            return value
+        wanted = {"all": set(NUISANCES), "none": set()}.get(value)
+        if wanted is None:
+            wanted = {name.strip() for name in value.split(",")}
+        if unknown := sorted(wanted - set(NUISANCES)):
+            known = ", ".join(NUISANCES)
+            self.fail(f"unknown systematics {', '.join(unknown)}; known are {known}", param, ctx)
+        return {name: name in wanted for name in NUISANCES}
+
+
+_directory = click.Path(file_okay=False, path_type=Path)
+_existing = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="higgsml")
+def _cli() -> None:
+    """The HiggsML Uncertainty Challenge: measure the Higgs signal strength with honest intervals.
+
+    \b
+    higgsml run sample_submission        fit, measure, score and report a submission
+    higgsml generate --output my_data    make a dataset
+    """  # noqa: D301 (click's mark for a paragraph that is not to be wrapped)
+
+
+@_cli.command()
+@click.argument("submission", type=_existing)
+@click.option(
+    "--input",
+    "input_dir",
+    type=_existing,
+    default=Path("input_data"),
+    show_default=True,
+    help="Dataset in the official layout.",
+)
+@click.option(
+    "--output",
+    type=_directory,
+    default=Path("outputs"),
+    show_default=True,
+    help="Where predictions, scores and the report go.",
+)
+@click.option(
+    "--sets",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Number of sets; each has one true mu.",
+)
+@click.option(
+    "--pseudo-experiments",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="Pseudo-experiments per set.",
+)
+@click.option(
+    "--systematics",
+    type=_Systematics(),
+    default="all",
+    show_default=True,
+    help="Which nuisance parameters vary: " + ", ".join(NUISANCES) + ".",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=None,
+    help="Makes a run repeatable; without it every run draws a new truth.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Processes that make pseudo-experiments; changes no number.",
+)
+@click.option(
+    "--deadline",
+    type=click.FloatRange(0, min_open=True),
+    default=None,
+    help="Seconds that fit and predictions may take together.",
+)
+@click.option(
+    "--isolation",
+    type=click.Choice(["require", "prefer", "off"]),
+    default="prefer",
+    show_default=True,
+    help="What to do when a protection against the submission's code is not available here.",
+)
+def run(
+    submission: Path,
+    input_dir: Path,
+    output: Path,
+    sets: int,
+    pseudo_experiments: int,
+    systematics: dict[str, bool],
+    **options: Any,
+) -> None:
+    """Fit the model in SUBMISSION, have it measure pseudo-experiments, and score its answers.
+
+    SUBMISSION is a directory with model.py, which defines the class Model.
+    """
+    predictions, scoring = output / "predictions", output / "scores"
+    with progress_bar() as progress:
+        settings = run_ingestion(
+            IngestionOptions(
+                input_dir=input_dir,
+                submission=submission,
+                output=predictions,
+                num_of_sets=sets,
+                num_pseudo_experiments=pseudo_experiments,
+                systematics=systematics,
+                **options,
+            ),
+            progress,
+        )
+    for notice in settings.notices:
+        _errors.print(f"Note: {notice}", style="yellow", markup=False, highlight=False)
+    show_scores(run_scoring(predictions, scoring), scoring / "detailed_results.html")
+
+
+@_cli.command()
+@click.argument("predictions", type=_existing)
+@click.option(
+    "--output",
+    type=_directory,
+    default=None,
+    help="Where scores and report go; beside PREDICTIONS by default.",
+)
+@click.option(
+    "--reference",
+    type=_existing,
+    default=None,
+    help="Directory with settings.json: what a complete result must contain.",
+)
+@click.option("--phase-2", is_flag=True, help="Add the final phase's bootstrap over sets.")
+def score(predictions: Path, output: Path | None, reference: Path | None, phase_2: bool) -> None:
+    """Score the result files in the directory PREDICTIONS again."""
+    target = output or predictions.parent / "scores"
+    scores = run_scoring(predictions, target, reference=reference, phase_2=phase_2)
+    show_scores(scores, target / "detailed_results.html")
+
+
+@_cli.command()
+@click.option(
+    "--scenario",
+    type=click.Choice(["mini", "official"]),
+    default="mini",
+    show_default=True,
+    help="Expected yields: the official ones (a million events), or backgrounds divided by 200.",
+)
+@click.option(
+    "--events",
+    type=click.IntRange(1),
+    default=500_000,
+    show_default=True,
+    help="Simulated events in the file.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=None,
+    help="Makes the dataset repeatable, hence public; a competition needs one without.",
+)
+@click.option("--output", type=_directory, required=True, help="New dataset directory.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Processes; changes no byte.",
+)
+def generate(scenario: Any, events: int, seed: int | None, output: Path, workers: int) -> None:
+    """Make a dataset of simulated events in the official layout."""
+    with progress_bar() as progress:
+        path = generate_dataset(
+            output,
+            scenario=scenario,
+            events=events,
+            seed=seed,
+            workers=workers,
+            progress=lambda done, total: progress("generate", done, total),
+        )
+    click.echo(f"Dataset: {path}")

@@ -1,0 +1,357 @@
+"""Scoring of a directory of results: validate, compute, write scores and the report.
+
+The formulas are in :mod:`HiggsML.metrics`. :func:`run_scoring` is the judged form; the class
+:class:`Scoring` keeps the interface of the reference implementation.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from HiggsML.errors import ResultsError, SettingsError
+from HiggsML.metrics import (
+    EPSILON,
+    BootstrapScores,
+    Scores,
+    bootstrap_scores,
+    compute_scores,
+    quantiles_score,
+    resampled_scores,
+)
+from HiggsML.report import render_report
+from HiggsML.results import (
+    DURATION_FILE,
+    SETTINGS_FILE,
+    Predictions,
+    Settings,
+    load_duration,
+    load_predictions,
+    load_settings,
+    write_json,
+)
+from HiggsML.visualization import interval_plot
+
+__all__ = ["SCORE_KEYS", "Scoring", "run_scoring"]
+
+logger = logging.getLogger(__name__)
+
+SCORE_KEYS = ("rmse", "mae", "interval", "coverage", "quantiles_score", "ingestion_duration")
+"""Keys of ``scores.json``; the leaderboard's columns name them."""
+
+_SCORE_LIMIT = 1e10  # the platform refuses numbers of this size
+_REPORT_FILE = "detailed_results.html"
+
+
+def run_scoring(
+    prediction: Path, output: Path, *, reference: Path | None = None, phase_2: bool = False
+) -> dict[str, float]:
+    """Score a directory that an ingestion has filled.
+
+    Parameters
+    ----------
+    prediction : Path
+        Directory with result files, duration and ``test_settings.json``.
+    output : Path
+        Where ``scores.json`` and ``detailed_results.html`` go.
+    reference : Path, optional
+        Directory with ``settings.json``, which says what a complete result contains.
+    phase_2 : bool
+        Add the final phase's bootstrap over sets to the report, and its means to the scores.
+
+    Returns
+    -------
+    dict of str to float
+        What is in ``scores.json``: :data:`SCORE_KEYS`.
+
+    Raises
+    ------
+    ResultsError
+        If anything is missing, broken or inconsistent; no score is written then.
+    """
+    for name in ("scores.json", _REPORT_FILE):
+        (output / name).unlink(missing_ok=True)
+    check_platform_metadata(prediction)
+    run = load_settings(prediction / SETTINGS_FILE, with_truth=True)
+    if reference is not None:
+        wanted = load_settings(reference / "settings.json", with_truth=False)
+        if differences := wanted.same_run_as(run):
+            raise ResultsError(
+                f"{prediction / SETTINGS_FILE} does not fit {reference / 'settings.json'}: "
+                + "; ".join(differences)
+            )
+    predictions = load_predictions(prediction, run)
+    minutes = load_duration(prediction / DURATION_FILE)
+    scores = compute_scores(predictions, run.mus)
+    entries = finite_scores({**scores.as_dict(), "ingestion_duration": minutes})
+    output.mkdir(parents=True, exist_ok=True)
+    render_report(
+        output / _REPORT_FILE,
+        predictions=predictions,
+        mus=run.mus,
+        scores=scores,
+        settings=run,
+        duration_minutes=minutes,
+        bootstrap=bootstrap_scores(predictions, run.mus),
+        phase_2=bootstrap_scores(predictions, run.mus, unit="set") if phase_2 else None,
+        details=run.details,
+        notices=run.notices,
+    )
+    write_json(output / "scores.json", entries)
+    return entries
+
+
+def check_platform_metadata(prediction: Path) -> None:
+    """Refuse results of a run that failed, or in which the submission ran a command of its own.
+
+    The platform leaves a YAML file named ``metadata`` among the results; elsewhere there is none.
+
+    Raises
+    ------
+    ResultsError
+        If the file says that the results can not be trusted, or can not be read.
+    """
+    path = prediction / "metadata"
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise ResultsError(f"{path} is not a regular file: the results are refused")
+    if not path.exists():
+        return
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ResultsError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ResultsError(f"{path} must hold keys and values")
+    if content.get("exitCode") is not None:
+        raise ResultsError(
+            f"{path}: the submission brought a command of its own (exitCode is "
+            f"{content['exitCode']!r}); submit model.py without a metadata file"
+        )
+    if content.get("ingestionExitCode") not in (None, 0):
+        raise ResultsError(
+            f"{path}: the ingestion failed (ingestionExitCode is "
+            f"{content['ingestionExitCode']!r}); its log says why"
+        )
+
+
+def finite_scores(scores: Mapping[str, float]) -> dict[str, float]:
+    """Return scores as plain floats, all of which the platform accepts.
+
+    Raises
+    ------
+    ResultsError
+        If one is not finite or its magnitude is 1e10 or more.
+    """
+    entries = {name: float(value) for name, value in scores.items()}
+    for name, value in entries.items():
+        if not abs(value) < _SCORE_LIMIT:  # False for NaN too
+            raise ResultsError(f"the score {name} is {value}, which can not be ranked")
+    return entries
+
+
+class Scoring:
+    """The reference implementation's interface, step by step.
+
+    Attributes
+    ----------
+    ingestion_results : list of dict
+        Loaded results in the order of their sets.
+    ingestion_duration : float
+        Minutes.
+    scores_dict : dict of str to float
+        After :meth:`compute_scores`.
+    bootstraped_scores : dict of str to list
+        After :meth:`compute_bootstraped_scores`.
+    """
+
+    def __init__(self) -> None:
+        self.start_time: datetime | None = None
+        self.end_time: datetime | None = None
+        self.ingestion_results: list[dict[str, Any]] = []
+        self.ingestion_duration: float | None = None
+        self.scores_dict: dict[str, float] = {}
+        self.bootstraped_scores: dict[str, list[float]] = {}
+        self.scores: Scores | None = None
+        self._directory = Path()
+        self._score_dir = Path()
+        self._predictions: dict[int, Predictions] = {}
+        self._settings: Settings | None = None
+        self._phase_2: BootstrapScores | None = None
+
+    def start_timer(self) -> None:
+        """Start the clock."""
+        self.start_time = datetime.now().astimezone()
+
+    def stop_timer(self) -> None:
+        """Stop the clock."""
+        self.end_time = datetime.now().astimezone()
+
+    def get_duration(self) -> timedelta | None:
+        """Return the time between start and stop, or None if one of them is missing."""
+        if self.start_time is None or self.end_time is None:
+            logger.warning("the timer was not started and stopped")
+            return None
+        return self.end_time - self.start_time
+
+    def show_duration(self) -> None:
+        """Log the duration."""
+        logger.info("Total duration: %s", self.get_duration())
+
+    def load_ingestion_duration(self, ingestion_duration_file: str | Path) -> None:
+        """Read the ingestion's duration [minutes]."""
+        self.ingestion_duration = load_duration(Path(ingestion_duration_file))
+
+    def load_ingestion_results(
+        self, prediction_dir: str | Path = "./", score_dir: str | Path = "./"
+    ) -> None:
+        """Find the results of every set; they are checked in :meth:`compute_scores`.
+
+        Parameters
+        ----------
+        prediction_dir, score_dir : str or Path
+            Where the results are, and where scores and report go.
+        """
+        self._directory, self._score_dir = Path(prediction_dir), Path(score_dir)
+        if not any(self._directory.glob("result_*.json")):
+            raise ResultsError(f"no result_*.json in {self._directory}: run the ingestion first")
+
+    def compute_scores(self, test_settings: Mapping[str, Any]) -> None:
+        """Check the results and compute all scores.
+
+        Parameters
+        ----------
+        test_settings : mapping
+            ``num_of_sets``, ``num_pseudo_experiments``, ``systematics`` and ``ground_truth_mus``
+            (by set index).
+        """
+        n_sets = int(test_settings["num_of_sets"])
+        truth = test_settings["ground_truth_mus"]
+        self._settings = Settings(
+            n_sets,
+            int(test_settings["num_pseudo_experiments"]),
+            dict(test_settings.get("systematics", {})),
+            {index: float(truth[index]) for index in range(n_sets)},
+        )
+        self._predictions = load_predictions(self._directory, self._settings)
+        self.ingestion_results = [
+            {
+                "mu_hats": result.mu_hat.tolist(),
+                "delta_mu_hats": result.delta_mu_hat.tolist(),
+                "p16": result.p16.tolist(),
+                "p84": result.p84.tolist(),
+            }
+            for _, result in sorted(self._predictions.items())
+        ]
+        self.scores = compute_scores(self._predictions, self._settings.mus)
+        minutes = self.ingestion_duration or 0.0
+        self.scores_dict = finite_scores({**self.scores.as_dict(), "ingestion_duration": minutes})
+
+    def compute_bootstraped_scores(
+        self,
+        eps: float = EPSILON,
+        n_bootstraps: int = 10,
+        sample_size: int = 50,
+        random_seed: int = 42,
+    ) -> None:
+        """Resample sets, as the challenge's final phase does; same seed, same numbers as there."""
+        if self.scores is None:
+            raise SettingsError("call compute_scores first")
+        sets = self.scores.sets
+        draws = (np.random.RandomState(random_seed + i) for i in range(n_bootstraps))
+        self._phase_2 = resampled_scores(
+            np.array([one.interval for one in sets]),
+            np.array([one.coverage for one in sets]),
+            np.array([self._predictions[one.set_index].p16.size for one in sets]),
+            (draw.choice(len(sets), size=sample_size, replace=True) for draw in draws),
+            eps=eps,
+        )
+        self.bootstraped_scores = {
+            name: getattr(self._phase_2, name).tolist()
+            for name in ("interval", "coverage", "quantiles_score")
+        }
+
+    def plot_bootstraped_scores(self) -> None:
+        """Put the bootstrap's distributions on the report (rewritten as a whole)."""
+        if self._phase_2 is None:
+            raise SettingsError("call compute_bootstraped_scores first")
+        self._write_report()
+
+    def RMSE_score(self, mu: Any, mu_hat: Any, delta_mu_hat: Any) -> float:  # noqa: N802
+        """Root of mean squared error plus mean squared deviation of the claimed uncertainty."""
+        squared = (np.asarray(mu_hat) - mu) ** 2
+        deviation = (squared - np.square(delta_mu_hat)) ** 2
+        return float(np.sqrt(np.mean(squared) + np.mean(deviation)))
+
+    def MAE_score(self, mu: Any, mu_hat: Any, delta_mu_hat: Any) -> float:  # noqa: N802
+        """Mean absolute error plus mean deviation of the claimed uncertainty."""
+        distance = np.abs(np.asarray(mu_hat) - mu)
+        return float(np.mean(distance) + np.mean(np.abs(distance - delta_mu_hat)))
+
+    def Quantiles_Score(  # noqa: N802
+        self, mu: Any, p16: Any, p84: Any, eps: float = EPSILON
+    ) -> tuple[float, float, float]:
+        """Return mean interval, coverage and quantiles score."""
+        return quantiles_score(mu, p16, p84, eps)
+
+    def write_scores(self) -> None:
+        """Write ``scores.json`` and the report."""
+        self._write_report()
+        write_json(self._score_dir / "scores.json", self.scores_dict)
+
+    def save_figure(
+        self,
+        mu: float,
+        p16s: Sequence[float],
+        p84s: Sequence[float],
+        set: int = 0,
+        true_mu: float | None = None,
+        result_text: str | None = None,
+    ) -> Path:
+        """Draw the intervals of one set to ``set_{set}.png`` in the score directory.
+
+        Parameters
+        ----------
+        mu : float
+            The mean estimate, named in the title; drawn as a line if the true value is unknown.
+        p16s, p84s : sequence of float
+            Interval ends.
+        set : int
+            Number of the set, for title and file name.
+        true_mu : float, optional
+            Drawn as a line.
+        result_text : str, optional
+            Text below the plot.
+        """
+        figure = interval_plot(
+            np.asarray(p16s),
+            np.asarray(p84s),
+            mu if true_mu is None else true_mu,
+            title=f"Set {set}: mean estimate {mu:.3f}",
+        )
+        if result_text:
+            figure.text(0.5, -0.02, result_text, ha="center", va="top")
+        self._score_dir.mkdir(parents=True, exist_ok=True)
+        path = self._score_dir / f"set_{set}.png"
+        figure.savefig(path, dpi=120, bbox_inches="tight")
+        return path
+
+    def _write_report(self) -> None:
+        if self.scores is None or self._settings is None:
+            raise SettingsError("call compute_scores first")
+        self._score_dir.mkdir(parents=True, exist_ok=True)
+        render_report(
+            self._score_dir / _REPORT_FILE,
+            predictions=self._predictions,
+            mus=self._settings.mus,
+            scores=self.scores,
+            settings=self._settings,
+            duration_minutes=self.ingestion_duration,
+            bootstrap=bootstrap_scores(self._predictions, self._settings.mus),
+            phase_2=self._phase_2,
+        )
