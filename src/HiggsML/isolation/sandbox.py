@@ -26,7 +26,7 @@ from typing import IO, Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
-from HiggsML.isolation.restrict import Limits, protect_parent
+from HiggsML.isolation.restrict import Limits, missing, protect_parent
 from numpy.typing import NDArray
 
 from HiggsML.datasets import Data
@@ -230,9 +230,9 @@ class Sandbox:
         message, _ = self._ask(start, "ready", "starting", _START_TIMEOUT)
         report = message.get("report")
         self.report |= report if isinstance(report, dict) else {}
-        missing = {name: state for name, state in self.report.items() if state != "on"}
-        if missing and isolation == "require":
-            listed = "; ".join(f"{name}: {state}" for name, state in missing.items())
+        lacking = missing(self.report)
+        if isolation == "require" and lacking:
+            listed = "; ".join(f"{name}: {state}" for name, state in lacking.items())
             raise IsolationError(
                 f"isolation is required, but not all of it is available here ({listed}); "
                 "--isolation prefer runs with what there is"
@@ -324,10 +324,10 @@ def _environment(private: Path, threads: int | None) -> dict[str, str]:
     }
     directories = dict.fromkeys(("HOME", "TMPDIR", "MPLCONFIGDIR"), str(private))
     if threads is not None:
-        # Idle threads must sleep, not spin, where several processes share the cores.
-        kept |= {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
-        kept |= {"MKL_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
-    return {"LANG": "C.UTF-8", **kept, **directories}
+        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+        kept |= dict.fromkeys(names, str(threads))
+    # Idle threads must sleep, not spin, where several processes share the cores.
+    return {"LANG": "C.UTF-8", "OMP_WAIT_POLICY": "PASSIVE", **kept, **directories}
 
 
 def _failure(answer: dict[str, Any], stage: str) -> SubmissionError:
