@@ -1,0 +1,56 @@
+"""Every plot of the package. Each function returns a :class:`matplotlib.figure.Figure`.
+
+Nothing is shown, saved or left behind in matplotlib's global settings. Save a figure with
+``figure.savefig("plot.pdf")``; a notebook shows a returned figure by itself. Plots of many events
+draw a sample or bins, and say so in the figure.
+
+Examples
+--------
+>>> import numpy as np
+>>> rng = np.random.default_rng(1)
+>>> mu_hat = rng.normal(1.0, 0.2, size=100)
+>>> results = {0: {"mu_hats": mu_hat, "p16": mu_hat - 0.2, "p84": mu_hat + 0.2}}
+>>> figure = visualize_coverage(results, {0: 1.0})
+>>> len(figure.axes)
+1
+"""
+
+from HiggsML.visualization.distributions import (
+    correlation_plots,
+    histogram_syst,
+    roc_curve_wrapper,
+    stacked_histogram,
+)
+from HiggsML.visualization.measurement import (
+    bootstrap_plot,
+    coverage_function_plot,
+    interval_plot,
+    pull_plot,
+    visualize_coverage,
+    visualize_scatter,
+    width_and_coverage_plot,
+)
+from HiggsML.visualization.samples import (
+    event_vise_syst,
+    event_vise_syst_arrow,
+    pair_plots,
+    pair_plots_syst,
+)
+
+__all__ = [
+    "bootstrap_plot",
+    "correlation_plots",
+    "coverage_function_plot",
+    "event_vise_syst",
+    "event_vise_syst_arrow",
+    "histogram_syst",
+    "interval_plot",
+    "pair_plots",
+    "pair_plots_syst",
+    "pull_plot",
+    "roc_curve_wrapper",
+    "stacked_histogram",
+    "visualize_coverage",
+    "visualize_scatter",
+    "width_and_coverage_plot",
+]
