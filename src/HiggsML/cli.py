@@ -39,7 +39,10 @@ def fail_cleanly() -> Iterator[None]:
     try:
         yield
     except HiggsMLError as error:
-        _errors.print(f"Error: {error}", style="bold red", markup=False, highlight=False)
+        # Not wrapped: file names and the participant's own lines stay in one piece in a log.
+        _errors.print(
+            f"Error: {error}", style="bold red", markup=False, highlight=False, soft_wrap=True
+        )
         sys.exit(1)
 
 
@@ -75,22 +78,15 @@ def show_scores(scores: Mapping[str, float], report: Path) -> None:
     console.print(f"Report: {report}", soft_wrap=True, highlight=False)
 
 
-class _Systematics(click.ParamType[dict[str, bool]]):
-    """``all``, ``none`` or a comma-separated list of nuisance parameters."""
-
-    name = "all|none|NAME,..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return a dict of name to bool."""
-        if isinstance(value, dict):
-            return value
-        wanted = {"all": set(NUISANCES), "none": set()}.get(value)
-        if wanted is None:
-            wanted = {name.strip() for name in value.split(",")}
-        if unknown := sorted(wanted - set(NUISANCES)):
-            known = ", ".join(NUISANCES)
-            self.fail(f"unknown systematics {', '.join(unknown)}; known are {known}", param, ctx)
-        return {name: name in wanted for name in NUISANCES}
+def _systematics(context: click.Context, parameter: click.Parameter, value: str) -> dict[str, bool]:
+    """Turn ``all``, ``none`` or a comma-separated list of nuisance parameters into a dict."""
+    wanted = {"all": set(NUISANCES), "none": set[str]()}.get(value)
+    if wanted is None:
+        wanted = {name.strip() for name in value.split(",")}
+    if unknown := sorted(wanted - set(NUISANCES)):
+        known = ", ".join(NUISANCES)
+        raise click.BadParameter(f"unknown systematics {', '.join(unknown)}; known are {known}")
+    return {name: name in wanted for name in NUISANCES}
 
 
 _directory = click.Path(file_okay=False, path_type=Path)
@@ -141,7 +137,8 @@ def _cli() -> None:
 )
 @click.option(
     "--systematics",
-    type=_Systematics(),
+    metavar="all|none|NAME,...",
+    callback=_systematics,
     default="all",
     show_default=True,
     help="Which nuisance parameters vary: " + ", ".join(NUISANCES) + ".",
@@ -200,7 +197,9 @@ def run(
             progress,
         )
     for notice in settings.notices:
-        _errors.print(f"Note: {notice}", style="yellow", markup=False, highlight=False)
+        _errors.print(
+            f"Note: {notice}", style="yellow", markup=False, highlight=False, soft_wrap=True
+        )
     show_scores(run_scoring(predictions, scoring), scoring / "detailed_results.html")
 
 

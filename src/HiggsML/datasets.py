@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import re
 import shutil
+import sys
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ AVAILABLE_DATASETS = {
 
 _REQUIRED = (*PRI_COLUMNS, *LABEL_COLUMNS)
 _KNOWN = frozenset((*_REQUIRED, *DER_COLUMNS))
+_BATCH_ROWS = 250_000
 _URL = re.compile(r"^https?://\S+$")
 
 
@@ -193,19 +194,39 @@ class Data:
             dopostprocess=dopostprocess,
         )
 
-    def iter_test_groups(self) -> Iterator[pd.DataFrame]:
-        """Yield the test set piece by piece, in file order, with primaries and labels only.
+    def iter_test_groups(self, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
+        """Yield the test set piece by piece, in file order, never more than a few at a time.
 
         The weights are those of the file: scale them so that they sum to :meth:`sum_weights`.
+
+        Parameters
+        ----------
+        columns : sequence of str, optional
+            Which to read; primaries and labels by default. The labels must be among them.
         """
-        for table in self._tables(np.arange(self.test_size), list(_REQUIRED)):
-            yield _checked_frame(table, self.path)
+        left = self.test_size
+        batches = self.parquet_file.iter_batches(_BATCH_ROWS, columns=list(columns or _REQUIRED))
+        try:
+            while left > 0:
+                table = pa.Table.from_batches([next(batches)]).slice(0, left)
+                left -= len(table)
+                yield _checked_frame(table, self.path)
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{self.path} can not be read: {error}") from error
 
     def sum_weights(self) -> float:
         """Expected number of events: the metadata's, or else the sum of the file's weights."""
         if "sum_weights" not in self.metadata:
-            weights = self.parquet_file.read(columns=["weights"])["weights"].to_numpy()
-            self.metadata["sum_weights"] = float(weights.sum(dtype=np.float64))
+            total = 0.0
+            try:
+                for batch in self.parquet_file.iter_batches(_BATCH_ROWS, columns=["weights"]):
+                    weights = batch["weights"].to_numpy(zero_copy_only=False).astype(np.float64)
+                    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+                        raise DataError(f"{self.path}: some weights are negative, NaN or infinite")
+                    total += float(weights.sum())
+            except (pa.ArrowException, OSError) as error:
+                raise DataError(f"{self.path} can not be read: {error}") from error
+            self.metadata["sum_weights"] = total
         return float(self.metadata["sum_weights"])
 
     def _load(self, rows: NDArray[np.intp]) -> pd.DataFrame:
@@ -236,11 +257,8 @@ class Data:
                 except (pa.ArrowException, OSError) as error:
                     raise DataError(f"{self.path}, row group {group}: {error}") from error
                 inside = rows[first:last] - start
-                everything = inside.size == end - start
-                contiguous = inside[-1] - inside[0] + 1 == inside.size
-                if everything:
-                    yield table
-                elif contiguous:
+                # Rows in sequence need no copy; an index may also come twice.
+                if (np.diff(inside) == 1).all():
                     yield table.slice(int(inside[0]), inside.size)
                 else:
                     yield table.take(pa.array(inside))
@@ -312,7 +330,7 @@ def _read_metadata(parquet: Path, total_rows: int) -> dict[str, Any]:
     if "sum_weights" in metadata:
         total = metadata["sum_weights"]
         valid = isinstance(total, (int, float)) and not isinstance(total, bool)
-        if not (valid and 0 < total < math.inf):
+        if not (valid and 0 < total <= sys.float_info.max):
             raise DataError(f"{path}: sum_weights must be a positive number, got {total!r}")
     return metadata
 

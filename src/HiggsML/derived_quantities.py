@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from HiggsML.errors import DataError
-from HiggsML.kinematics import Array, sinh_cosh, wrap_phi
+from HiggsML.kinematics import Array, cosh, wrap_phi
 from HiggsML.schema import DER_COLUMNS, MISSING, PRI_COLUMNS
 
 __all__ = [
@@ -111,16 +111,13 @@ def derive(event: Columns) -> dict[str, Array]:
     dict of str to array
         The twelve ``DER_`` columns in the order of :data:`HiggsML.schema.DER_COLUMNS`.
     """
-    lep_pt, lep_phi = event["PRI_lep_pt"], event["PRI_lep_phi"]
-    had_pt, had_phi = event["PRI_had_pt"], event["PRI_had_phi"]
+    lep_pt, lep_eta, lep_phi = (event[f"PRI_lep_{name}"] for name in ("pt", "eta", "phi"))
+    had_pt, had_eta, had_phi = (event[f"PRI_had_{name}"] for name in ("pt", "eta", "phi"))
     met, met_phi, n_jets = event["PRI_met"], event["PRI_met_phi"], event["PRI_n_jets"]
 
     lep_px, lep_py = lep_pt * np.cos(lep_phi), lep_pt * np.sin(lep_phi)
     had_px, had_py = had_pt * np.cos(had_phi), had_pt * np.sin(had_phi)
     met_x, met_y = met * np.cos(met_phi), met * np.sin(met_phi)
-    lep_sinh, lep_cosh = sinh_cosh(event["PRI_lep_eta"])
-    had_sinh, had_cosh = sinh_cosh(event["PRI_had_eta"])
-
     higgs_px, higgs_py = had_px + lep_px + met_x, had_py + lep_py + met_y
     jet_pt = event["PRI_jet_leading_pt"] * (n_jets >= 1)
     jet_phi = event["PRI_jet_leading_phi"]
@@ -145,11 +142,8 @@ def derive(event: Columns) -> dict[str, Array]:
 
     return {
         "DER_mass_transverse_met_lep": _mass(met + lep_pt, met_x + lep_px, met_y + lep_py),
-        "DER_mass_vis": _mass(
-            lep_pt * lep_cosh + had_pt * had_cosh,
-            lep_px + had_px,
-            lep_py + had_py,
-            lep_pt * lep_sinh + had_pt * had_sinh,
+        "DER_mass_vis": np.sqrt(
+            2 * lep_pt * had_pt * (cosh(lep_eta - had_eta) - np.cos(lep_phi - had_phi))
         ),
         "DER_pt_h": np.sqrt(higgs_px**2 + higgs_py**2),
         "DER_deltaeta_jet_jet": for_two_jets(np.abs(eta_2 - eta_1)),
@@ -168,7 +162,7 @@ def derive(event: Columns) -> dict[str, Array]:
         "DER_pt_ratio_lep_had": lep_pt / had_pt,
         "DER_met_phi_centrality": _met_phi_centrality(met_phi, lep_phi, had_phi),
         "DER_lep_eta_centrality": for_two_jets(
-            _lep_eta_centrality(event["PRI_lep_eta"].take(two), eta_1, eta_2)
+            _lep_eta_centrality(lep_eta.take(two), eta_1, eta_2)
         ),
     }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 __all__ = [
+    "BundleError",
+    "ContainerError",
     "DataError",
     "HiggsMLError",
     "IsolationError",
@@ -44,3 +46,11 @@ class IsolationError(HiggsMLError, RuntimeError):
 
 class ResultsError(HiggsMLError, ValueError):
     """Result files between ingestion and scoring are missing, broken or inconsistent."""
+
+
+class BundleError(HiggsMLError, ValueError):
+    """A competition bundle, or a submission's zip, can not be read or built."""
+
+
+class ContainerError(HiggsMLError, RuntimeError):
+    """The Docker engine, an image or a container is not as needed."""

@@ -144,7 +144,8 @@ def run_in_processes(
                     yield running.pop(future), future.result()
         except BrokenProcessPool:
             raise SubmissionError(
-                "a worker process ended unexpectedly (out of memory?): try fewer workers"
+                "a worker process ended unexpectedly (out of memory, or started from a script "
+                "without \"if __name__ == '__main__'\"?): try fewer workers"
             ) from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

@@ -199,6 +199,8 @@ def run_ingestion(options: IngestionOptions, progress: Progress | None = None) -
 
 def _clear(output: Path, *, everything: bool) -> None:
     """Remove former results, or all that is there; links are removed, never followed."""
+    if output.exists() and not output.is_dir():
+        raise SettingsError(f"output {output} is not a directory: name one for the results")
     if not output.is_dir():
         return
     for path in output.iterdir():

@@ -161,6 +161,7 @@ def quantiles_score(
         If a lower end lies above its upper end; its width would be meaningless.
     """
     mu, low, high = (np.asarray(values, dtype=np.float64) for values in (mu, p16, p84))
+    _require_finite(mu=mu, p16=low, p84=high)
     swapped = np.flatnonzero(low > high)
     if swapped.size:
         first = swapped[0]
@@ -172,6 +173,15 @@ def quantiles_score(
     coverage = float(np.mean((mu >= low) & (mu <= high)))
     score = -math.log((interval + eps) * coverage_penalty(coverage, low.size))
     return QuantilesScore(interval, coverage, score)
+
+
+def _require_finite(**columns: Array) -> None:
+    for name, values in columns.items():
+        if not values.size:
+            raise ResultsError("a score needs at least one prediction")
+        if not np.isfinite(values).all():
+            first = int(np.flatnonzero(~np.isfinite(values))[0])
+            raise ResultsError(f"{name} of prediction {first} is {values.flat[first]}: not finite")
 
 
 def compute_scores(predictions: Mapping[int, Predictions], mus: Mapping[int, float]) -> Scores:
@@ -198,6 +208,7 @@ def compute_scores(predictions: Mapping[int, Predictions], mus: Mapping[int, flo
     sets = []
     for index in sorted(predictions):
         result, mu = predictions[index], float(mus[index])
+        _require_finite(mu_hat=result.mu_hat, delta_mu_hat=result.delta_mu_hat)
         width, coverage, score = quantiles_score(
             np.full(result.p16.size, mu), result.p16, result.p84
         )

@@ -27,10 +27,13 @@ Examples
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TypedDict
+from functools import partial
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -39,12 +42,12 @@ from numpy.typing import NDArray
 from HiggsML.datasets import Data
 from HiggsML.derived_quantities import derive
 from HiggsML.errors import DataError, SettingsError
-from HiggsML.kinematics import Array
+from HiggsML.event_store import HAD_PT, StoredEvents, Stratum, arrange, open_cached
+from HiggsML.kinematics import fast_phi
 from HiggsML.schema import FEATURES, MU_RANGE, NUISANCES, PRI_COLUMNS, PROCESSES
 from HiggsML.systematics import (
     CHUNK_ROWS,
     HAD_PT_MIN,
-    LEP_PT_MIN,
     draw_nuisances,
     rate_factors,
     remove_soft_jets,
@@ -64,10 +67,11 @@ __all__ = [
     "seed_sequence",
 ]
 
-_HAD_PT = PRI_COLUMNS.index("PRI_had_pt")
-_LEP_PT = PRI_COLUMNS.index("PRI_lep_pt")
-# Processes with more distinct weights than this are searched by cumulative weight instead.
-_MAX_STRATA = 64
+MAX_EVENTS_IN_MEMORY = 1_000_000
+"""Test sets with more events are converted to a memory-mapped file."""
+
+# Up to this many intervals, comparing with each end is faster than a bisection.
+_MAX_COMPARED = 12
 
 
 class PseudoExperiment(TypedDict):
@@ -119,17 +123,6 @@ def features_frame(block: NDArray[np.float32]) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class _Stratum:
-    """Consecutive stored events of one process and one weight, by falling tau pt."""
-
-    process: str
-    start: int
-    count: int
-    weight: float
-    cumulative: NDArray[np.float64] | None  # of weights, where they are not all the same
-
-
-@dataclass(frozen=True)
 class Plan:
     """A pseudo-experiment whose number of events has been drawn, ready to be filled in."""
 
@@ -146,69 +139,33 @@ class EventStore:
     Make one with :meth:`from_data` or :meth:`from_frames`.
     """
 
-    def __init__(self, rows: NDArray[np.float32], strata: tuple[_Stratum, ...]) -> None:
-        self._rows = rows
-        self._strata = strata
-        self._starts = np.array([stratum.start for stratum in strata], dtype=np.int64)
+    def __init__(self, events: StoredEvents) -> None:
+        self._rows = events.rows
+        self._strata = events.strata
+        self._cumulative = [events.cumulative(stratum) for stratum in events.strata]
+        self._starts = np.array([stratum.start for stratum in events.strata], dtype=np.int64)
 
     @classmethod
     def from_data(cls, data: Data) -> EventStore:
-        """Build a store from the test split of a dataset."""
-        rows: dict[str, list[Array]] = {process: [] for process in PROCESSES}
-        weights: dict[str, list[NDArray[np.float64]]] = {process: [] for process in PROCESSES}
-        total = 0.0
-        for frame in data.iter_test_groups():
-            total += float(frame["weights"].to_numpy().sum(dtype=np.float64))
-            for process, events in frame.groupby("detailed_labels", observed=True):
-                rows[str(process)].append(events[list(PRI_COLUMNS)].to_numpy(np.float32))
-                weights[str(process)].append(events["weights"].to_numpy(np.float64))
+        """Build a store from the test split of a dataset.
+
+        A large one (see :data:`MAX_EVENTS_IN_MEMORY`) is memory-mapped: converted the first time,
+        then opened at once.
+        """
+        if data.test_size > MAX_EVENTS_IN_MEMORY:
+            return cls(open_cached(data))
+        frame = pd.concat(list(data.iter_test_groups()) or [pd.DataFrame()], ignore_index=True)
+        total = frame["weights"].to_numpy().sum(dtype=np.float64) if len(frame) else 0.0
         if total <= 0:
             raise DataError(f"the test set of {data.path} holds no events of positive weight")
-        scale = data.sum_weights() / total
-        return cls._arranged(
-            {process: np.concatenate(parts) for process, parts in rows.items() if parts},
-            {process: np.concatenate(parts) * scale for process, parts in weights.items() if parts},
-        )
+        groups = frame.groupby("detailed_labels", observed=True)
+        by_process = {str(process): events for process, events in groups}
+        return cls(arrange(by_process, scale=data.sum_weights() / total))
 
     @classmethod
     def from_frames(cls, test_set: Mapping[str, pd.DataFrame]) -> EventStore:
         """Build a store from frames by process, as ``Data.get_test_set`` returns them."""
-        unknown = sorted(set(test_set) - set(PROCESSES))
-        if unknown:
-            raise DataError(f"unknown process {unknown} in the test set; known are {PROCESSES}")
-        return cls._arranged(
-            {key: frame[list(PRI_COLUMNS)].to_numpy(np.float32) for key, frame in test_set.items()},
-            {key: frame["weights"].to_numpy(np.float64) for key, frame in test_set.items()},
-        )
-
-    @classmethod
-    def _arranged(
-        cls, rows: Mapping[str, NDArray[np.float32]], weights: Mapping[str, NDArray[np.float64]]
-    ) -> EventStore:
-        """Sort events into strata; the lepton cut, which no shift changes, is applied here."""
-        parts: list[NDArray[np.float32]] = []
-        strata: list[_Stratum] = []
-        start = 0
-        for process in (name for name in PROCESSES if name in rows):
-            columns = dict(zip(PRI_COLUMNS, rows[process].T, strict=True))
-            round_primaries(columns)
-            events = np.stack(list(columns.values()), axis=1)
-            keep = (events[:, _LEP_PT] >= LEP_PT_MIN) & (weights[process] > 0)
-            events, event_weights = events[keep], weights[process][keep]
-            values, group = np.unique(event_weights, return_inverse=True)
-            if len(values) > _MAX_STRATA:
-                group = np.zeros(len(events), dtype=np.int64)
-            for k in range(min(len(values), int(group.max(initial=-1)) + 1)):
-                inside = np.flatnonzero(group == k)
-                order = inside[np.argsort(-events[inside, _HAD_PT], kind="stable")]
-                mixed = len(values) > _MAX_STRATA
-                cumulative = np.cumsum(event_weights[order]) if mixed else None
-                strata.append(_Stratum(process, start, order.size, float(values[k]), cumulative))
-                parts.append(events[order])
-                start += order.size
-        if not parts:
-            raise DataError("the test set holds no events")
-        return cls(np.ascontiguousarray(np.concatenate(parts)), tuple(strata))
+        return cls(arrange(test_set))
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -223,7 +180,7 @@ class EventStore:
         expected = dict.fromkeys(PROCESSES, 0.0)
         for stratum in self._strata:
             stored[stratum.process] += stratum.count
-            expected[stratum.process] += _total_weight(stratum, stratum.count)
+            expected[stratum.process] += stratum.weight * stratum.count
         return {name: stored[name] / expected[name] for name in PROCESSES if expected[name]}
 
     def plan(
@@ -252,21 +209,33 @@ class EventStore:
         for name in ("tes", "jes", "soft_met"):
             value = values.pop(name, None)
             shifts[name] = float(NUISANCES[name].nominal if value is None else value)
-        if not (shifts["tes"] > 0 and shifts["jes"] > 0 and shifts["soft_met"] >= 0):
-            raise SettingsError(f"tes and jes must be positive, soft_met at least 0: {shifts}")
+        possible = shifts["tes"] > 0 and shifts["jes"] > 0 and shifts["soft_met"] >= 0
+        if not possible or not all(map(math.isfinite, shifts.values())):
+            raise SettingsError(
+                f"tes and jes must be positive, soft_met at least 0, all finite: {shifts}"
+            )
         factors = rate_factors(mu=mu, **values)
         eligible = np.array([self._count_above(s, shifts["tes"]) for s in self._strata])
         ends = np.cumsum(
             [
-                factors[stratum.process] * _total_weight(stratum, int(count))
-                for stratum, count in zip(self._strata, eligible, strict=True)
+                factors[stratum.process] * self._total_weight(k, int(eligible[k]))
+                for k, stratum in enumerate(self._strata)
             ]
         )
-        sequence = np.random.SeedSequence(seed) if isinstance(seed, int) else seed
+        sequence = (
+            seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+        )
         n_events = int(_generator(sequence, 0).poisson(ends[-1]))
         return Plan(n_events, shifts, sequence, ends, eligible)
 
-    def fill(self, plan: Plan, block: NDArray[np.float32], *, corrected: bool = False) -> None:
+    def fill(
+        self,
+        plan: Plan,
+        block: NDArray[np.float32],
+        *,
+        corrected: bool = False,
+        threads: int = 1,
+    ) -> None:
         """Make the events of ``plan``.
 
         Parameters
@@ -278,24 +247,42 @@ class EventStore:
         corrected : bool
             How jets that are cut away are counted, see
             :func:`HiggsML.systematics.remove_soft_jets`.
+        threads : int
+            How many work at once; changes no number.
         """
-        for chunk, start in enumerate(range(0, plan.n_events, CHUNK_ROWS)):
-            stop = min(start + CHUNK_ROWS, plan.n_events)
-            # Chunk numbers start at 1: the number of events has used 0.
-            rng = _generator(plan.seed, chunk + 1)
-            rows = self._rows.take(self._draw(plan, stop - start, rng), axis=0, mode="clip")
-            event = dict(zip(PRI_COLUMNS, np.ascontiguousarray(rows.T), strict=True))
-            soft_met = plan.shifts["soft_met"]
-            noise = rng.standard_normal((2, stop - start), dtype=np.float32) if soft_met else None
-            shift_energies(
-                event,
-                tes=plan.shifts["tes"],
-                jes=plan.shifts["jes"],
-                soft_met=None if noise is None else (noise[0] * soft_met, noise[1] * soft_met),
+        if block.shape != (len(FEATURES), plan.n_events):
+            raise SettingsError(
+                f"the block must have the shape {(len(FEATURES), plan.n_events)}, not {block.shape}"
             )
-            remove_soft_jets(event, corrected=corrected)
-            for row, values in enumerate((event | derive(event)).values()):
-                block[row, start:stop] = values
+        n_chunks = -(-plan.n_events // CHUNK_ROWS)
+        work = partial(self._fill_chunk, plan, block, corrected)
+        if threads == 1 or n_chunks < 2:
+            for chunk in range(n_chunks):
+                work(chunk)
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(work, range(n_chunks)))
+
+    def _fill_chunk(
+        self, plan: Plan, block: NDArray[np.float32], corrected: bool, chunk: int
+    ) -> None:
+        start = chunk * CHUNK_ROWS
+        stop = min(start + CHUNK_ROWS, plan.n_events)
+        # Branches of the seed start at 1 here: the number of events has used 0.
+        rng = _generator(plan.seed, chunk + 1)
+        rows = self._rows.take(self._draw(plan, stop - start, rng), axis=0, mode="clip")
+        event = dict(zip(PRI_COLUMNS, np.ascontiguousarray(rows.T), strict=True))
+        soft_met = plan.shifts["soft_met"]
+        shift_energies(
+            event,
+            tes=plan.shifts["tes"],
+            jes=plan.shifts["jes"],
+            soft_met=_gaussian_pair(soft_met, stop - start, rng) if soft_met else None,
+            azimuth=fast_phi,
+        )
+        remove_soft_jets(event, corrected=corrected)
+        for row, values in enumerate((event | derive(event)).values()):
+            block[row, start:stop] = values
 
     def pseudo_experiment(
         self,
@@ -304,6 +291,7 @@ class EventStore:
         nuisances: Mapping[str, float | None] | None = None,
         seed: int | np.random.SeedSequence,
         corrected: bool = False,
+        threads: int = 1,
     ) -> PseudoExperiment:
         """Make one pseudo-experiment; see :meth:`plan` and :meth:`fill` for the parameters.
 
@@ -315,47 +303,71 @@ class EventStore:
         """
         plan = self.plan(mu=mu, nuisances=nuisances, seed=seed)
         block = np.empty((len(FEATURES), plan.n_events), dtype=np.float32)
-        self.fill(plan, block, corrected=corrected)
+        self.fill(plan, block, corrected=corrected, threads=threads)
         return {"data": features_frame(block), "weights": np.ones(plan.n_events, np.float32)}
 
-    def _count_above(self, stratum: _Stratum, tes: float) -> int:
+    def _count_above(self, stratum: Stratum, tes: float) -> int:
         """Count the events whose tau passes its cut, with the very arithmetic of the shift."""
 
         def fails(offset: int) -> bool:
             row = stratum.start + offset
-            event = {"PRI_had_pt": self._rows[row : row + 1, _HAD_PT] * tes}
+            event = {"PRI_had_pt": self._rows[row : row + 1, HAD_PT] * tes}
             round_primaries(event, ("PRI_had_pt",))
             return bool(event["PRI_had_pt"][0] < HAD_PT_MIN)
 
         return bisect.bisect_left(range(stratum.count), True, key=fails)
 
+    def _total_weight(self, k: int, count: int) -> float:
+        """Sum of the weights of the first ``count`` events of stratum ``k``."""
+        cumulative = self._cumulative[k]
+        if cumulative is None:
+            return self._strata[k].weight * count
+        return float(cumulative[count - 1]) if count else 0.0
+
     def _draw(self, plan: Plan, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Draw ``size`` events in proportion to rate x weight; return their row numbers."""
         position = rng.random(size) * plan.ends[-1]
-        stratum = np.searchsorted(plan.ends[:-1], position, side="right")
+        stratum = _interval(plan.ends, position)
         begin = np.concatenate([[0.0], plan.ends[:-1]])
         width = plan.ends - begin
-        per_event = np.divide(plan.eligible, width, out=np.zeros_like(width), where=width > 0)
-        offset: NDArray[np.int64] = ((position - begin[stratum]) * per_event[stratum]).astype(
-            np.int64
+        # A hair less than the number of events, so that rounding never steps past the last one.
+        per_event = np.divide(
+            np.nextafter(plan.eligible, 0.0), width, out=np.zeros_like(width), where=width > 0
         )
-        for k, one in enumerate(self._strata):
-            if one.cumulative is not None and plan.eligible[k]:
-                mine = np.flatnonzero(stratum == k)
-                share = (position[mine] - begin[k]) / width[k]
-                total = one.cumulative[plan.eligible[k] - 1]
-                offset[mine] = np.searchsorted(one.cumulative, share * total, side="right")
-        # Rounding at the very end of a stratum must not step into the next one.
-        np.minimum(offset, np.maximum(plan.eligible - 1, 0)[stratum], out=offset)
+        position -= begin[stratum]
+        offset: NDArray[np.int64] = (position * per_event[stratum]).astype(np.int64)
+        for k, cumulative in enumerate(self._cumulative):
+            if cumulative is not None and plan.eligible[k]:
+                mine, last = np.flatnonzero(stratum == k), plan.eligible[k] - 1
+                target = position[mine] / width[k] * cumulative[last]
+                found = np.searchsorted(cumulative, target, side="right")
+                offset[mine] = np.minimum(found, last)
         offset += self._starts[stratum]
         return offset
 
 
-def _total_weight(stratum: _Stratum, count: int) -> float:
-    """Sum of the weights of the first ``count`` events."""
-    if stratum.cumulative is None:
-        return stratum.weight * count
-    return float(stratum.cumulative[count - 1]) if count else 0.0
+def _interval(ends: NDArray[np.float64], position: NDArray[np.float64]) -> NDArray[np.integer[Any]]:
+    """Return which of the consecutive intervals each position is in."""
+    if len(ends) > _MAX_COMPARED:
+        return np.searchsorted(ends[:-1], position, side="right")
+    found = np.zeros(position.shape, dtype=np.int8)
+    for end in ends[:-1]:
+        found += position >= end
+    return found
+
+
+def _gaussian_pair(
+    width: float, size: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Draw two independent Gaussians of a common width by Box and Muller's transform.
+
+    On arrays it is faster than the generator's own method, one number at a time.
+    """
+    # In (0, 1]: the logarithm of zero is never taken.
+    radius = np.sqrt(-2 * np.log(1 - rng.random(size, dtype=np.float32)))
+    radius *= np.float32(width)
+    angle = rng.random(size, dtype=np.float32) * np.float32(2 * np.pi)
+    return radius * np.cos(angle), radius * np.sin(angle)
 
 
 def _generator(sequence: np.random.SeedSequence, branch: int) -> np.random.Generator:

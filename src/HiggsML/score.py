@@ -133,10 +133,11 @@ def check_platform_metadata(prediction: Path) -> None:
             f"{path}: the submission brought a command of its own (exitCode is "
             f"{content['exitCode']!r}); submit model.py without a metadata file"
         )
-    if content.get("ingestionExitCode") not in (None, 0):
+    code = content.get("ingestionExitCode")
+    if code != 0 or isinstance(code, bool):
         raise ResultsError(
-            f"{path}: the ingestion failed (ingestionExitCode is "
-            f"{content['ingestionExitCode']!r}); its log says why"
+            f"{path}: the ingestion failed or was stopped (ingestionExitCode is {code!r}); its log "
+            "says why"
         )
 
 

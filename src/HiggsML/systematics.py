@@ -28,7 +28,7 @@ Examples
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, overload
 
 import numpy as np
@@ -95,6 +95,7 @@ def shift_energies(
     tes: float = 1.0,
     jes: float = 1.0,
     soft_met: tuple[Array, Array] | None = None,
+    azimuth: Callable[[Array, Array], Array] = np.arctan2,
 ) -> None:
     """Shift the energy scales and the missing momentum; round what has changed.
 
@@ -106,6 +107,8 @@ def shift_energies(
         Factors of the tau's and the jets' energy.
     soft_met : pair of arrays of shape (n,), optional
         What is added to the x and y components of the missing momentum [GeV].
+    azimuth : callable
+        Computes an angle from y and x: exact, or :func:`HiggsML.kinematics.fast_phi`.
     """
     changed = ["PRI_met", "PRI_met_phi"]
     met, met_phi = event["PRI_met"], event["PRI_met_phi"]
@@ -122,19 +125,21 @@ def shift_energies(
         changed.append("PRI_jet_all_pt")
         event["PRI_jet_all_pt"] = event["PRI_jet_all_pt"] * jes
         for jet, number in (("leading", 1), ("subleading", 2)):
-            pt, phi = f"PRI_jet_{jet}_pt", event[f"PRI_jet_{jet}_phi"]
-            changed.append(pt)
-            exists = event["PRI_n_jets"] >= number
-            event[pt] = np.where(exists, event[pt] * jes, event[pt])
-            gained = event[pt] * exists * ((1.0 - jes) / jes)
-            met_x = met_x + gained * np.cos(phi)
-            met_y = met_y + gained * np.sin(phi)
+            # Fewer than half of the events have a jet: only theirs are computed.
+            name = f"PRI_jet_{jet}_pt"
+            exists = np.flatnonzero(event["PRI_n_jets"] >= number)
+            pt, phi = event[name].take(exists) * jes, event[f"PRI_jet_{jet}_phi"].take(exists)
+            event[name] = event[name].copy()
+            event[name][exists] = np.round(pt, _DECIMALS)
+            gained = pt * ((1.0 - jes) / jes)
+            met_x[exists] += gained * np.cos(phi)
+            met_y[exists] += gained * np.sin(phi)
 
     if soft_met is not None:
         met_x, met_y = met_x + soft_met[0], met_y + soft_met[1]
 
     event["PRI_met"] = np.sqrt(met_x**2 + met_y**2)
-    event["PRI_met_phi"] = np.arctan2(met_y, met_x)
+    event["PRI_met_phi"] = azimuth(met_y, met_x)
     round_primaries(event, changed)
 
 
