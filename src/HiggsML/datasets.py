@@ -207,10 +207,12 @@ class Data:
         left = self.test_size
         batches = self.parquet_file.iter_batches(_BATCH_ROWS, columns=list(columns or _REQUIRED))
         try:
-            while left > 0:
-                table = pa.Table.from_batches([next(batches)]).slice(0, left)
+            for batch in batches:
+                table = pa.Table.from_batches([batch]).slice(0, left)
                 left -= len(table)
                 yield _checked_frame(table, self.path)
+                if left <= 0:
+                    break
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{self.path} can not be read: {error}") from error
 

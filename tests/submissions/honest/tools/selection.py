@@ -1,0 +1,2 @@
+def select(events, threshold):
+    return (events["DER_mass_vis"] > threshold).to_numpy()

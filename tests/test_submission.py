@@ -1,0 +1,265 @@
+"""Finding, loading and building a Model, and checking what it answers."""
+
+import sys
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from HiggsML.errors import PredictionError, SubmissionError
+from HiggsML.results import ANSWER_LIMIT
+from HiggsML.submission import (
+    PREDICTION_KEYS,
+    check_prediction,
+    find_model,
+    load_model_class,
+    make_model,
+    shadowed_modules,
+)
+from tests.pipeline_fixtures import SUBMISSIONS, model_text, write_submission
+
+GOOD = {"mu_hat": 1.0, "delta_mu_hat": 0.3, "p16": 0.7, "p84": 1.3}
+
+
+@pytest.fixture
+def loading(monkeypatch):
+    """Undo what loading a submission does to this process."""
+    before = set(sys.modules)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+# --- find_model ---------------------------------------------------------------------------------
+
+
+def test_model_at_the_top_comes_first(tmp_path):
+    write_submission(tmp_path, model_text())
+    write_submission(tmp_path / "older", model_text())
+    assert find_model(tmp_path) == tmp_path / "model.py"
+
+
+def test_model_one_folder_down_without_the_archivers_own(tmp_path):
+    write_submission(tmp_path / "my submission", model_text())
+    for name in ("__MACOSX", ".git", "__pycache__"):
+        write_submission(tmp_path / name, "this is no Python")
+    assert find_model(tmp_path) == tmp_path / "my submission" / "model.py"
+
+
+def test_two_models_are_refused_by_name(tmp_path):
+    for name in ("first", "second"):
+        write_submission(tmp_path / name, model_text())
+    with pytest.raises(
+        SubmissionError, match=r"several model.py .*first/model.py, second/model.py"
+    ):
+        find_model(tmp_path)
+
+
+def test_no_model(tmp_path):
+    write_submission(tmp_path / "one" / "two", model_text())
+    (tmp_path / "model.py").mkdir()
+    with pytest.raises(SubmissionError, match=r"no model.py in .* must define the class Model"):
+        find_model(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["absent", "file"])
+def test_no_directory(tmp_path, name):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SubmissionError, match=f"{name} is not a directory"):
+        find_model(tmp_path / name)
+
+
+# --- load_model_class ---------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("loading")
+def test_helper_modules_beside_and_below_are_found():
+    model_class = load_model_class(SUBMISSIONS / "honest" / "model.py")
+    assert model_class.__name__ == "Model"
+    assert model_class.__module__ == "model", "a fitted Model is pickled by this name"
+    assert {"counting", "selection"} <= set(sys.modules)
+
+
+@pytest.mark.usefixtures("loading")
+def test_helper_modules_can_not_replace_installed_ones(tmp_path):
+    traps = dict.fromkeys(("json", "numpy", "HiggsML"), "raise RuntimeError('replaced')")
+    top = "import json, numpy, HiggsML.schema, colorsys, mine"
+    directory = write_submission(tmp_path, model_text(top=top), mine="", **traps)
+    (directory / "__MACOSX").mkdir()
+    load_model_class(directory / "model.py")
+    assert str(directory / "__MACOSX") not in sys.path
+    assert shadowed_modules(directory / "model.py") == ["HiggsML", "json", "numpy"]
+    assert shadowed_modules(SUBMISSIONS / "third_party" / "model.py") == []
+
+
+@pytest.mark.usefixtures("loading")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("class Modell: pass", "model.py defines no class named Model"),
+        ("Model = 3", "model.py defines no class named Model"),
+        ("def Model(get_train_set, systematics): pass", "model.py defines no class named Model"),
+        ("", "model.py defines no class named Model"),
+        ("class Model:\n    def fit(self): pass", "lacks the method predict"),
+        ("class Model:\n    fit = 3", "lacks the method fit and predict"),
+    ],
+)
+def test_what_is_no_model(tmp_path, text, message):
+    with pytest.raises(SubmissionError, match=message):
+        load_model_class(write_submission(tmp_path, text) / "model.py")
+
+
+@pytest.mark.usefixtures("loading")
+def test_errors_of_the_participants_own_code_pass_through(tmp_path):
+    with pytest.raises(ModuleNotFoundError, match="no_such_library"):
+        load_model_class(write_submission(tmp_path, "import no_such_library") / "model.py")
+    with pytest.raises(SyntaxError, match=r"model.py, line 2"):
+        load_model_class(write_submission(tmp_path, "x = 1\ndef f(:") / "model.py")
+
+
+# --- make_model ---------------------------------------------------------------------------------
+
+
+class Bare:
+    def __init__(self, get_train_set, systematics):
+        self.got = (get_train_set, systematics)
+
+
+class InOtherOrder:
+    def __init__(self, systematics=None, get_train_set=None):
+        self.got = (get_train_set, systematics)
+
+
+class Typed(Bare):
+    def __init__(self, get_train_set, systematics, model_type):
+        super().__init__(get_train_set, systematics)
+        self.model_type = model_type
+
+
+class TypedByDefault(Typed):
+    def __init__(self, get_train_set, systematics, model_type="mine"):
+        super().__init__(get_train_set, systematics, model_type)
+
+
+class Open(Bare):
+    def __init__(self, get_train_set, systematics, **others):
+        super().__init__(get_train_set, systematics)
+        self.model_type = others.get("model_type")
+        assert set(others) <= {"model_type"}
+
+
+@pytest.mark.parametrize(
+    ("model_class", "given_type", "expected"),
+    [
+        (Bare, None, None),
+        (Bare, "other", None),
+        (InOtherOrder, "other", None),
+        (Typed, None, "sample_model"),
+        (Typed, "other", "other"),
+        (TypedByDefault, None, "mine"),
+        (TypedByDefault, "other", "other"),
+        (Open, None, None),
+        (Open, "other", "other"),
+    ],
+)
+def test_model_type_goes_where_it_is_wanted(model_class, given_type, expected):
+    model = make_model(model_class, len, max, model_type=given_type)
+    assert model.got == (len, max)
+    assert getattr(model, "model_type", None) == expected
+
+
+# --- check_prediction ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        *(1, 1.0, Fraction(1), np.float16(1), np.float32(1), np.float64(1), np.int8(1)),
+        *(np.uint64(1), np.array(1.0), np.array([1.0]), np.array([[1]], dtype=np.float32)),
+    ],
+    ids=lambda number: f"{type(number).__name__}{getattr(number, 'shape', '')}",
+)
+def test_numbers_of_every_kind(number):
+    answer = check_prediction({**GOOD, "mu_hat": number, "more": object()})
+    assert answer == GOOD
+    assert list(answer) == list(PREDICTION_KEYS)
+    assert all(type(value) is float for value in answer.values())
+
+
+def test_an_interval_of_no_width_and_the_largest_numbers_are_allowed():
+    check_prediction({**GOOD, "p16": 1.0, "p84": 1.0})
+    check_prediction({**GOOD, "p16": -ANSWER_LIMIT, "p84": ANSWER_LIMIT})
+
+
+@pytest.mark.parametrize("key", PREDICTION_KEYS)
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (float("nan"), "= nan: it must be finite"),
+        (np.float32("inf"), "= inf: it must be finite"),
+        (-np.inf, "= -inf: it must be finite"),
+        (10**400, "= inf: it must be finite"),
+        (np.array([np.nan]), "= nan: it must be finite"),
+        (1.1e4, "= 11000; magnitudes up to 10000 are allowed"),
+        (-1e300, "= -1e\\+300; magnitudes up to 10000 are allowed"),
+        (True, "as bool, not a number"),
+        (np.True_, "as bool, not a number"),
+        (np.array([True]), "as bool, not a number"),
+        ("1.0", "as str, not a number"),
+        (b"1", "as bytes, not a number"),
+        (None, "as NoneType, not a number"),
+        (1 + 0j, "as complex, not a number"),
+        (np.complex64(1), "as complex64, not a number"),
+        (np.array([None]), "as NoneType, not a number"),
+        (np.array([1.0, 2.0]), "as ndarray, not a number"),
+        (np.array([]), "as ndarray, not a number"),
+        ([1.0], "as list, not a number"),
+        (np.datetime64(1, "s"), "as datetime64, not a number"),
+    ],
+    ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
+)
+def test_what_is_no_number(key, value, says):
+    with pytest.raises(PredictionError, match=f"predict returned {key} {says}"):
+        check_prediction({**GOOD, key: value})
+
+
+@pytest.mark.parametrize("key", PREDICTION_KEYS)
+def test_a_missing_number(key):
+    with pytest.raises(PredictionError, match=f"predict returned no '{key}'"):
+        check_prediction({name: value for name, value in GOOD.items() if name != key})
+
+
+@pytest.mark.parametrize("answer", [None, 1.0, (1.0, 0.3, 0.7, 1.3), "mu_hat", [GOOD]])
+def test_no_dict(answer):
+    with pytest.raises(PredictionError, match=f"must return a dict.* not {type(answer).__name__}"):
+        check_prediction(answer)
+
+
+def test_a_swapped_interval():
+    with pytest.raises(PredictionError, match=r"p16 = 1.3 above p84 = 0.7"):
+        check_prediction({**GOOD, "p16": 1.3, "p84": 0.7})
+
+
+anything = (
+    st.floats()
+    | st.integers()
+    | st.none()
+    | st.booleans()
+    | st.text()
+    | st.complex_numbers()
+    | st.lists(st.floats(), max_size=2).map(np.array)
+)
+
+
+@given(st.dictionaries(st.sampled_from([*PREDICTION_KEYS, "other"]), anything))
+def test_an_answer_is_four_ordered_finite_numbers_or_an_error(answer):
+    try:
+        checked = check_prediction(answer)
+    except PredictionError:
+        return
+    assert set(checked) == set(PREDICTION_KEYS)
+    assert np.all(np.abs(list(checked.values())) <= ANSWER_LIMIT)
+    assert checked["p16"] <= checked["p84"]
