@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +55,7 @@ from HiggsML.results import (
 from HiggsML.schema import NUISANCES
 from HiggsML.submission import PREDICTION_KEYS, check_prediction, make_model
 from HiggsML.systematics import DEFAULT_SEED, systematics
+from HiggsML.timer import Timer
 
 __all__ = ["Ingestion", "IngestionOptions", "run_ingestion"]
 
@@ -263,7 +263,7 @@ def _notices(store: EventStore) -> list[str]:
     ]
 
 
-class Ingestion:
+class Ingestion(Timer):
     """The reference implementation's interface: a Model in this process, step by step.
 
     Parameters
@@ -279,30 +279,10 @@ class Ingestion:
     """
 
     def __init__(self, data: Data | None = None) -> None:
+        super().__init__()
         self.data = data
         self.model: Any = None
-        self.start_time: datetime | None = None
-        self.end_time: datetime | None = None
         self.results_dict: dict[int, Any] = {}
-
-    def start_timer(self) -> None:
-        """Start the clock."""
-        self.start_time = datetime.now().astimezone()
-
-    def stop_timer(self) -> None:
-        """Stop the clock."""
-        self.end_time = datetime.now().astimezone()
-
-    def get_duration(self) -> timedelta | None:
-        """Return the time between start and stop, or None if one of them is missing."""
-        if self.start_time is None or self.end_time is None:
-            logger.warning("the timer was not started and stopped")
-            return None
-        return self.end_time - self.start_time
-
-    def show_duration(self) -> None:
-        """Log the duration."""
-        logger.info("Total duration: %s", self.get_duration())
 
     def save_duration(self, output_dir: str | Path) -> None:
         """Write ``ingestion_duration.json`` (fractional minutes)."""

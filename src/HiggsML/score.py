@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ from HiggsML.results import (
     load_settings,
     write_json,
 )
+from HiggsML.timer import Timer
 from HiggsML.visualization import interval_plot
 
 __all__ = ["SCORE_KEYS", "Scoring", "run_scoring"]
@@ -156,7 +156,7 @@ def finite_scores(scores: Mapping[str, float]) -> dict[str, float]:
     return entries
 
 
-class Scoring:
+class Scoring(Timer):
     """The reference implementation's interface, step by step.
 
     Attributes
@@ -172,8 +172,7 @@ class Scoring:
     """
 
     def __init__(self) -> None:
-        self.start_time: datetime | None = None
-        self.end_time: datetime | None = None
+        super().__init__()
         self.ingestion_results: list[dict[str, Any]] = []
         self.ingestion_duration: float | None = None
         self.scores_dict: dict[str, float] = {}
@@ -184,25 +183,6 @@ class Scoring:
         self._predictions: dict[int, Predictions] = {}
         self._settings: Settings | None = None
         self._phase_2: BootstrapScores | None = None
-
-    def start_timer(self) -> None:
-        """Start the clock."""
-        self.start_time = datetime.now().astimezone()
-
-    def stop_timer(self) -> None:
-        """Stop the clock."""
-        self.end_time = datetime.now().astimezone()
-
-    def get_duration(self) -> timedelta | None:
-        """Return the time between start and stop, or None if one of them is missing."""
-        if self.start_time is None or self.end_time is None:
-            logger.warning("the timer was not started and stopped")
-            return None
-        return self.end_time - self.start_time
-
-    def show_duration(self) -> None:
-        """Log the duration."""
-        logger.info("Total duration: %s", self.get_duration())
 
     def load_ingestion_duration(self, ingestion_duration_file: str | Path) -> None:
         """Read the ingestion's duration [minutes]."""
