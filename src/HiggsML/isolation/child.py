@@ -12,9 +12,8 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from HiggsML.isolation.restrict import Limits, Policy, restrict_self
-
 from HiggsML.isolation.channel import Channel
+from HiggsML.isolation.restrict import Limits, Policy, restrict_self
 
 __all__ = ["main"]
 

@@ -5,6 +5,7 @@ Nothing here is trusted: the submission's code shares this process.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import pickle
@@ -113,9 +114,14 @@ def _describe(error: BaseException, model_file: Path) -> dict[str, Any]:
         if not frames.tb_frame.f_code.co_filename.startswith((own, "<frozen importlib")):
             break
         frames = frames.tb_next
+    if frames is not None and frames.tb_frame.f_code.co_filename.startswith("<frozen"):
+        frames = None  # a syntax error: the file that it names was never entered
     text = "".join(traceback.format_exception(type(error), error, frames))
     text = text.replace(str(model_file.parent) + os.sep, "")
-    summary = "".join(traceback.format_exception_only(error)).strip()
+    summary_lines = traceback.format_exception_only(error)
+    if isinstance(error, SyntaxError):  # the lines before the last one quote the file
+        summary_lines = summary_lines[-1:]
+    summary = "".join(summary_lines).strip()
     return {
         "kind": "failed",
         "error": summary[-2000:],
@@ -145,5 +151,6 @@ def serve(channel: Channel, model_file: Path) -> NoReturn:
             answer, data = handlers[message["kind"]](message, payload, descriptors)
         except BaseException as error:  # SystemExit and KeyboardInterrupt of a submission too
             answer, data = _describe(error, model_file), b""
-        sys.stdout.flush()
+        with contextlib.suppress(Exception):  # a submission may have closed or replaced it
+            sys.stdout.flush()
         channel.send(answer, data)

@@ -26,7 +26,6 @@ from typing import IO, Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
-from HiggsML.isolation.restrict import Limits, missing, protect_parent
 from numpy.typing import NDArray
 
 from HiggsML.datasets import Data
@@ -40,6 +39,7 @@ from HiggsML.errors import (
     TimeLimitError,
 )
 from HiggsML.isolation.channel import Channel, ChannelClosedError, ChannelError
+from HiggsML.isolation.restrict import Limits, missing, protect_parent
 from HiggsML.isolation.shared_memory import SharedBlock, sealed_bytes
 from HiggsML.submission import check_prediction, find_model, shadowed_modules
 
