@@ -94,6 +94,7 @@ class _Systematics(click.ParamType[dict[str, bool]]):
 
 
 _directory = click.Path(file_okay=False, path_type=Path)
+_submission = click.Path(exists=True, path_type=Path)
 _existing = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
@@ -109,7 +110,7 @@ def _cli() -> None:
 
 
 @_cli.command()
-@click.argument("submission", type=_existing)
+@click.argument("submission", type=_submission)
 @click.option(
     "--input",
     "input_dir",
@@ -183,7 +184,7 @@ def run(
 ) -> None:
     """Fit the model in SUBMISSION, have it measure pseudo-experiments, and score its answers.
 
-    SUBMISSION is a directory with model.py, which defines the class Model.
+    SUBMISSION is a directory or zip file with model.py, which defines the class Model.
     """
     predictions, scoring = output / "predictions", output / "scores"
     with progress_bar() as progress:

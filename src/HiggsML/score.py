@@ -7,6 +7,7 @@ The formulas are in :mod:`HiggsML.metrics`. :func:`run_scoring` is the judged fo
 from __future__ import annotations
 
 import logging
+import stat
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,6 +29,7 @@ from HiggsML.metrics import (
 from HiggsML.report import render_report
 from HiggsML.results import (
     DURATION_FILE,
+    METADATA_FILE,
     SETTINGS_FILE,
     Predictions,
     Settings,
@@ -46,6 +48,7 @@ SCORE_KEYS = ("rmse", "mae", "interval", "coverage", "quantiles_score", "ingesti
 """Keys of ``scores.json``; the leaderboard's columns name them."""
 
 _SCORE_LIMIT = 1e10  # the platform refuses numbers of this size
+_MAX_METADATA = 1 << 16  # bytes
 _REPORT_FILE = "detailed_results.html"
 
 
@@ -117,17 +120,25 @@ def check_platform_metadata(prediction: Path) -> None:
     ResultsError
         If the file says that the results can not be trusted, or can not be read.
     """
-    path = prediction / "metadata"
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise ResultsError(f"{path} is not a regular file: the results are refused")
-    if not path.exists():
+    path = prediction / METADATA_FILE
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
         return
+    if not stat.S_ISREG(status.st_mode):
+        raise ResultsError(f"{path} is not a regular file: the results are refused")
+    if status.st_size > _MAX_METADATA:
+        raise ResultsError(f"{path} has {status.st_size} bytes: the platform's has a few lines")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ResultsError(f"{path} is not valid YAML: {error}") from error
+    except Exception as error:  # safe_load raises whatever its conversions raise
+        raise ResultsError(f"{path} is not valid YAML ({type(error).__name__})") from error
     if not isinstance(content, dict):
         raise ResultsError(f"{path} must hold keys and values")
+    for key in ("exitCode", "ingestionExitCode"):
+        if not isinstance(content.get(key), (int, type(None))):  # also: nothing huge is shown
+            found = type(content[key]).__name__
+            raise ResultsError(f"{path}: {key} must be a whole number, not of type {found}")
     if content.get("exitCode") is not None:
         raise ResultsError(
             f"{path}: the submission brought a command of its own (exitCode is "
