@@ -138,7 +138,7 @@ def _describe(error: BaseException, model_file: Path) -> dict[str, Any]:
     summary = "".join(traceback.format_exception_only(error)).strip()
     return {
         "kind": "failed",
-        "error": summary[-2000:],
+        "error": summary[:2000],
         "type": type(error).__name__[:200],
         "ours": isinstance(error, SubmissionError),
         "traceback": text[-_MAX_TRACEBACK:],

@@ -7,6 +7,7 @@ the whole tree, orphans included. Linux only; elsewhere nothing is seen and noth
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -52,6 +53,8 @@ class Watch:
         self._budgets = budgets
         self._strangers: set[str] = set()
         self._ticks = 0
+        self._counting: threading.Thread | None = None
+        self._counted = 0
         self._free_at_start = _free_bytes(private)
 
     def exceeded(self) -> str | None:
@@ -61,17 +64,15 @@ class Watch:
         limit = self._budgets
         if limit.tasks is not None and usage.tasks > limit.tasks:
             return (
-                f"the submission ran {usage.tasks:,} processes and threads at a time; its budget "
-                f"is {limit.tasks:,}"
+                "the submission ran too many processes and threads at a time; its budget is "
+                f"{limit.tasks:,}"
             )
-        if limit.memory_bytes is not None and usage.resident > limit.memory_bytes:
-            # Pages that forked processes share were counted for each of them.
-            used = _proportional(usage.members) or usage.resident
-            if used > limit.memory_bytes:
-                return (
-                    f"the submission used {size_text(used)} of memory; its budget is "
-                    f"{size_text(limit.memory_bytes)}"
-                )
+        used = self._memory(usage)
+        if limit.memory_bytes is not None and used > limit.memory_bytes:
+            return (
+                f"the submission used {size_text(used)} of memory; its budget is "
+                f"{size_text(limit.memory_bytes)}"
+            )
         if self._ticks % _TICKS_PER_DISK == 0:
             return self._exceeded_storage(usage)
         return None
@@ -86,6 +87,23 @@ class Watch:
         if free < _LOW_DISK and self._free_at_start - free > _LOW_DISK:
             return f"the disk of temporary files is full (less than {size_text(_LOW_DISK)} is left)"
         return exceeded_by_files(self._private, self._budgets)
+
+    def _memory(self, usage: _Usage) -> int:
+        """Return the memory in use; pages that forked processes share are counted once."""
+        limit = self._budgets.memory_bytes
+        if limit is None or usage.resident <= limit or len(usage.members) == 1:
+            return usage.resident
+        # The kernel's exact count waits for processes that are just forking. While many are, the
+        # watch must go on, so a thread of its own waits there.
+        if self._counting is None or not self._counting.is_alive():
+            self._counting = threading.Thread(
+                target=self._count_exactly, args=(usage.members,), daemon=True
+            )
+            self._counting.start()
+        return self._counted
+
+    def _count_exactly(self, members: tuple[int, ...]) -> None:
+        self._counted = _proportional(members)
 
     def _usage(self) -> _Usage:
         try:
@@ -110,6 +128,9 @@ class Watch:
             tasks += max(1, int(fields[_THREADS]))
             resident += int(fields[_RESIDENT]) * _PAGE
             members.append(int(name))
+            if self._budgets.tasks is not None and tasks > self._budgets.tasks:
+                # Among thousands of processes this one gets little time: no more work than needed.
+                break
         return _Usage(tasks, resident, tuple(members))
 
 
@@ -173,7 +194,7 @@ def exceeded_by_files(directory: Path, budgets: Budgets) -> str | None:
 
 
 def _proportional(members: tuple[int, ...]) -> int:
-    """Return the memory of processes with shared pages counted once; 0 if it can not be read."""
+    """Return the memory of processes with shared pages counted once."""
     total = 0
     for pid in members:
         try:
@@ -181,10 +202,8 @@ def _proportional(members: tuple[int, ...]) -> int:
                 for line in file:
                     if line.startswith(b"Pss:"):
                         total += int(line.split()[1]) * 1024
-        except ProcessLookupError:
-            continue
         except (OSError, ValueError):
-            return 0
+            continue  # ended meanwhile
     return total
 
 
