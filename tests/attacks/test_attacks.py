@@ -4,13 +4,17 @@ They are run as root, as root without capabilities and namespaces (as the platfo
 it) and as an ordinary user. `run_attacks.py` runs them without pytest, inside a real container.
 """
 
+import atexit
 import concurrent.futures
 import functools
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -33,26 +37,54 @@ EVERYWHERE = run_attacks.names(alone=True, once=False)
 
 
 def _persons():
-    """Return who can run attacks here: the keywords of `subprocess.run`, or why not."""
+    """Return who can run attacks here: interpreter and identity, or why not."""
+    here = (sys.executable, {})
     if os.geteuid() != 0:
         reason = "these tests run as an ordinary user"
-        return {"root": reason, "container": reason, "ordinary": {}}
+        return {"root": reason, "container": reason, "ordinary": here}
+    return {"root": here, "container": here, "ordinary": _ordinary()}
+
+
+def _ordinary():
     nobody = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
-    ordinary = nobody
-    try:
-        check = [sys.executable, "-c", "import HiggsML.ingestion"]
-        subprocess.run(check, check=True, capture_output=True, cwd="/", env=_environment(), **nobody)
-    except (OSError, subprocess.CalledProcessError) as error:
-        ordinary = f"user {NOBODY} can not run {sys.executable}: {error}"
-    return {"root": {}, "container": {}, "ordinary": ordinary}
+    tried = []
+    for python in (sys.executable, _python_for_others()):
+        try:
+            check = [python, "-I", "-c", "import HiggsML.ingestion"]
+            subprocess.run(check, check=True, capture_output=True, cwd="/", **nobody)
+        except (OSError, subprocess.CalledProcessError) as error:
+            tried.append(f"{python}: {error}")
+        else:
+            return (python, nobody)
+    return f"user {NOBODY} can not run {'; '.join(tried)}"
+
+
+def _python_for_others():
+    """Make an environment of the system's Python, if it is the same version, with our libraries.
+
+    This interpreter may lie where other users can not reach it, such as a home directory.
+    """
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    python = shutil.which(version, path=os.defpath)
+    if python is None:
+        return version
+    directory = Path(tempfile.mkdtemp(prefix="higgsml-python-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    subprocess.run([python, "-m", "venv", "--without-pip", directory], check=True)
+    libraries = directory / "lib" / version / "site-packages"
+    paths = [sysconfig.get_paths()["platlib"], str(SRC)]
+    (libraries / "higgsml.pth").write_text("\n".join(paths) + "\n")
+    directory.chmod(0o755)
+    return str(directory / "bin" / "python")
 
 
 def _environment():
     return {**os.environ, "PYTHONPATH": str(SRC), "OMP_NUM_THREADS": "1", "HOME": "/nonexistent"}
 
 
-def _run(person, keywords, first, part):
-    command = [sys.executable, "-B", str(RUNNER), "--json", "--part", f"{part}/{PARTS}"]
+def _run(person, able, first, part):
+    python, keywords = able
+    command = [python, "-B", str(RUNNER), "--json", "--part", f"{part}/{PARTS}"]
     command += ["--container-like"] if person == "container" else []
     command += [] if person == first else ["--without-once"]
     done = subprocess.run(
@@ -68,13 +100,13 @@ def _run(person, keywords, first, part):
 def attacked():
     """Results of all attacks by person and name, and why some persons can not be played here."""
     persons = _persons()
-    able = {name: keywords for name, keywords in persons.items() if isinstance(keywords, dict)}
+    able = {name: how for name, how in persons.items() if not isinstance(how, str)}
     first = next(iter(able))
     results = {}
     with concurrent.futures.ThreadPoolExecutor(PARTS) as pool:
         jobs = [
-            pool.submit(_run, person, keywords, first, part)
-            for person, keywords in able.items()
+            pool.submit(_run, person, how, first, part)
+            for person, how in able.items()
             for part in range(PARTS)
         ]
         for job in jobs:
