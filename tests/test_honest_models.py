@@ -10,7 +10,8 @@ from HiggsML.ingestion import IngestionOptions, run_ingestion
 from HiggsML.results import load_predictions
 
 MODEL = """
-import importlib.util, json, logging, multiprocessing, os, pickle, sqlite3, subprocess, tempfile, threading
+import importlib.util, json, logging, multiprocessing, os, pickle, sqlite3, subprocess
+import tempfile, threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 

@@ -1,7 +1,7 @@
 """Fork without end. Must: the budget's message (or the kernel's refusal), nothing left."""
 
-import contextlib
 import os
+import time
 
 from attack import Honest
 
@@ -11,6 +11,11 @@ EXPECT = "processes and threads|BlockingIOError"
 
 class Model(Honest):
     def fit(self):
+        first = os.getpid()
         while True:
-            with contextlib.suppress(OSError):
+            try:
                 os.fork()
+            except OSError:
+                if os.getpid() == first:
+                    raise
+                time.sleep(100)
