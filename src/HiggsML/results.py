@@ -98,9 +98,10 @@ def write_json(path: Path, content: Any) -> None:
     """Write JSON under a temporary name and then rename it: a file is whole or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     part.unlink(missing_ok=True)  # whatever it is, nothing is written through it
     with part.open("x", encoding="utf-8") as file:
-        file.write(json.dumps(content, indent=2, allow_nan=False) + "\n")
+        file.write(text)
     part.replace(path)
 
 
