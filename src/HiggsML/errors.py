@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "BudgetError",
     "BundleError",
     "ContainerError",
     "DataError",
@@ -36,7 +37,11 @@ class PredictionError(SubmissionError):
     """``Model.predict`` returned something that is not a valid answer."""
 
 
-class TimeLimitError(SubmissionError):
+class BudgetError(SubmissionError):
+    """A submission used more of something than its budget allows; it was ended."""
+
+
+class TimeLimitError(BudgetError):
     """A submission used up its time."""
 
 

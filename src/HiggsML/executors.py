@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from HiggsML.datasets import Data
 from HiggsML.errors import HiggsMLError, PredictionError, SubmissionError, TimeLimitError
+from HiggsML.isolation.budgets import Budgets
 from HiggsML.isolation.sandbox import IsolationMode, Sandbox
 from HiggsML.pseudo_experiments import (
     EventStore,
@@ -60,6 +61,7 @@ class WorkerSettings:
     isolation: IsolationMode
     threads: int
     deadline: float | None  # time.time() at which everything must have ended
+    budgets: Budgets
 
 
 class Worker:
@@ -160,7 +162,10 @@ def _set_up(settings: WorkerSettings) -> None:
     global _worker, _set_up_error
     try:
         sandbox = Sandbox(
-            settings.submission, isolation=settings.isolation, threads=settings.threads
+            settings.submission,
+            isolation=settings.isolation,
+            threads=settings.threads,
+            budgets=settings.budgets,
         )
         atexit.register(sandbox.close)
         sandbox.restore(settings.state, timeout=seconds_left(settings.deadline))

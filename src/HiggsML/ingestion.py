@@ -12,11 +12,10 @@ import logging
 import os
 import platform
 import secrets
-import shutil
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from HiggsML.datasets import Data
-from HiggsML.errors import SettingsError, SubmissionError
+from HiggsML.errors import BudgetError, SettingsError, SubmissionError
 from HiggsML.executors import (
     Draws,
     Task,
@@ -34,6 +33,9 @@ from HiggsML.executors import (
     run_in_processes,
     seconds_left,
 )
+from HiggsML.isolation.budgets import Budgets
+from HiggsML.isolation.private_files import remove_tree
+from HiggsML.isolation.restrict import isolation_level
 from HiggsML.isolation.sandbox import IsolationMode, Sandbox
 from HiggsML.pseudo_experiments import (
     EventStore,
@@ -53,7 +55,8 @@ from HiggsML.results import (
     write_settings,
 )
 from HiggsML.schema import NUISANCES
-from HiggsML.submission import PREDICTION_KEYS, check_prediction, make_model
+from HiggsML.submission import PREDICTION_KEYS, check_prediction, find_model, make_model
+from HiggsML.submission_zip import unpacked
 from HiggsML.systematics import DEFAULT_SEED, systematics
 from HiggsML.timer import Timer
 
@@ -76,7 +79,7 @@ class IngestionOptions:
     Attributes
     ----------
     input_dir, submission, output : Path
-        Dataset, directory with ``model.py``, and where results go.
+        Dataset, directory (or zip file) with ``model.py``, and where results go.
     num_of_sets, num_pseudo_experiments : int
         Sets (one true mu each) and pseudo-experiments in each.
     systematics : mapping of str to bool
@@ -95,6 +98,8 @@ class IngestionOptions:
     empty_output : bool
         Remove everything that is in ``output``, not only former results. The platform copies a
         submission's files there, which could pose as results.
+    budgets : Budgets
+        What the submission may use.
     """
 
     input_dir: Path
@@ -109,6 +114,7 @@ class IngestionOptions:
     isolation: IsolationMode = "prefer"
     test_size: float = 0.3
     empty_output: bool = False
+    budgets: Budgets = field(default_factory=Budgets)
 
     def __post_init__(self) -> None:
         for name in ("num_of_sets", "num_pseudo_experiments", "workers"):
@@ -137,6 +143,11 @@ def run_ingestion(options: IngestionOptions, progress: Progress | None = None) -
         If the data, the options or the submission are at fault; the message names the
         pseudo-experiment and quotes the participant's traceback.
     """
+    if options.submission.is_file():
+        with unpacked(options.submission) as folder:
+            return run_ingestion(replace(options, submission=folder), progress)
+    if options.isolation != "off":
+        _refuse_overlap(options)
     started = time.time()
     deadline = None if options.deadline is None else started + options.deadline
     report = progress or (lambda *_: None)
@@ -151,7 +162,11 @@ def run_ingestion(options: IngestionOptions, progress: Progress | None = None) -
         for pair in draw_order(entropy, options.num_of_sets, options.num_pseudo_experiments)
     ]
     answers: dict[Task, dict[str, float]] = {}
-    with Sandbox(options.submission, isolation=options.isolation) as sandbox:
+    budgets = options.budgets.resolved()
+    with (
+        _told_how_far(answers, len(tasks), options.deadline),
+        Sandbox(options.submission, isolation=options.isolation, budgets=budgets) as sandbox,
+    ):
         protections = dict(sandbox.report)
         report("fit", 0, 1)
         sandbox.fit(data, timeout=seconds_left(deadline))
@@ -177,6 +192,7 @@ def run_ingestion(options: IngestionOptions, progress: Progress | None = None) -
                 isolation=options.isolation,
                 threads=max(1, (os.cpu_count() or 1) // options.workers),
                 deadline=deadline,
+                budgets=options.budgets.resolved(workers=options.workers),
             )
             results = run_in_processes(settings, tasks, options.workers)
         for done, (task, answer) in enumerate(results, start=1):
@@ -197,18 +213,47 @@ def run_ingestion(options: IngestionOptions, progress: Progress | None = None) -
     return run
 
 
+@contextmanager
+def _told_how_far(
+    answers: Mapping[Task, object], total: int, deadline: float | None
+) -> Iterator[None]:
+    """Add to the message of an exceeded budget how far the submission came."""
+    try:
+        yield
+    except BudgetError as error:
+        how_far = f"{len(answers):,} of {total:,} predictions were done"
+        if deadline is not None:
+            how_far += f"; the whole run had {deadline:g} s"
+        raise type(error)(f"{error} ({how_far})") from None
+
+
 def _clear(output: Path, *, everything: bool) -> None:
     """Remove former results, or all that is there; links are removed, never followed."""
     if output.exists() and not output.is_dir():
         raise SettingsError(f"output {output} is not a directory: name one for the results")
     if not output.is_dir():
         return
+    if everything:
+        remove_tree(output, keep_top=True)
+        if left := sorted(path.name for path in output.iterdir()):
+            raise SettingsError(f"{output / left[0]} can not be removed: is it another user's?")
+        return
     for path in output.iterdir():
-        former = path.name in (SETTINGS_FILE, DURATION_FILE) or path.match("result_*.json")
-        if everything and path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        elif everything or former:
+        if path.name in (SETTINGS_FILE, DURATION_FILE) or path.match("result_*.json"):
+            if path.is_dir() and not path.is_symlink():
+                raise SettingsError(f"{path} is a directory where a result goes: remove it")
             path.unlink()
+
+
+def _refuse_overlap(options: IngestionOptions) -> None:
+    """Refuse a submission whose directory, which it may read, holds the dataset or the results."""
+    folder = find_model(options.submission).parent.resolve()
+    for what, path in (("dataset", options.input_dir), ("output", options.output)):
+        if path.resolve().is_relative_to(folder):
+            raise SettingsError(
+                f"the {what} directory {path} lies inside the submission's, {folder}, all of which "
+                "the submission can read: keep them apart"
+            )
 
 
 def _by_set(
@@ -235,6 +280,7 @@ def _details(
     packages = ("numpy", "pandas", "scikit-learn", "pyarrow")
     return {
         "isolation": isolation,
+        "isolation level": f"{isolation_level(protections):g}",
         "dataset": str(data.metadata.get("scenario", data.path.name)),
         "python": platform.python_version(),
         "HiggsML": _version("higgsml-uncertainty"),

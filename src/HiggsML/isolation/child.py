@@ -6,6 +6,8 @@ restrictions hold: NumPy would start threads, which they would not cover.
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
 import os
 import socket
 import sys
@@ -25,6 +27,10 @@ def main() -> NoReturn:
     channel = Channel(socket.socket(fileno=int(sys.argv[1])), max_payload=_MAX_PAYLOAD)
     start, _, _ = channel.receive()
     report = {}
+    _be_first_to_die()
+    if sys.version_info >= (3, 14):
+        # Its own choice, "forkserver", needs a named socket, which the restrictions refuse.
+        multiprocessing.set_start_method("fork")
     if start["restricted"]:
         policy = Policy(
             readable=tuple(Path(name) for name in start["readable"]),
@@ -33,8 +39,14 @@ def main() -> NoReturn:
             parent=os.getppid(),
         )
         report = restrict_self(policy)
-    channel.send({"kind": "ready", "report": report})
+    channel.send({"kind": "ready", "request": start["request"], "report": report})
 
     from HiggsML.isolation.runner import serve
 
     serve(channel, Path(start["model_file"]))
+
+
+def _be_first_to_die() -> None:
+    """Where memory runs out, the kernel shall end this process and not the trusted one."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
