@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import atexit
 import multiprocessing
+import multiprocessing.connection
+import os
+import threading
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -91,12 +94,23 @@ _set_up_error: HiggsMLError | None = None
 def _set_up(settings: WorkerSettings) -> None:
     """Prepare this worker process; an error is kept for the first task, which can report it."""
     global _worker, _set_up_error
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         store = open_store(Data(settings.input_dir, settings.test_size))
         _worker = Worker.restored(settings, store, settings.submission)
         atexit.register(_worker.close)
     except HiggsMLError as error:
         _set_up_error = error
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is killed: the pool itself would wait on."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # noqa: S101 (this runs in a child)
+    multiprocessing.connection.wait([parent.sentinel])
+    if _worker is not None:
+        _worker.close()
+    os._exit(1)
 
 
 def _run(task: Task) -> Answer:
