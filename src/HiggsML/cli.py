@@ -159,10 +159,21 @@ def _cli() -> None:
     help="Processes that make pseudo-experiments; changes no number.",
 )
 @click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    default=None,
+    help="Make pseudo-experiments on the Dask cluster with this scheduler; changes no number.",
+)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with an interrupted run of the same command; the model is fitted again.",
+)
+@click.option(
     "--deadline",
     type=click.FloatRange(0, min_open=True),
     default=None,
-    help="Seconds that fit and predictions may take together.",
+    help="Seconds that fit and predictions may take together (after --resume: the rest of them).",
 )
 @click.option(
     "--isolation",

@@ -5,6 +5,8 @@ from __future__ import annotations
 __all__ = [
     "BudgetError",
     "BundleError",
+    "CheckpointError",
+    "ClusterError",
     "ContainerError",
     "DataError",
     "HiggsMLError",
@@ -47,6 +49,14 @@ class TimeLimitError(BudgetError):
 
 class IsolationError(HiggsMLError, RuntimeError):
     """A protection that was asked for is not available on this machine."""
+
+
+class ClusterError(HiggsMLError, RuntimeError):
+    """A Dask cluster can not be reached, or its machines can not do the work."""
+
+
+class CheckpointError(HiggsMLError, RuntimeError):
+    """A checkpoint can not be written, is damaged, or belongs to another run."""
 
 
 class ResultsError(HiggsMLError, ValueError):
