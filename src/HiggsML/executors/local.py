@@ -15,6 +15,7 @@ from itertools import islice
 from HiggsML.datasets import Data
 from HiggsML.errors import HiggsMLError, SubmissionError
 from HiggsML.executors.worker import Answer, Answers, Task, Worker, WorkerSettings, open_store
+from HiggsML.isolation.restrict import protect_parent
 
 __all__ = ["LocalProcesses", "ThisProcess"]
 
@@ -94,6 +95,7 @@ _set_up_error: HiggsMLError | None = None
 def _set_up(settings: WorkerSettings) -> None:
     """Prepare this worker process; an error is kept for the first task, which can report it."""
     global _worker, _set_up_error
+    protect_parent()  # at once: the settings that it was started with hold the entropy
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         store = open_store(Data(settings.input_dir, settings.test_size))
