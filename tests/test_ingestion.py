@@ -387,7 +387,7 @@ def test_a_model_that_hangs_meets_the_deadline(tiny_dataset, tmp_path):
 def test_a_prediction_that_hangs_is_named(tiny_dataset, tmp_path, monkeypatch):
     submission = write_submission(tmp_path / "s", third_call("time.sleep(600)"))
     calls = iter([300.0, 300.0, 0.5])
-    monkeypatch.setattr("HiggsML.executors.seconds_left", lambda deadline: next(calls))
+    monkeypatch.setattr("HiggsML.executors.worker.seconds_left", lambda deadline: next(calls))
     with pytest.raises(TimeLimitError, match=f"^{WHERE}predict took longer than"):
         run_ingestion(options(tiny_dataset, submission, tmp_path / "output"))
     assert not (tmp_path / "output").exists()
