@@ -11,9 +11,12 @@ INPUT  ?= input_data
 OUTPUT ?= outputs/demo
 PSEUDO_EXPERIMENTS ?= $(if $(filter input_data,$(INPUT)),100,2)
 BIN    := .venv/bin
+IMAGE       ?= higgsml/uncertainty-challenge:0.1
+BASE_IMAGE  ?= python:3.11-slim
+IMAGE_FLAGS ?=
 REFERENCE := $(or $(HIGGSML_REFERENCE_PYTHON),.cache/reference/bin/python)
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench bundle image clean
 
 demo: .venv/installed
 	$(BIN)/higgsml run sample_submission --input $(INPUT) --output $(OUTPUT) --workers 2 \
@@ -35,6 +38,12 @@ format: .venv/installed-dev
 # The reference implementation has our import name, so it gets an environment of its own.
 bench: .venv/installed $(if $(HIGGSML_REFERENCE_PYTHON),,.cache/reference/installed)
 	$(BIN)/python benchmarks/run.py --reference $(REFERENCE) $(BENCH)
+
+bundle: .venv/installed
+	$(BIN)/higgsml bundle build
+
+image:
+	docker build $(IMAGE_FLAGS) --build-arg BASE_IMAGE=$(BASE_IMAGE) -t $(IMAGE) - < Dockerfile
 
 clean:
 	rm -rf .venv outputs .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
