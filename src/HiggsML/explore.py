@@ -214,8 +214,8 @@ def _cuts(events: pd.DataFrame, names: Sequence[str]) -> Iterator[Plot]:
     if events["labels"].nunique() < 2:
         return
     scans = scan_features(events, events["labels"], events["weights"], names)
-    # The better direction of each feature.
-    best = list({scan.variable: scan for scan in reversed(scans)}.values())[::-1][:_SCANS]
+    better = {scan.variable: scan for scan in reversed(scans)}  # the better of two directions
+    best = [scan for scan in scans if better[scan.variable] is scan][:_SCANS]
     if best:
         words = ", ".join(
             f"{scan.variable} {'>' if scan.direction == 'above' else '<'} {scan.best_cut:.4g}"
