@@ -73,8 +73,8 @@ vis.stacked_histogram(nominal, *labels, "DER_pt_h", mu_hat=2, y_scale="log")
 # %% [markdown]
 # ## What the systematic effects do
 #
-# Six numbers describe how the simulation may be wrong. Three of them change events, three change how
-# many events there are.
+# Six numbers describe how the simulation may be wrong. Three of them change events, three change
+# how many events there are.
 
 # %%
 pd.DataFrame(
@@ -169,8 +169,8 @@ print(f"S = {model.signal:.0f}, B = {model.background:.0f} +- {model.systematic:
 # %% [markdown]
 # ## The loop
 #
-# Three sets with a true mu each, and 60 pseudo-experiments in each set. In every one of them all six
-# effects are drawn anew. This is what the platform does, with ten sets of a hundred.
+# Three sets with a true mu each, and 60 pseudo-experiments in each set. In every one of them all
+# six effects are drawn anew. This is what the platform does, with ten sets of a hundred.
 
 # %%
 data.load_test_set()
@@ -199,8 +199,8 @@ vis.visualize_coverage(results, dict(enumerate(settings["ground_truth_mus"])))
 # %% [markdown]
 # ## Score and report
 #
-# The score rewards short intervals, and punishes a coverage away from 68.27 %. `write_scores` writes
-# `scores.json` and the report `detailed_results.html`.
+# The score rewards short intervals, and punishes a coverage away from 68.27 %. `write_scores`
+# writes `scores.json` and the report `detailed_results.html`.
 
 # %%
 output = tempfile.mkdtemp()
@@ -216,8 +216,8 @@ pd.Series(scoring.scores_dict).round(3)
 # ## Where to go from here
 #
 # - Save the class as `my_submission/model.py` and run `higgsml run my_submission`.
-# - Change the two numbers in `select`. Is the best cut for a short interval the one with the largest
-#   share of signal?
-# - Use more of each event: train a classifier, count in bins of its output, and let a fit find mu and
-#   the shifts together. The notebook `03_profile_likelihood` goes that way, `sample_submission` to
-#   its end.
+# - Change the two numbers in `select`. Is the best cut for a short interval the one with the
+#   largest share of signal?
+# - Use more of each event: train a classifier, count in bins of its output, and let a fit find mu
+#   and the shifts together. The notebook `03_profile_likelihood` goes that way, `sample_submission`
+#   to its end.

@@ -75,8 +75,8 @@ kept = cut_lep_type(frame.lep_type_0, frame.lep_type_1, frame.lep_type_2, frame.
 print(f"{kept.mean():.1%} of the rows have the right flavors")
 
 # %% [markdown]
-# Wrong flavors come from taus that decay to an electron or a muon, wrong charges from electrons that
-# radiate in the detector. Both cuts, one after the other:
+# Wrong flavors come from taus that decay to an electron or a muon, wrong charges from electrons
+# that radiate in the detector. Both cuts, one after the other:
 
 # %%
 samples = clean_samples(DataFrames)
@@ -85,8 +85,8 @@ cut_flow(DataFrames).round(2)
 # %% [markdown]
 # ## Task 2: the mass
 #
-# Compute the mass of the four leptons from `lep_pt`, `lep_eta`, `lep_phi` and `lep_E`, and compare it
-# with the column `mllll`.
+# Compute the mass of the four leptons from `lep_pt`, `lep_eta`, `lep_phi` and `lep_E`, and compare
+# it with the column `mllll`.
 #
 # ### Solution
 #
@@ -100,8 +100,8 @@ print(f"largest difference: {np.abs(difference).max():.4f} GeV")
 # %% [markdown]
 # ## Task 3: describe a histogram
 #
-# A variable is drawn from `xrange_min`, in `num_bins` bins of `bin_width`. Write this dictionary for
-# `lep_pt_2` (13 bins of 1 GeV from 7 GeV) and for `lep_pt_1` (28 bins).
+# A variable is drawn from `xrange_min`, in `num_bins` bins of `bin_width`. Write this dictionary
+# for `lep_pt_2` (13 bins of 1 GeV from 7 GeV) and for `lep_pt_1` (28 bins).
 #
 # ### Solution
 
