@@ -33,7 +33,7 @@ from HiggsML.visualization import roc_curve_wrapper
 
 folder = next(path for path in (Path("input_data"), Path("../input_data")) if path.is_dir())
 data = Data(folder)
-data.load_train_set()
+data.load_train_set(train_size=250_000)
 train = data.get_train_set()
 store = EventStore.from_data(data)
 
@@ -238,6 +238,6 @@ for name in hits:
 
 # %% [markdown]
 # The first two claim too much: their intervals are short, and miss the truth too often. The third
-# is longer and closer to its promise. What is left to improve: templates filled from more events,
-# so that their own fluctuations do not matter, asymmetric intervals, and the three rates.
-# `sample_submission` does all of that.
+# is longer and comes much closer to its promise, if not quite: templates from a finite number of
+# events fluctuate themselves, a straight line is not exactly what a shift does, and intervals need
+# not be symmetric. `sample_submission` takes care of more of that, and of the three rates.
