@@ -41,7 +41,7 @@ from HiggsML.visualization.distributions import (
     roc_curve_wrapper,
     stacked_histogram,
 )
-from HiggsML.visualization.style import LABELS, column_values, panel_grid, present
+from HiggsML.visualization.style import LABELS, column_values, panel_grid, present, style
 from HiggsML.visualization.svg import inline_svg
 
 __all__ = ["FORMATS", "SECTIONS", "Plot", "explore", "score_events", "write_folder", "write_page"]
@@ -151,9 +151,10 @@ def explore(
 
 def _features(events: pd.DataFrame, names: Sequence[str]) -> Iterator[Plot]:
     for name in names:
-        figure, (axes,) = panel_grid(1, size=(3.6, 2.5), pads=(0.72, 0.6), header=0.25)
         labels = (events["labels"], events["weights"], events["detailed_labels"])
-        stacked_histogram(events, *labels, name, nbins=_BINS, ax=axes)
+        with style():
+            figure, (axes,) = panel_grid(1, size=(3.6, 2.5), pads=(0.72, 0.6), header=0.25)
+            stacked_histogram(events, *labels, name, nbins=_BINS, ax=axes)
         yield Plot("features", name, figure, name)
 
 
