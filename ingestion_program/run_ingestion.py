@@ -69,6 +69,17 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--workers", type=int, default=None, help="processes that make pseudo-experiments"
     )
     parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        default=None,
+        help="make pseudo-experiments on the Dask cluster with this scheduler",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with an interrupted run of the same command; the model is fitted again",
+    )
+    parser.add_argument(
         "--deadline", type=float, default=None, help="seconds for the whole ingestion"
     )
     parser.add_argument(
@@ -101,9 +112,13 @@ def main() -> None:
                 systematics={name: getattr(flags, f"systematics_{name}") for name in NUISANCES},
                 seed=flags.random_seed,
                 workers=workers,
+                scheduler=flags.scheduler,
                 deadline=flags.deadline,
                 isolation=flags.isolation,
                 empty_output=flags.codabench,
+                # The platform starts a run once, and everything it keeps may be published.
+                checkpoint=not flags.codabench,
+                resume=flags.resume,
             ),
             progress,
         )

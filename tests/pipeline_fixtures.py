@@ -125,7 +125,7 @@ def doors(tmp_path_factory):
     server.close()
 
 
-def run_process(*command, cwd=None, environment=None, timeout=120) -> Finished:
+def run_process(*command, cwd=None, environment=None, timeout=600) -> Finished:
     """Run a command in an ordinary process, started from nothing."""
     finished = subprocess.run(
         [str(part) for part in command],

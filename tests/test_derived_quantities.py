@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import vector
 
-from HiggsML import derived_quantities
+from HiggsML import chunks, derived_quantities
 from HiggsML.derived_quantities import DER_data, calcul_int, derive, f_del_DER, primary_columns
 from HiggsML.errors import DataError
 from HiggsML.schema import DER_COLUMNS, MISSING, PRI_COLUMNS
@@ -199,7 +199,7 @@ def test_der_data_changes_the_frame_it_is_given(primaries):
 
 def test_der_data_does_not_depend_on_chunks(monkeypatch, primaries):
     whole = DER_data(primaries.copy())
-    monkeypatch.setattr(derived_quantities, "_CHUNK_ROWS", 7)
+    monkeypatch.setattr(chunks, "CHUNK_ROWS", 7)
     pd.testing.assert_frame_equal(DER_data(primaries.copy()), whole)
 
 

@@ -304,7 +304,7 @@ def test_a_third_party_submission_runs_unchanged(third_party_run):
     assert (widths > 0).all()
     [used] = re.findall(r"\[submission\] Training data: \((\d+), 28\)", end.stderr)
     assert 0.4 < int(used) / TINY_TRAINING_EVENTS < 0.6
-    assert f"train_size of 50000 rows asked for; there are {TINY_TRAINING_EVENTS}" in end.stderr
+    assert "train_size of 50000 rows asked for" in end.stderr
     assert end.stderr.count("[submission] Test results: {'mu_hat'") == SETS * EXPERIMENTS
 
 
@@ -386,7 +386,7 @@ def test_a_model_that_hangs_meets_the_deadline(tiny_dataset, tmp_path):
 
 def test_a_prediction_that_hangs_is_named(tiny_dataset, tmp_path, monkeypatch):
     submission = write_submission(tmp_path / "s", third_call("time.sleep(600)"))
-    calls = iter([30.0, 30.0, 0.5])
+    calls = iter([300.0, 300.0, 0.5])
     monkeypatch.setattr("HiggsML.executors.seconds_left", lambda deadline: next(calls))
     with pytest.raises(TimeLimitError, match=f"^{WHERE}predict took longer than"):
         run_ingestion(options(tiny_dataset, submission, tmp_path / "output"))

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from HiggsML.chunks import CHUNK_ROWS
 from HiggsML.datasets import Data
 from HiggsML.errors import DataError, SettingsError
 from HiggsML.pseudo_experiments import (
@@ -20,7 +21,7 @@ from HiggsML.pseudo_experiments import (
     seed_sequence,
 )
 from HiggsML.schema import FEATURES, MISSING, MU_RANGE, NUISANCES, PRI_COLUMNS, PROCESSES
-from HiggsML.systematics import CHUNK_ROWS, systematics
+from HiggsML.systematics import systematics
 
 ALL = dict.fromkeys(NUISANCES, True)
 SHIFTS = ("tes", "jes", "soft_met")

@@ -89,7 +89,7 @@ def test_messages_and_payloads_arrive_as_they_were_sent(pair):
     )
     sender.start()
     assert second.receive() == ({"kind": "one", "text": "µ̂", "none": None}, payload, [])
-    assert second.receive(timeout=5) == ({"kind": "two"}, b"abc", [])
+    assert second.receive(timeout=60) == ({"kind": "two"}, b"abc", [])
     sender.join()
 
 
@@ -131,7 +131,7 @@ def test_frames_that_break_the_rules(wire, sent, says):
     sender = threading.Thread(target=other.sendall, args=(sent,))
     sender.start()
     with pytest.raises(ChannelError, match=says):
-        channel.receive(timeout=5)
+        channel.receive(timeout=60)
     sender.join()
 
 
@@ -142,7 +142,7 @@ def test_a_frame_that_is_cut_off(wire, sent, with_descriptors):
     other.sendall(frame(b'{"kind": "x"}')[:sent])
     other.close()
     with pytest.raises(ChannelClosedError, match="has gone"):
-        channel.receive(timeout=5, with_descriptors=with_descriptors)
+        channel.receive(timeout=60, with_descriptors=with_descriptors)
 
 
 def test_the_time_limit_is_for_the_whole_frame(wire):
@@ -160,7 +160,7 @@ def test_the_time_limit_is_for_the_whole_frame(wire):
     started = time.monotonic()
     with pytest.raises(TimeoutError):
         channel.receive(timeout=0.3)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 30
     end.set()
     sender.join()
     with pytest.raises(TimeoutError):
@@ -185,7 +185,7 @@ def test_random_bytes_are_a_message_or_a_named_error(sent):
     theirs.sendall(sent)
     theirs.close()
     with contextlib.suppress(ChannelError):
-        message, payload, descriptors = channel.receive(timeout=5)
+        message, payload, descriptors = channel.receive(timeout=60)
         assert isinstance(message["kind"], str)
         assert len(payload) <= 50
         assert not descriptors
@@ -294,13 +294,13 @@ def dumpable():
         ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)
 
 
-def measure(sandbox, n_events=10, *, value=1.0, timeout=30.0):
+def measure(sandbox, n_events=10, *, value=1.0, timeout=300.0):
     sandbox.block(n_events)[:] = value
     gc.collect()
     return sandbox.predict(n_events, timeout=timeout)
 
 
-def has_ended(pid: int, within: float = 5.0) -> bool:
+def has_ended(pid: int, within: float = 30.0) -> bool:
     end = time.monotonic() + within
     while time.monotonic() < end:
         try:
@@ -380,7 +380,7 @@ def test_every_answer_is_taken_or_named(tmp_path, data):
     """One submission gives every kind of answer in turn; none ends its process."""
     text = model_text(top=ANSWERS, predict="return next(calls)()")
     with Sandbox(write_submission(tmp_path / "s", text), isolation="off") as sandbox:
-        sandbox.fit(data, timeout=60)
+        sandbox.fit(data, timeout=300)
         for number, expected in enumerate(EXPECTED):
             if expected is None:
                 answer = measure(sandbox)
@@ -438,13 +438,13 @@ def test_every_stage_that_fails_is_named_with_the_participants_own_lines(tmp_pat
         for stage, (text, parts) in STAGES.items():
             write_submission(directory, text)
             with pytest.raises(SubmissionError) as caught:
-                sandbox.fit(data, timeout=60)
+                sandbox.fit(data, timeout=300)
             for part in parts:
                 assert part in str(caught.value), f"{stage}: {caught.value}"
             for unwanted in (str(tmp_path), "runner.py", "<frozen"):
                 assert unwanted not in str(caught.value), f"{stage}: {caught.value}"
         write_submission(directory, model_text())
-        sandbox.fit(data, timeout=60)
+        sandbox.fit(data, timeout=300)
         assert measure(sandbox)["mu_hat"] == 1.0
 
 
@@ -526,8 +526,8 @@ def session(tmp_path_factory, data, tiny_dataset):
         sandbox = Sandbox(directory, threads=1, log=log)
     with sandbox:
         seen["report"] = dict(sandbox.report)
-        sandbox.fit(data, timeout=60)
-        seen["answers"] = [measure(sandbox, 10, value=3.0), sandbox.predict(10, timeout=30)]
+        sandbox.fit(data, timeout=300)
+        seen["answers"] = [measure(sandbox, 10, value=3.0), sandbox.predict(10, timeout=300)]
         seen["block"] = np.unique(sandbox.block(10)).tolist()
         seen["larger"] = measure(sandbox, 20_000, value=5.0)
     sandbox.close()  # once more does no harm
@@ -652,15 +652,15 @@ def test_required_protections_are_there_or_the_run_is_refused(session):
 
 def test_a_fitted_model_moves_to_another_process(data):
     with Sandbox(SUBMISSIONS / "honest", isolation="off") as first:
-        first.fit(data, timeout=60)
+        first.fit(data, timeout=300)
         expected = measure(first, 2000, value=80.0)
-        state = first.state(timeout=30)
+        state = first.state(timeout=300)
     assert isinstance(state, bytes)
     with Sandbox(SUBMISSIONS / "honest", isolation="off") as second:
-        second.restore(state, timeout=60)
+        second.restore(state, timeout=300)
         assert measure(second, 2000, value=80.0) == expected
         with pytest.raises(SubmissionError, match="failed in unpickling the model: "):
-            second.restore(b"this is no pickle", timeout=30)
+            second.restore(b"this is no pickle", timeout=300)
 
 
 FLOOD = """
@@ -677,8 +677,8 @@ def test_floods_are_cut_and_a_model_that_can_not_be_pickled_says_why(tmp_path, d
     log = io.StringIO()
     directory = write_submission(tmp_path / "s", model_text(fit=FLOOD), json="", helper="")
     with Sandbox(directory, isolation="off", log=log) as sandbox:
-        sandbox.fit(data, timeout=60)
-        assert "cannot pickle '_thread.lock' object" in sandbox.state(timeout=30)
+        sandbox.fit(data, timeout=300)
+        assert "cannot pickle '_thread.lock' object" in sandbox.state(timeout=300)
         with pytest.raises(SettingsError, match="before predict"):
             sandbox.predict(10)
         assert measure(sandbox)["mu_hat"] == 1.0
@@ -725,14 +725,14 @@ def test_a_process_that_ends_or_lies(tmp_path, data, text, says):
         Sandbox(directory, isolation="off") as sandbox,
         pytest.raises(SubmissionError, match=says),
     ):
-        sandbox.fit(data, timeout=60)
+        sandbox.fit(data, timeout=300)
 
 
 def test_a_forged_prediction_is_checked_like_any_other(tmp_path, data):
     forged = """b'{"kind": "prediction", "mu_hat": NaN, "delta_mu_hat": 1, "p16": 0, "p84": 1}'"""
     text = model_text(top=ANSWERS, predict=f"forge({forged})")
     with Sandbox(write_submission(tmp_path / "s", text), isolation="off") as sandbox:
-        sandbox.fit(data, timeout=60)
+        sandbox.fit(data, timeout=300)
         with pytest.raises(PredictionError, match="mu_hat = nan"):
             measure(sandbox)
 
@@ -740,12 +740,12 @@ def test_a_forged_prediction_is_checked_like_any_other(tmp_path, data):
 def test_time_limits(tmp_path, data):
     text = model_text(predict="signal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: pass")
     with Sandbox(write_submission(tmp_path / "s", text), isolation="off") as sandbox:
-        sandbox.fit(data, timeout=60)
+        sandbox.fit(data, timeout=300)
         started = time.monotonic()
         with pytest.raises(TimeLimitError, match="predict took longer than the 1 s it had"):
             measure(sandbox, timeout=1.0)
         pid = sandbox._process.pid
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
     assert has_ended(pid)
 
 

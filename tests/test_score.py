@@ -113,7 +113,8 @@ def bootstrap_by_hand(results, mus, *, n_bootstraps, sample_size, seed):
             n += len(low)
         interval, coverage = np.mean(widths), np.mean(covered)
         rows.append((interval, coverage, -math.log((interval + 1e-3) * penalty(coverage, n))))
-    return dict(zip(("interval", "coverage", "quantiles_score"), zip(*rows, strict=True)))
+    names = ("interval", "coverage", "quantiles_score")
+    return dict(zip(names, zip(*rows, strict=True), strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -147,10 +148,7 @@ def test_scores_are_the_formulas_of_the_challenge(scored):
 
 def test_the_report_is_one_page_beside_the_scores(scored):
     _, output, first, *_ = scored
-    assert sorted(path.name for path in output.iterdir()) == [
-        "detailed_results.html",
-        "scores.json",
-    ]
+    assert {path.name for path in output.iterdir()} == {"detailed_results.html", "scores.json"}
     page = (output / "detailed_results.html").read_text()
     assert page.count("</html>") == 1
     assert "Leaderboard row" in first.stdout

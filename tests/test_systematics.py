@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from HiggsML import systematics as module
+from HiggsML import chunks
 from HiggsML.derived_quantities import DER_data
 from HiggsML.errors import DataError, SettingsError
 from HiggsML.schema import (
@@ -364,7 +364,7 @@ def test_systematics_is_shift_then_cut_then_derive(events):
 
 def test_systematics_does_not_depend_on_chunks(monkeypatch, events):
     whole = systematics(events, **SHIFT)
-    monkeypatch.setattr(module, "CHUNK_ROWS", 7)
+    monkeypatch.setattr(chunks, "CHUNK_ROWS", 7)
     pd.testing.assert_frame_equal(systematics(events, **SHIFT), whole)
 
 

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from HiggsML import __version__
+from HiggsML.cli_doctor import doctor
 from HiggsML.errors import HiggsMLError
 from HiggsML.generator import generate_dataset
 from HiggsML.ingestion import IngestionOptions, run_ingestion
@@ -90,6 +91,7 @@ def _systematics(context: click.Context, parameter: click.Parameter, value: str)
 
 
 _directory = click.Path(file_okay=False, path_type=Path)
+_submission = click.Path(exists=True, path_type=Path)
 _existing = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
@@ -105,7 +107,7 @@ def _cli() -> None:
 
 
 @_cli.command()
-@click.argument("submission", type=_existing)
+@click.argument("submission", type=_submission)
 @click.option(
     "--input",
     "input_dir",
@@ -157,10 +159,21 @@ def _cli() -> None:
     help="Processes that make pseudo-experiments; changes no number.",
 )
 @click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    default=None,
+    help="Make pseudo-experiments on the Dask cluster with this scheduler; changes no number.",
+)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with an interrupted run of the same command; the model is fitted again.",
+)
+@click.option(
     "--deadline",
     type=click.FloatRange(0, min_open=True),
     default=None,
-    help="Seconds that fit and predictions may take together.",
+    help="Seconds that fit and predictions may take together (after --resume: the rest of them).",
 )
 @click.option(
     "--isolation",
@@ -180,7 +193,7 @@ def run(
 ) -> None:
     """Fit the model in SUBMISSION, have it measure pseudo-experiments, and score its answers.
 
-    SUBMISSION is a directory with model.py, which defines the class Model.
+    SUBMISSION is a directory or zip file with model.py, which defines the class Model.
     """
     predictions, scoring = output / "predictions", output / "scores"
     with progress_bar() as progress:
@@ -266,3 +279,6 @@ def generate(scenario: Any, events: int, seed: int | None, output: Path, workers
             progress=lambda done, total: progress("generate", done, total),
         )
     click.echo(f"Dataset: {path}")
+
+
+_cli.add_command(doctor)

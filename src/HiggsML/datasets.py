@@ -259,7 +259,8 @@ class Data:
                 except (pa.ArrowException, OSError) as error:
                     raise DataError(f"{self.path}, row group {group}: {error}") from error
                 inside = rows[first:last] - start
-                # Rows in sequence need no copy; an index may also come twice.
+                # Rows in sequence need no copy. Counting them is not enough: an index may come
+                # twice, and rows that nobody asked for (of the test set) would be handed out.
                 if (np.diff(inside) == 1).all():
                     yield table.slice(int(inside[0]), inside.size)
                 else:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from HiggsML.chunks import run_in_chunks
 from HiggsML.errors import DataError
 from HiggsML.kinematics import Array, cosh, wrap_phi
 from HiggsML.schema import DER_COLUMNS, MISSING, PRI_COLUMNS
@@ -46,7 +47,6 @@ __all__ = [
 
 Columns = Mapping[str, Array]
 
-_CHUNK_ROWS = 16_384  # temporaries of a chunk stay in the processor's cache
 _EPSILON = 1e-4  # keeps the two centralities finite where they are undefined
 _MIN_EXPONENT = -87.0  # exp() below this is a denormal float32, which is many times slower
 
@@ -181,10 +181,12 @@ def DER_data(data: pd.DataFrame) -> pd.DataFrame:  # noqa: N802 (name of the ref
     event = primary_columns(data)
     n_rows = len(data)
     derived = {name: np.empty(n_rows, dtype=np.float32) for name in DER_COLUMNS}
-    for start in range(0, n_rows, _CHUNK_ROWS):
-        rows = slice(start, start + _CHUNK_ROWS)
+
+    def work(_: int, rows: slice) -> None:
         for name, values in derive({key: column[rows] for key, column in event.items()}).items():
             derived[name][rows] = values
+
+    run_in_chunks(n_rows, work)
     for name, values in derived.items():
         data[name] = values
     for name in data.columns[data.dtypes == np.float64]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 __all__ = [
+    "BudgetError",
     "BundleError",
+    "CheckpointError",
+    "ClusterError",
     "ContainerError",
     "DataError",
     "HiggsMLError",
@@ -36,12 +39,24 @@ class PredictionError(SubmissionError):
     """``Model.predict`` returned something that is not a valid answer."""
 
 
-class TimeLimitError(SubmissionError):
+class BudgetError(SubmissionError):
+    """A submission used more of something than its budget allows; it was ended."""
+
+
+class TimeLimitError(BudgetError):
     """A submission used up its time."""
 
 
 class IsolationError(HiggsMLError, RuntimeError):
     """A protection that was asked for is not available on this machine."""
+
+
+class ClusterError(HiggsMLError, RuntimeError):
+    """A Dask cluster can not be reached, or its machines can not do the work."""
+
+
+class CheckpointError(HiggsMLError, RuntimeError):
+    """A checkpoint can not be written, is damaged, or belongs to another run."""
 
 
 class ResultsError(HiggsMLError, ValueError):

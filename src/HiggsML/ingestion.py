@@ -7,35 +7,53 @@ Model runs in the caller's process.
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import os
 import platform
 import secrets
-import shutil
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from HiggsML.checkpoint import (
+    Checkpoint,
+    RunIdentity,
+    begin,
+    checkpoint_path,
+    exposed_to_submission,
+)
 from HiggsML.datasets import Data
-from HiggsML.errors import SettingsError, SubmissionError
+from HiggsML.errors import BudgetError, ResultsError, SettingsError, SubmissionError
 from HiggsML.executors import (
+    Answer,
+    DaskCluster,
     Draws,
+    Executor,
+    LocalProcesses,
     Task,
+    ThisProcess,
     Worker,
     WorkerSettings,
-    run_here,
-    run_in_processes,
+    check_cluster,
+    deadline_in,
     seconds_left,
 )
+from HiggsML.isolation.budgets import Budgets
+from HiggsML.isolation.private_files import remove_tree
+from HiggsML.isolation.restrict import isolation_level
 from HiggsML.isolation.sandbox import IsolationMode, Sandbox
+from HiggsML.provenance import (
+    data_identity,
+    package_version,
+    software_identity,
+    submission_identity,
+)
 from HiggsML.pseudo_experiments import (
     EventStore,
     Purpose,
@@ -54,8 +72,10 @@ from HiggsML.results import (
     write_settings,
 )
 from HiggsML.schema import NUISANCES
-from HiggsML.submission import PREDICTION_KEYS, check_prediction, make_model
+from HiggsML.submission import PREDICTION_KEYS, check_prediction, find_model, make_model
+from HiggsML.submission_zip import unpacked
 from HiggsML.systematics import DEFAULT_SEED, systematics
+from HiggsML.timer import Timer
 
 __all__ = ["Ingestion", "IngestionOptions", "run_ingestion"]
 
@@ -76,7 +96,7 @@ class IngestionOptions:
     Attributes
     ----------
     input_dir, submission, output : Path
-        Dataset, directory with ``model.py``, and where results go.
+        Dataset, directory (or zip file) with ``model.py``, and where results go.
     num_of_sets, num_pseudo_experiments : int
         Sets (one true mu each) and pseudo-experiments in each.
     systematics : mapping of str to bool
@@ -86,8 +106,10 @@ class IngestionOptions:
         entropy, as they must in a competition.
     workers : int
         Processes that make pseudo-experiments, each with a submission of its own.
+    scheduler : str, optional
+        Address of a Dask scheduler, whose cluster then makes them.
     deadline : float, optional
-        Seconds for the whole ingestion.
+        Seconds for the whole ingestion; for this part of it, when one is resumed.
     isolation : {"require", "prefer", "off"}
         See :class:`HiggsML.isolation.sandbox.Sandbox`.
     test_size : float or int
@@ -95,6 +117,12 @@ class IngestionOptions:
     empty_output : bool
         Remove everything that is in ``output``, not only former results. The platform copies a
         submission's files there, which could pose as results.
+    budgets : Budgets
+        What the submission may use.
+    checkpoint : bool
+        Keep finished pseudo-experiments in a hidden file beside ``output`` until all are finished.
+    resume : bool
+        Go on with an interrupted run, if there is one. The Model is fitted again.
     """
 
     input_dir: Path
@@ -105,10 +133,14 @@ class IngestionOptions:
     systematics: Mapping[str, bool] = field(default_factory=dict)
     seed: int | None = None
     workers: int = 1
+    scheduler: str | None = None
     deadline: float | None = None
     isolation: IsolationMode = "prefer"
     test_size: float = 0.3
     empty_output: bool = False
+    budgets: Budgets = field(default_factory=Budgets)
+    checkpoint: bool = True
+    resume: bool = False
 
     def __post_init__(self) -> None:
         for name in ("num_of_sets", "num_pseudo_experiments", "workers"):
@@ -118,6 +150,10 @@ class IngestionOptions:
             raise SettingsError(f"deadline must be positive seconds, got {self.deadline}")
         if self.seed is not None and self.seed < 0:
             raise SettingsError(f"the seed must not be negative, got {self.seed}")
+        if self.scheduler is not None and self.workers > 1:
+            raise SettingsError("workers and scheduler exclude each other: a cluster has its own")
+        if self.resume and not self.checkpoint:
+            raise SettingsError("resume needs a checkpoint, which is turned off")
         unknown = sorted(set(self.systematics) - set(NUISANCES))
         if unknown:
             raise SettingsError(f"unknown systematics {unknown}; known are {', '.join(NUISANCES)}")
@@ -137,64 +173,136 @@ def run_ingestion(options: IngestionOptions, progress: Progress | None = None) -
         If the data, the options or the submission are at fault; the message names the
         pseudo-experiment and quotes the participant's traceback.
     """
-    started = time.time()
-    deadline = None if options.deadline is None else started + options.deadline
+    if options.submission.is_file():
+        with unpacked(options.submission) as folder:
+            return run_ingestion(replace(options, submission=folder), progress)
+    if options.isolation != "off":
+        _refuse_overlap(options)
+    started = time.monotonic()
+    deadline = deadline_in(options.deadline)
     report = progress or (lambda *_: None)
     _clear(options.output, everything=options.empty_output)
     data = Data(options.input_dir, options.test_size)
+    if options.scheduler is not None:
+        check_cluster(options.scheduler, data, options.test_size)
     store = EventStore.from_data(data)
-    entropy = secrets.randbits(128) if options.seed is None else options.seed
     enabled = {name: bool(options.systematics.get(name, False)) for name in NUISANCES}
-    draws = Draws(entropy, enabled)
-    tasks = [
-        Task(*pair)
-        for pair in draw_order(entropy, options.num_of_sets, options.num_pseudo_experiments)
-    ]
-    answers: dict[Task, dict[str, float]] = {}
-    with Sandbox(options.submission, isolation=options.isolation) as sandbox:
-        protections = dict(sandbox.report)
-        report("fit", 0, 1)
-        sandbox.fit(data, timeout=seconds_left(deadline))
-        report("fit", 1, 1)
-        state: bytes | str = ""
-        if options.workers > 1:
-            state = sandbox.state(timeout=seconds_left(deadline))
-        if isinstance(state, str):
-            if state:
-                logger.warning(
-                    "the fitted Model can not be pickled (%s): one worker makes all predictions",
-                    state,
-                )
-            results = run_here(Worker(store, sandbox, draws, deadline), tasks)
-        else:
-            sandbox.close()
-            settings = WorkerSettings(
-                input_dir=options.input_dir,
-                test_size=options.test_size,
-                submission=options.submission,
-                state=state,
-                draws=draws,
-                isolation=options.isolation,
-                threads=max(1, (os.cpu_count() or 1) // options.workers),
-                deadline=deadline,
-            )
-            results = run_in_processes(settings, tasks, options.workers)
-        for done, (task, answer) in enumerate(results, start=1):
-            answers[task] = answer
-            report("predict", done, len(tasks))
-
-    run = Settings(
-        num_of_sets=options.num_of_sets,
-        num_pseudo_experiments=options.num_pseudo_experiments,
-        systematics=enabled,
-        mus={index: draw_mu(entropy, index) for index in range(options.num_of_sets)},
-        details=_details(options, protections, data),
-        notices=tuple(_notices(store)),
-    )
-    write_predictions(options.output, _by_set(answers, options))
-    write_duration(options.output, time.time() - started)
-    write_settings(options.output, run)  # the truth last: nothing of the submission runs any more
+    with ExitStack() as stack:
+        budgets = options.budgets.resolved()
+        with Sandbox(options.submission, isolation=options.isolation, budgets=budgets) as sandbox:
+            kept = stack.enter_context(_checkpoint(options, data, enabled, sandbox.report))
+            entropy = kept.entropy
+            order = draw_order(entropy, options.num_of_sets, options.num_pseudo_experiments)
+            todo = [task for task in map(Task._make, order) if task not in kept.answers]
+            protections = dict(sandbox.report)
+            stack.enter_context(_told_how_far(kept.answers, len(order), options.deadline))
+            if todo:
+                report("fit", 0, 1)
+                sandbox.fit(data, timeout=seconds_left(deadline))
+                report("fit", 1, 1)
+                here = Worker(store, sandbox, Draws(entropy, enabled), deadline)
+                executor = _executor(options, sandbox, here)
+                kept.start()
+                with closing(executor.run(todo)) as results:
+                    for task, answer in results:
+                        kept.append(task, answer, kept.earlier + time.monotonic() - started)
+                        report("predict", len(kept.answers), len(order))
+                protections |= executor.lacking
+        # Nothing of the submission runs any more.
+        run = Settings(
+            num_of_sets=options.num_of_sets,
+            num_pseudo_experiments=options.num_pseudo_experiments,
+            systematics=enabled,
+            mus={index: draw_mu(entropy, index) for index in range(options.num_of_sets)},
+            details=_details(options, protections, data),
+            notices=tuple(_notices(store)),
+        )
+        try:
+            write_predictions(options.output, _by_set(kept.answers, options))
+            write_duration(options.output, kept.earlier + time.monotonic() - started)
+            write_settings(options.output, run)  # the truth last
+        except OSError as error:
+            raise ResultsError(
+                f"{options.output}: the results can not be written ({error.strerror}): make room"
+            ) from error
+        kept.remove()
     return run
+
+
+def _checkpoint(
+    options: IngestionOptions,
+    data: Data,
+    enabled: Mapping[str, bool],
+    protections: Mapping[str, str],
+) -> Checkpoint:
+    """Return the state of the run: a fresh one, or that of the run that is to be resumed."""
+    entropy = secrets.randbits(128) if options.seed is None else options.seed
+    identity = RunIdentity(
+        settings={
+            "num_of_sets": options.num_of_sets,
+            "num_pseudo_experiments": options.num_pseudo_experiments,
+            "systematics": ",".join(name for name in enabled if enabled[name]) or "none",
+            "seed": options.seed,
+            "test_size": options.test_size,
+            "isolation": options.isolation,
+        },
+        data=data_identity(data),
+        submission=submission_identity(find_model(options.submission).parent),
+        software=software_identity(),
+    )
+    if not options.checkpoint:
+        return Checkpoint(identity, entropy)
+    path = checkpoint_path(options.output)
+    exposed = exposed_to_submission(path, options.submission, protections)
+    if options.seed is None and exposed:  # a seed is no secret: it was on the command line
+        message = f"no checkpoint without a seed: it would hold the truth, and {exposed}"
+        if options.resume:
+            raise SettingsError(message)
+        logger.info(message)
+        return Checkpoint(identity, entropy)
+    return begin(path, identity, entropy, resume=options.resume)
+
+
+def _executor(options: IngestionOptions, sandbox: Sandbox, here: Worker) -> Executor:
+    """Choose where to run, after the fit; ``here`` is the worker of this process."""
+    if options.scheduler is None and options.workers == 1:
+        return ThisProcess(here)
+    state = sandbox.state(timeout=seconds_left(here.deadline))
+    if isinstance(state, str):
+        logger.warning(
+            "the fitted Model can not be pickled (%s): one worker makes all predictions", state
+        )
+        return ThisProcess(here)
+    sandbox.close()
+    settings = WorkerSettings(
+        input_dir=options.input_dir,
+        test_size=options.test_size,
+        submission=options.submission,
+        state=state,
+        draws=here.draws,
+        isolation=options.isolation,
+        threads=max(1, (os.cpu_count() or 1) // options.workers),
+        deadline=here.deadline,
+        budgets=options.budgets.resolved(workers=options.workers),
+    )
+    if options.scheduler is None:
+        return LocalProcesses(settings, options.workers)
+    # Dask gives each of its threads one task at a time.
+    return DaskCluster(replace(settings, threads=1), options.scheduler)
+
+
+@contextmanager
+def _told_how_far(
+    answers: Mapping[Task, object], total: int, deadline: float | None
+) -> Iterator[None]:
+    """Add to the message of an exceeded budget how far the submission came."""
+    try:
+        yield
+    except BudgetError as error:
+        how_far = f"{len(answers):,} of {total:,} predictions were done"
+        if deadline is not None:
+            how_far += f"; the whole run had {deadline:g} s"
+        raise type(error)(f"{error} ({how_far})") from None
 
 
 def _clear(output: Path, *, everything: bool) -> None:
@@ -203,17 +311,30 @@ def _clear(output: Path, *, everything: bool) -> None:
         raise SettingsError(f"output {output} is not a directory: name one for the results")
     if not output.is_dir():
         return
+    if everything:
+        remove_tree(output, keep_top=True)
+        if left := sorted(path.name for path in output.iterdir()):
+            raise SettingsError(f"{output / left[0]} can not be removed: is it another user's?")
+        return
     for path in output.iterdir():
-        former = path.name in (SETTINGS_FILE, DURATION_FILE) or path.match("result_*.json")
-        if everything and path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        elif everything or former:
+        if path.name in (SETTINGS_FILE, DURATION_FILE) or path.match("result_*.json"):
+            if path.is_dir() and not path.is_symlink():
+                raise SettingsError(f"{path} is a directory where a result goes: remove it")
             path.unlink()
 
 
-def _by_set(
-    answers: Mapping[Task, Mapping[str, float]], options: IngestionOptions
-) -> dict[int, Predictions]:
+def _refuse_overlap(options: IngestionOptions) -> None:
+    """Refuse a submission whose directory, which it may read, holds the dataset or the results."""
+    folder = find_model(options.submission).parent.resolve()
+    for what, path in (("dataset", options.input_dir), ("output", options.output)):
+        if path.resolve().is_relative_to(folder):
+            raise SettingsError(
+                f"the {what} directory {path} lies inside the submission's, {folder}, all of which "
+                "the submission can read: keep them apart"
+            )
+
+
+def _by_set(answers: Mapping[Task, Answer], options: IngestionOptions) -> dict[int, Predictions]:
     count = range(options.num_pseudo_experiments)
     return {
         index: Predictions(
@@ -235,20 +356,12 @@ def _details(
     packages = ("numpy", "pandas", "scikit-learn", "pyarrow")
     return {
         "isolation": isolation,
+        "isolation level": f"{isolation_level(protections):g}",
         "dataset": str(data.metadata.get("scenario", data.path.name)),
         "python": platform.python_version(),
-        "HiggsML": _version("higgsml-uncertainty"),
-        **{name: _version(name) for name in packages},
+        "HiggsML": package_version("higgsml-uncertainty"),
+        **{name: package_version(name) for name in packages},
     }
-
-
-def _version(distribution: str) -> str:
-    with suppress(importlib.metadata.PackageNotFoundError):
-        return importlib.metadata.version(distribution)
-    # On the platform the package lies beside the program and is not installed.
-    from HiggsML import __version__
-
-    return __version__
 
 
 def _notices(store: EventStore) -> list[str]:
@@ -263,7 +376,7 @@ def _notices(store: EventStore) -> list[str]:
     ]
 
 
-class Ingestion:
+class Ingestion(Timer):
     """The reference implementation's interface: a Model in this process, step by step.
 
     Parameters
@@ -279,30 +392,10 @@ class Ingestion:
     """
 
     def __init__(self, data: Data | None = None) -> None:
+        super().__init__()
         self.data = data
         self.model: Any = None
-        self.start_time: datetime | None = None
-        self.end_time: datetime | None = None
         self.results_dict: dict[int, Any] = {}
-
-    def start_timer(self) -> None:
-        """Start the clock."""
-        self.start_time = datetime.now().astimezone()
-
-    def stop_timer(self) -> None:
-        """Stop the clock."""
-        self.end_time = datetime.now().astimezone()
-
-    def get_duration(self) -> timedelta | None:
-        """Return the time between start and stop, or None if one of them is missing."""
-        if self.start_time is None or self.end_time is None:
-            logger.warning("the timer was not started and stopped")
-            return None
-        return self.end_time - self.start_time
-
-    def show_duration(self) -> None:
-        """Log the duration."""
-        logger.info("Total duration: %s", self.get_duration())
 
     def save_duration(self, output_dir: str | Path) -> None:
         """Write ``ingestion_duration.json`` (fractional minutes)."""

@@ -17,7 +17,8 @@ and chunk. Results do not depend on the number of workers, on order, or on a res
 
 Examples
 --------
->>> from HiggsML.datasets import Data
+>>> from HiggsML.chunks import run_in_chunks
+from HiggsML.datasets import Data
 >>> store = EventStore.from_data(Data("input_data"))                       # doctest: +SKIP
 >>> experiment = store.pseudo_experiment(mu=1.5, nuisances={"tes": 1.01}, seed=7)  # doctest: +SKIP
 >>> experiment["data"].shape, experiment["weights"].sum()                  # doctest: +SKIP
@@ -29,7 +30,6 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
@@ -39,6 +39,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from HiggsML.chunks import run_in_chunks
 from HiggsML.datasets import Data
 from HiggsML.derived_quantities import derive
 from HiggsML.errors import DataError, SettingsError
@@ -46,7 +47,6 @@ from HiggsML.event_store import HAD_PT, StoredEvents, Stratum, arrange, open_cac
 from HiggsML.kinematics import fast_phi
 from HiggsML.schema import FEATURES, MU_RANGE, NUISANCES, PRI_COLUMNS, PROCESSES
 from HiggsML.systematics import (
-    CHUNK_ROWS,
     HAD_PT_MIN,
     draw_nuisances,
     rate_factors,
@@ -254,35 +254,29 @@ class EventStore:
             raise SettingsError(
                 f"the block must have the shape {(len(FEATURES), plan.n_events)}, not {block.shape}"
             )
-        n_chunks = -(-plan.n_events // CHUNK_ROWS)
-        work = partial(self._fill_chunk, plan, block, corrected)
-        if threads == 1 or n_chunks < 2:
-            for chunk in range(n_chunks):
-                work(chunk)
-        else:
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(work, range(n_chunks)))
+        run_in_chunks(
+            plan.n_events, partial(self._fill_chunk, plan, block, corrected), threads=threads
+        )
 
     def _fill_chunk(
-        self, plan: Plan, block: NDArray[np.float32], corrected: bool, chunk: int
+        self, plan: Plan, block: NDArray[np.float32], corrected: bool, chunk: int, rows: slice
     ) -> None:
-        start = chunk * CHUNK_ROWS
-        stop = min(start + CHUNK_ROWS, plan.n_events)
+        size = rows.stop - rows.start
         # Branches of the seed start at 1 here: the number of events has used 0.
         rng = _generator(plan.seed, chunk + 1)
-        rows = self._rows.take(self._draw(plan, stop - start, rng), axis=0, mode="clip")
-        event = dict(zip(PRI_COLUMNS, np.ascontiguousarray(rows.T), strict=True))
+        drawn = self._rows.take(self._draw(plan, size, rng), axis=0, mode="clip")
+        event = dict(zip(PRI_COLUMNS, np.ascontiguousarray(drawn.T), strict=True))
         soft_met = plan.shifts["soft_met"]
         shift_energies(
             event,
             tes=plan.shifts["tes"],
             jes=plan.shifts["jes"],
-            soft_met=_gaussian_pair(soft_met, stop - start, rng) if soft_met else None,
+            soft_met=_gaussian_pair(soft_met, size, rng) if soft_met else None,
             azimuth=fast_phi,
         )
         remove_soft_jets(event, corrected=corrected)
         for row, values in enumerate((event | derive(event)).values()):
-            block[row, start:stop] = values
+            block[row, rows] = values
 
     def pseudo_experiment(
         self,

@@ -48,6 +48,9 @@ SETTINGS_FILE = "test_settings.json"
 DURATION_FILE = "ingestion_duration.json"
 
 _MAX_BYTES = 256 * 1024**2
+METADATA_FILE = "metadata"
+"""Left among the results by the platform, which says there how the ingestion ended."""
+
 _RESULT_NAME = re.compile(r"result_(.*)\.json")
 _KEYS = {
     "mu_hat": ("mu_hats",),
@@ -95,7 +98,10 @@ def write_json(path: Path, content: Any) -> None:
     """Write JSON under a temporary name and then rename it: a file is whole or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    part.unlink(missing_ok=True)  # whatever it is, nothing is written through it
+    with part.open("x", encoding="utf-8") as file:
+        file.write(text)
     part.replace(path)
 
 
@@ -195,7 +201,7 @@ def load_predictions(directory: Path, settings: Settings) -> dict[int, Predictio
     ------
     ResultsError
         If a file is missing, is not a regular file, or holds anything but the right number of
-        finite numbers with p16 <= p84, or if there are result files of other sets.
+        finite numbers with p16 <= p84, or if there is anything else than an ingestion writes.
     """
     _refuse_links(directory)
     expected = {f"result_{index}.json" for index in range(settings.num_of_sets)}
@@ -209,6 +215,12 @@ def load_predictions(directory: Path, settings: Settings) -> dict[int, Predictio
         raise ResultsError(
             f"{directory / stray[0]} belongs to no set: {len(expected)} sets were run; "
             "empty the directory and run the ingestion again"
+        )
+    others = {SETTINGS_FILE, DURATION_FILE, METADATA_FILE}
+    if stray := sorted({path.name for path in directory.iterdir()} - expected - others):
+        raise ResultsError(
+            f"{directory / stray[0]} is not a result ({len(stray)} entries are not): no ingestion "
+            "writes it; move it elsewhere, or empty the directory and run the ingestion again"
         )
     return {
         index: _load_set(directory / f"result_{index}.json", settings.num_pseudo_experiments)
@@ -227,6 +239,12 @@ def _refuse_links(directory: Path) -> None:
         if path.is_symlink():
             raise ResultsError(
                 f"{path} is a symbolic link, which no ingestion writes: the results are refused"
+            )
+        status = path.lstat()
+        if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+            raise ResultsError(
+                f"{path} has a second name (a hard link), which no ingestion makes: the results "
+                "are refused; copy the directory if a backup has linked its files"
             )
 
 

@@ -7,8 +7,8 @@ The formulas are in :mod:`HiggsML.metrics`. :func:`run_scoring` is the judged fo
 from __future__ import annotations
 
 import logging
+import stat
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from HiggsML.metrics import (
 from HiggsML.report import render_report
 from HiggsML.results import (
     DURATION_FILE,
+    METADATA_FILE,
     SETTINGS_FILE,
     Predictions,
     Settings,
@@ -36,16 +37,25 @@ from HiggsML.results import (
     load_settings,
     write_json,
 )
+from HiggsML.timer import Timer
 from HiggsML.visualization import interval_plot
 
 __all__ = ["SCORE_KEYS", "Scoring", "run_scoring"]
 
 logger = logging.getLogger(__name__)
 
-SCORE_KEYS = ("rmse", "mae", "interval", "coverage", "quantiles_score", "ingestion_duration")
-"""Keys of ``scores.json``; the leaderboard's columns name them."""
+SCORE_KEYS = (
+    *("rmse", "mae", "interval", "coverage", "quantiles_score"),
+    *("ingestion_duration", "isolation"),
+)
+"""Keys of ``scores.json``; the leaderboard's columns name them.
+
+``isolation`` tells organizers how well the submission was locked in: 1 if every protection held,
+0.5 if the essential ones did, 0 else.
+"""
 
 _SCORE_LIMIT = 1e10  # the platform refuses numbers of this size
+_MAX_METADATA = 1 << 16  # bytes
 _REPORT_FILE = "detailed_results.html"
 
 
@@ -63,7 +73,7 @@ def run_scoring(
     reference : Path, optional
         Directory with ``settings.json``, which says what a complete result contains.
     phase_2 : bool
-        Add the final phase's bootstrap over sets to the report, and its means to the scores.
+        Add the final phase's bootstrap over sets to the report.
 
     Returns
     -------
@@ -89,7 +99,13 @@ def run_scoring(
     predictions = load_predictions(prediction, run)
     minutes = load_duration(prediction / DURATION_FILE)
     scores = compute_scores(predictions, run.mus)
-    entries = finite_scores({**scores.as_dict(), "ingestion_duration": minutes})
+    entries = finite_scores(
+        {
+            **scores.as_dict(),
+            "ingestion_duration": minutes,
+            "isolation": _isolation(run, prediction / SETTINGS_FILE),
+        }
+    )
     output.mkdir(parents=True, exist_ok=True)
     render_report(
         output / _REPORT_FILE,
@@ -107,6 +123,13 @@ def run_scoring(
     return entries
 
 
+def _isolation(run: Settings, path: Path) -> float:
+    level = run.details.get("isolation level", "0")
+    if level not in ("0", "0.5", "1"):
+        raise ResultsError(f"{path}: the isolation level must be 0, 0.5 or 1, not {level[:40]!r}")
+    return float(level)
+
+
 def check_platform_metadata(prediction: Path) -> None:
     """Refuse results of a run that failed, or in which the submission ran a command of its own.
 
@@ -117,17 +140,25 @@ def check_platform_metadata(prediction: Path) -> None:
     ResultsError
         If the file says that the results can not be trusted, or can not be read.
     """
-    path = prediction / "metadata"
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise ResultsError(f"{path} is not a regular file: the results are refused")
-    if not path.exists():
+    path = prediction / METADATA_FILE
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
         return
+    if not stat.S_ISREG(status.st_mode):
+        raise ResultsError(f"{path} is not a regular file: the results are refused")
+    if status.st_size > _MAX_METADATA:
+        raise ResultsError(f"{path} has {status.st_size} bytes: the platform's has a few lines")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ResultsError(f"{path} is not valid YAML: {error}") from error
+    except Exception as error:  # safe_load raises whatever its conversions raise
+        raise ResultsError(f"{path} is not valid YAML ({type(error).__name__})") from error
     if not isinstance(content, dict):
         raise ResultsError(f"{path} must hold keys and values")
+    for key in ("exitCode", "ingestionExitCode"):
+        if not isinstance(content.get(key), (int, type(None))):  # also: nothing huge is shown
+            found = type(content[key]).__name__
+            raise ResultsError(f"{path}: {key} must be a whole number, not of type {found}")
     if content.get("exitCode") is not None:
         raise ResultsError(
             f"{path}: the submission brought a command of its own (exitCode is "
@@ -156,7 +187,7 @@ def finite_scores(scores: Mapping[str, float]) -> dict[str, float]:
     return entries
 
 
-class Scoring:
+class Scoring(Timer):
     """The reference implementation's interface, step by step.
 
     Attributes
@@ -172,8 +203,7 @@ class Scoring:
     """
 
     def __init__(self) -> None:
-        self.start_time: datetime | None = None
-        self.end_time: datetime | None = None
+        super().__init__()
         self.ingestion_results: list[dict[str, Any]] = []
         self.ingestion_duration: float | None = None
         self.scores_dict: dict[str, float] = {}
@@ -184,25 +214,6 @@ class Scoring:
         self._predictions: dict[int, Predictions] = {}
         self._settings: Settings | None = None
         self._phase_2: BootstrapScores | None = None
-
-    def start_timer(self) -> None:
-        """Start the clock."""
-        self.start_time = datetime.now().astimezone()
-
-    def stop_timer(self) -> None:
-        """Stop the clock."""
-        self.end_time = datetime.now().astimezone()
-
-    def get_duration(self) -> timedelta | None:
-        """Return the time between start and stop, or None if one of them is missing."""
-        if self.start_time is None or self.end_time is None:
-            logger.warning("the timer was not started and stopped")
-            return None
-        return self.end_time - self.start_time
-
-    def show_duration(self) -> None:
-        """Log the duration."""
-        logger.info("Total duration: %s", self.get_duration())
 
     def load_ingestion_duration(self, ingestion_duration_file: str | Path) -> None:
         """Read the ingestion's duration [minutes]."""

@@ -12,6 +12,7 @@ import inspect
 import math
 import numbers
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def find_model(directory: Path) -> Path:
     if not directory.is_dir():
         raise SubmissionError(f"{directory} is not a directory: name the one that holds model.py")
     if (directory / "model.py").is_file():
-        return directory / "model.py"
+        return _inside(directory / "model.py", directory)
     found = [
         path
         for path in sorted(directory.glob("*/model.py"))
@@ -54,11 +55,31 @@ def find_model(directory: Path) -> Path:
     if not found:
         raise SubmissionError(
             f"no model.py in {directory} or one folder below: it must define the class Model"
+            + _similar_names(directory)
         )
     if len(found) > 1:
         names = ", ".join(str(path.relative_to(directory)) for path in found)
         raise SubmissionError(f"several model.py in {directory} ({names}): submit one")
-    return found[0]
+    return _inside(found[0], directory)
+
+
+def _inside(model_file: Path, directory: Path) -> Path:
+    # The folder of model.py becomes readable: a link must not choose another one.
+    folder = model_file.parent.resolve()
+    inside = folder.is_relative_to(directory.resolve())
+    if not inside or model_file.resolve().parent != folder:
+        raise SubmissionError(f"{model_file} is reached by a symbolic link: submit the file itself")
+    return model_file
+
+
+def _similar_names(directory: Path) -> str:
+    similar = sorted(
+        str(path.relative_to(directory))
+        for pattern in ("*", "*/*")
+        for path in directory.glob(pattern)
+        if path.is_file() and path.stem.lower() in ("model", "models", "submission")
+    )
+    return f" (there is {', '.join(similar[:3])}: rename it)" if similar else ""
 
 
 def shadowed_modules(model_file: Path) -> list[str]:
@@ -86,14 +107,40 @@ def load_model_class(model_file: Path) -> type:
     assert specification.loader is not None  # noqa: S101
     module = importlib.util.module_from_spec(specification)
     sys.modules["model"] = module
-    specification.loader.exec_module(module)
+    try:
+        specification.loader.exec_module(module)
+    except SyntaxError as error:
+        place = f"{Path(error.filename or '?').name}, line {error.lineno}"
+        raise SubmissionError(f"{place}: {type(error).__name__}: {error.msg}") from error
+    except ModuleNotFoundError as error:
+        raise SubmissionError(_missing_package(error)) from error
     model = getattr(module, "Model", None)
     if not isinstance(model, type):
-        raise SubmissionError(f"{model_file.name} defines no class named Model")
+        classes = sorted(
+            name
+            for name, value in vars(module).items()
+            if isinstance(value, type) and value.__module__ == "model"
+        )
+        hint = f" (it defines {', '.join(classes[:5])}: name it Model)" if classes else ""
+        raise SubmissionError(f"{model_file.name} defines no class named Model{hint}")
     absent = [name for name in ("fit", "predict") if not callable(getattr(model, name, None))]
     if absent:
         raise SubmissionError(f"the class Model lacks the method {' and '.join(absent)}")
     return model
+
+
+def _missing_package(error: ModuleNotFoundError) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else "model.py"
+    for frame in reversed(frames):
+        if not frame.filename.startswith("<frozen"):
+            where = f"{Path(frame.filename).name}, line {frame.lineno}"
+            break
+    return (
+        f"{where}: there is no module {error.name!r}. Only the packages of the image are "
+        "installed, and nothing can be downloaded: use one of those, or put the module's files "
+        "beside model.py"
+    )
 
 
 def make_model(

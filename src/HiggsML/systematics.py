@@ -35,6 +35,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from HiggsML.chunks import run_in_chunks
 from HiggsML.derived_quantities import derive, primary_columns
 from HiggsML.errors import DataError, SettingsError
 from HiggsML.kinematics import V4, Array
@@ -49,7 +50,6 @@ from HiggsML.schema import (
 )
 
 __all__ = [
-    "CHUNK_ROWS",
     "DEFAULT_SEED",
     "V4",
     "all_bkg_weight_norm",
@@ -71,9 +71,6 @@ __all__ = [
 
 DEFAULT_SEED = 31415
 """Seed of the soft missing momentum in the reference implementation."""
-
-CHUNK_ROWS = 16_384
-"""Events are processed in chunks of this size: their temporaries stay in the processor's cache."""
 
 HAD_PT_MIN = 26.0  # GeV: above the reconstruction threshold, so that no shift runs out of events
 JET_PT_MIN = 26.0  # GeV: a jet at or below it counts as absent
@@ -457,33 +454,32 @@ def _shifted_features(
 ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
     """Return the 28 features of the events that pass, shape (28, m), and their row numbers."""
     columns = primary_columns(frame)
-    n_rows = len(frame)
-    block = np.empty((len(FEATURES), n_rows), dtype=np.float32)
-    kept = np.empty(n_rows, dtype=np.intp)
-    filled = 0
-    for start in range(0, n_rows, CHUNK_ROWS):
-        rows = slice(start, min(start + CHUNK_ROWS, n_rows))
-        event = {name: column[rows] for name, column in columns.items()}
+    kept = np.arange(len(frame))
+    if cuts:
+        # Which events pass depends on two columns only: the others need not be computed at all.
+        pt = {"PRI_had_pt": columns["PRI_had_pt"] * tes, "PRI_lep_pt": columns["PRI_lep_pt"]}
+        round_primaries(pt, list(pt))
+        kept = np.flatnonzero(passes_cuts(pt))
+    everything = kept.size == len(frame)
+    block = np.empty((len(FEATURES), kept.size), dtype=np.float32)
+
+    def work(_: int, rows: slice) -> None:
+        mine: Any = rows if everything else kept[rows]
+        event = {name: column[mine] for name, column in columns.items()}
         shift_energies(
             event,
             tes=tes,
             jes=jes,
-            soft_met=None if noise is None else (noise[0][rows], noise[1][rows]),
+            soft_met=None if noise is None else (noise[0][mine], noise[1][mine]),
         )
         round_primaries(event)
-        passed = np.arange(rows.start, rows.stop)
         if cuts:
             remove_soft_jets(event, corrected=corrected)
-            inside = np.flatnonzero(passes_cuts(event))
-            if inside.size < passed.size:
-                passed = passed[inside]
-                event = {name: column[inside] for name, column in event.items()}
-        end = filled + passed.size
-        kept[filled:end] = passed
         for row, values in enumerate((event | derive(event)).values()):
-            block[row, filled:end] = values
-        filled = end
-    return block[:, :filled], kept[:filled]
+            block[row, rows] = values
+
+    run_in_chunks(kept.size, work)
+    return block, kept
 
 
 def _assemble(

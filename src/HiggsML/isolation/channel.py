@@ -14,10 +14,11 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import select
 import socket
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from HiggsML.errors import HiggsMLError
@@ -26,7 +27,7 @@ __all__ = ["Channel", "ChannelClosedError", "ChannelError"]
 
 _HEADER = struct.Struct(">4sIQ")
 _MAGIC = b"HML1"
-_MAX_MESSAGE = 1 << 20
+_MAX_MESSAGE = 1 << 18
 _MAX_DESCRIPTORS = 1
 _PIECE = 1 << 20
 
@@ -46,11 +47,11 @@ class Channel:
     ----------
     connection : socket
         A connected stream socket; the channel owns it.
-    max_payload : int
-        Largest payload that is accepted [bytes].
+    max_payload : int, optional
+        Largest payload that is accepted [bytes]; none by default.
     """
 
-    def __init__(self, connection: socket.socket, *, max_payload: int) -> None:
+    def __init__(self, connection: socket.socket, *, max_payload: int = 0) -> None:
         self._socket = connection
         self._max_payload = max_payload
 
@@ -71,7 +72,7 @@ class Channel:
         TimeoutError
             If it does not take the frame in ``timeout`` seconds.
         """
-        body = json.dumps(message, allow_nan=True).encode()
+        body = json.dumps(message, allow_nan=False).encode()
         if len(body) > _MAX_MESSAGE:
             raise ChannelError(f"a message of {len(body)} bytes is too long")
         head = _HEADER.pack(_MAGIC, len(body), len(payload)) + body
@@ -85,10 +86,33 @@ class Channel:
         except (BrokenPipeError, ConnectionResetError) as error:
             raise ChannelClosedError("the other process has gone") from error
 
+    def pending(self) -> bool:
+        """Return whether something has arrived that nobody has asked for."""
+        poll = select.poll()  # select.select fails for descriptors above 1023
+        poll.register(self._socket, select.POLLIN)
+        if not poll.poll(0):
+            return False
+        with _closed_means_gone():
+            return bool(self._socket.recv(1, socket.MSG_PEEK))
+
     def receive(
-        self, *, timeout: float | None = None, with_descriptors: bool = False
+        self,
+        *,
+        timeout: float | None = None,
+        with_descriptors: bool = False,
+        payload_limit: Callable[[dict[str, Any]], int] | None = None,
     ) -> tuple[dict[str, Any], bytes, list[int]]:
         """Receive one frame: message, payload and descriptors.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds for the whole frame.
+        with_descriptors : bool
+            Whether descriptors are accepted; else the kernel drops them.
+        payload_limit : callable, optional
+            Checks the message, before any of its payload is read, and returns the largest payload
+            that it may have [bytes].
 
         Raises
         ------
@@ -114,17 +138,12 @@ class Channel:
         magic, message_size, payload_size = _HEADER.unpack(head)
         if magic != _MAGIC:
             raise ChannelError("the frame does not start with the magic bytes")
-        if message_size > _MAX_MESSAGE or payload_size > self._max_payload:
-            raise ChannelError(
-                f"a frame of {message_size} + {payload_size} bytes is over the limit of "
-                f"{_MAX_MESSAGE} + {self._max_payload}"
-            )
-        try:
-            message = json.loads(self._exactly(message_size, end))
-        except (ValueError, RecursionError) as error:
-            raise ChannelError(f"the message is not valid JSON: {error}") from error
-        if not isinstance(message, dict) or not isinstance(message.get("kind"), str):
-            raise ChannelError("the message is not an object with a kind")
+        if message_size > _MAX_MESSAGE:
+            raise ChannelError(f"a message of {message_size} bytes is over {_MAX_MESSAGE}")
+        message = _parsed(self._exactly(message_size, end))
+        limit = self._max_payload if payload_limit is None else payload_limit(message)
+        if payload_size > limit:
+            raise ChannelError(f"a payload of {payload_size} bytes is over the limit of {limit}")
         return message, self._exactly(payload_size, end), descriptors
 
     def close(self) -> None:
@@ -147,6 +166,21 @@ class Channel:
                 raise ChannelClosedError("the other process has gone")
             received += piece
         return bytes(received)
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        message = json.loads(body, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        # Not the error's own text: it may quote what was sent.
+        raise ChannelError(f"the message is not valid JSON ({type(error).__name__})") from None
+    if not isinstance(message, dict) or not isinstance(message.get("kind"), str):
+        raise ChannelError("the message is not an object with a kind")
+    return message
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 @contextlib.contextmanager

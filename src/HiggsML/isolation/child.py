@@ -6,15 +6,16 @@ restrictions hold: NumPy would start threads, which they would not cover.
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
 import os
 import socket
 import sys
 from pathlib import Path
 from typing import NoReturn
 
-from HiggsML.isolation.restrict import Limits, Policy, restrict_self
-
 from HiggsML.isolation.channel import Channel
+from HiggsML.isolation.restrict import Limits, Policy, restrict_self
 
 __all__ = ["main"]
 
@@ -26,6 +27,10 @@ def main() -> NoReturn:
     channel = Channel(socket.socket(fileno=int(sys.argv[1])), max_payload=_MAX_PAYLOAD)
     start, _, _ = channel.receive()
     report = {}
+    _be_first_to_die()
+    if sys.version_info >= (3, 14):
+        # Its own choice, "forkserver", needs a named socket, which the restrictions refuse.
+        multiprocessing.set_start_method("fork")
     if start["restricted"]:
         policy = Policy(
             readable=tuple(Path(name) for name in start["readable"]),
@@ -34,8 +39,14 @@ def main() -> NoReturn:
             parent=os.getppid(),
         )
         report = restrict_self(policy)
-    channel.send({"kind": "ready", "report": report})
+    channel.send({"kind": "ready", "request": start["request"], "report": report})
 
     from HiggsML.isolation.runner import serve
 
     serve(channel, Path(start["model_file"]))
+
+
+def _be_first_to_die() -> None:
+    """Where memory runs out, the kernel shall end this process and not the trusted one."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")

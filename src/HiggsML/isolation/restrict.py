@@ -22,6 +22,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,7 @@ __all__ = [
     "MECHANISMS",
     "Limits",
     "Policy",
+    "isolation_level",
     "missing",
     "probe",
     "protect_parent",
@@ -236,7 +238,7 @@ def probe() -> dict[str, str]:
     return {name: found[name] for name in MECHANISMS}
 
 
-def missing(report: dict[str, str]) -> dict[str, str]:
+def missing(report: Mapping[str, str]) -> dict[str, str]:
     """Return those of the :data:`ESSENTIAL` mechanisms that do not hold, and why.
 
     Parameters
@@ -251,6 +253,24 @@ def missing(report: dict[str, str]) -> dict[str, str]:
     """
     states = {name: report.get(name, "was not tried") for name in ESSENTIAL}
     return {name: state for name, state in states.items() if state != _ON}
+
+
+def isolation_level(report: Mapping[str, str]) -> float:
+    """Return a report of protections as a number, for a leaderboard's column.
+
+    Returns
+    -------
+    float
+        1 if all :data:`MECHANISMS` hold, 0.5 if the :data:`ESSENTIAL` ones do, else 0.
+
+    Examples
+    --------
+    >>> isolation_level(dict.fromkeys(ESSENTIAL, "on"))
+    0.5
+    """
+    if missing(report):
+        return 0.0
+    return 1.0 if all(report.get(name) == _ON for name in MECHANISMS) else 0.5
 
 
 def _try_everything() -> None:

@@ -5,10 +5,13 @@ Nothing here is trusted: the submission's code shares this process.
 
 from __future__ import annotations
 
+import contextlib
+import math
 import mmap
 import os
 import pickle
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +32,10 @@ __all__ = ["get_train_set", "serve"]
 
 _Answer = tuple[dict[str, Any], bytes]
 _channel: Channel | None = None
+_request = 0  # number of the request that is being answered
+_train_rows = 0  # rows of the training set
+_one_at_a_time = threading.Lock()
+_MAX_TRACEBACK = 15_000  # characters; one may take twelve bytes in a frame
 
 
 def get_train_set(
@@ -45,18 +52,25 @@ def get_train_set(
         if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
             raise SettingsError("selected_indices must be a one-dimensional array of integers")
         indices = array.astype(np.int64).tobytes()
+        if array.size > _train_rows:
+            raise SettingsError(f"selected_indices: at most {_train_rows} rows can be asked for")
     if isinstance(train_size, (np.floating, np.integer)):
         train_size = train_size.item()
-    _channel.send(
-        {
-            "kind": "train_set",
-            "train_size": train_size,
-            "selected": selected_indices is not None,
-            "seed": None if seed is None else int(seed),
-        },
-        indices,
-    )
-    reply, _, descriptors = _channel.receive(with_descriptors=True)
+    plain = train_size is None or type(train_size) in (int, float)
+    if not plain or (isinstance(train_size, float) and not math.isfinite(train_size)):
+        raise SettingsError(f"train_size must be a share or a count, not {train_size!r}")
+    with _one_at_a_time:
+        _channel.send(
+            {
+                "kind": "train_set",
+                "request": _request,
+                "train_size": train_size,
+                "selected": selected_indices is not None,
+                "seed": None if seed is None else int(seed),
+            },
+            indices,
+        )
+        reply, _, descriptors = _channel.receive(with_descriptors=True)
     if reply["kind"] == "refused":
         raise SettingsError(reply["reason"])
     memory = mmap.mmap(descriptors[0], 0, mmap.MAP_SHARED, mmap.PROT_READ)
@@ -74,6 +88,8 @@ class _Runner:
         self._block_descriptor: int | None = None
 
     def fit(self, message: dict[str, Any], payload: bytes, descriptors: list[int]) -> _Answer:
+        global _train_rows
+        _train_rows = message["train_rows"]
         model_class = load_model_class(self._model_file)
         self._model = make_model(model_class, get_train_set, systematics)
         self._model.fit()
@@ -81,10 +97,14 @@ class _Runner:
 
     def state(self, message: dict[str, Any], payload: bytes, descriptors: list[int]) -> _Answer:
         try:
-            return {"kind": "state"}, pickle.dumps(self._model, protocol=5)
+            state = pickle.dumps(self._model, protocol=5)
         except Exception as error:  # whatever a participant's __reduce__ raises
             reason = "".join(traceback.format_exception_only(error)).strip()
             return {"kind": "no_state", "reason": reason[:500]}, b""
+        if len(state) > message["limit"]:
+            reason = f"it has {len(state)} bytes pickled, more than the {message['limit']} allowed"
+            return {"kind": "no_state", "reason": reason}, b""
+        return {"kind": "state"}, state
 
     def restore(self, message: dict[str, Any], payload: bytes, descriptors: list[int]) -> _Answer:
         load_model_class(self._model_file)
@@ -113,21 +133,40 @@ def _describe(error: BaseException, model_file: Path) -> dict[str, Any]:
         if not frames.tb_frame.f_code.co_filename.startswith((own, "<frozen importlib")):
             break
         frames = frames.tb_next
+    if frames is not None and frames.tb_frame.f_code.co_filename.startswith("<frozen"):
+        frames = None  # a syntax error: the file that it names was never entered
     text = "".join(traceback.format_exception(type(error), error, frames))
     text = text.replace(str(model_file.parent) + os.sep, "")
-    summary = "".join(traceback.format_exception_only(error)).strip()
+    summary_lines = traceback.format_exception_only(error)
+    if isinstance(error, SyntaxError):  # the lines before the last one quote the file
+        summary_lines = summary_lines[-1:]
+    summary = "".join(summary_lines).strip()
     return {
         "kind": "failed",
-        "error": summary[-2000:],
-        "type": type(error).__name__,
+        "error": summary[:2000],
+        "type": type(error).__name__[:200],
         "ours": isinstance(error, SubmissionError),
-        "traceback": text[-20_000:],
+        "traceback": text[-_MAX_TRACEBACK:],
     }
+
+
+def _described(error: BaseException, model_file: Path) -> dict[str, Any]:
+    try:
+        return _describe(error, model_file)
+    except BaseException as second:  # an error that can not be shown, on purpose or not
+        text = f"{type(error).__name__}, whose text can not be shown ({type(second).__name__})"
+        return {
+            "kind": "failed",
+            "error": text,
+            "type": type(error).__name__[:200],
+            "ours": False,
+            "traceback": "",
+        }
 
 
 def serve(channel: Channel, model_file: Path) -> NoReturn:
     """Answer the trusted process until it hangs up."""
-    global _channel
+    global _channel, _request
     _channel = channel
     runner = _Runner(model_file)
     handlers: dict[str, Callable[..., _Answer]] = {
@@ -141,9 +180,11 @@ def serve(channel: Channel, model_file: Path) -> NoReturn:
             message, payload, descriptors = channel.receive(with_descriptors=True)
         except ChannelClosedError:
             os._exit(0)
+        _request = message["request"]
         try:
             answer, data = handlers[message["kind"]](message, payload, descriptors)
         except BaseException as error:  # SystemExit and KeyboardInterrupt of a submission too
-            answer, data = _describe(error, model_file), b""
-        sys.stdout.flush()
-        channel.send(answer, data)
+            answer, data = _described(error, model_file), b""
+        with contextlib.suppress(Exception):  # the submission may have replaced or closed it
+            sys.stdout.flush()
+        channel.send({**answer, "request": _request}, data)

@@ -10,13 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import signal
 import socket
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -26,11 +22,11 @@ from typing import IO, Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
-from HiggsML.isolation.restrict import Limits, missing, protect_parent
 from numpy.typing import NDArray
 
 from HiggsML.datasets import Data
 from HiggsML.errors import (
+    BudgetError,
     DataError,
     HiggsMLError,
     IsolationError,
@@ -39,7 +35,13 @@ from HiggsML.errors import (
     SubmissionError,
     TimeLimitError,
 )
+from HiggsML.isolation.budgets import Budgets
 from HiggsML.isolation.channel import Channel, ChannelClosedError, ChannelError
+from HiggsML.isolation.messages import check_message, clean_text
+from HiggsML.isolation.output_log import OutputLog
+from HiggsML.isolation.private_files import readable_copy, remove_tree
+from HiggsML.isolation.process import WatchedProcess
+from HiggsML.isolation.restrict import missing, protect_parent
 from HiggsML.isolation.shared_memory import SharedBlock, sealed_bytes
 from HiggsML.submission import check_prediction, find_model, shadowed_modules
 
@@ -47,20 +49,23 @@ __all__ = ["IsolationMode", "Sandbox"]
 
 IsolationMode = Literal["require", "prefer", "off"]
 
-_MAX_STATE = 4 << 30  # bytes of a fitted model that is handed to other processes
-_MAX_LOG = 1 << 20  # bytes of a submission's own output that are kept
 _MAX_QUOTED = 20_000  # characters of a participant's traceback that are quoted
 _START_TIMEOUT = 60.0  # s
 _SEND_TIMEOUT = 60.0  # s
 
 # Started with -I: no PYTHON* variables, no user site, no current directory on the path.
-_BOOT = (
+_COMMAND = (
+    *(sys.executable, "-I", "-B", "-u", "-c"),
     "import sys; sys.path.insert(0, sys.argv.pop()); "
-    "from HiggsML.isolation.child import main; main()"
+    "from HiggsML.isolation.child import main; main()",
 )
+_PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
 
 _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
 _KEPT_PREFIXES = ("OPENBLAS_", "OMP_", "MKL_", "NUMEXPR_", "NVIDIA_")
+
+_Reply = tuple[dict[str, Any], list[int]]
+_Server = Callable[[dict[str, Any], bytes], _Reply]
 
 
 class Sandbox:
@@ -74,10 +79,10 @@ class Sandbox:
         Whether a missing protection is an error, is only reported, or none is applied.
     threads : int, optional
         Threads that numerical libraries may use; by default their own choice.
-    limits : Limits, optional
-        Resources; see :class:`HiggsML.isolation.restrict.Limits`.
+    budgets : Budgets, optional
+        What it may use.
     log : text stream, optional
-        Where the submission's output goes, up to one megabyte; standard error by default.
+        Where the submission's output goes; standard error by default.
 
     Attributes
     ----------
@@ -98,25 +103,42 @@ class Sandbox:
         *,
         isolation: IsolationMode = "prefer",
         threads: int | None = None,
-        limits: Limits | None = None,
+        budgets: Budgets | None = None,
         log: IO[str] | None = None,
     ) -> None:
-        self.model_file = find_model(submission.resolve())
         self.report: dict[str, str] = {}
         self._block: SharedBlock | None = None
         self._block_is_new = False
-        self._log = log if log is not None else sys.stderr
-        for name in shadowed_modules(self.model_file):
-            self._note(f"{name}.py can not be imported: an installed module has that name")
-        self._private = Path(tempfile.mkdtemp(prefix="higgsml-"))
-        if isolation != "off":
-            self.report |= protect_parent()
-        self._start(threads)
-        try:
-            self._restrict(isolation, limits or Limits())
-        except BaseException:
-            self.close()
-            raise
+        self._request = 0
+        self._train_sets = 0
+        self._most_indices = 0  # bytes of row numbers that get_train_set may ask for
+        self._budgets = (budgets or Budgets()).resolved()
+        output = OutputLog(log if log is not None else sys.stderr, self._budgets.log_bytes)
+        with contextlib.ExitStack() as stack:
+            if isolation != "off":
+                submission = stack.enter_context(readable_copy(submission.resolve()))
+            self.model_file = find_model(submission.resolve())
+            for name in shadowed_modules(self.model_file):
+                output.note(f"{name}.py can not be imported: an installed module has that name")
+            private = Path(tempfile.mkdtemp(prefix="higgsml-"))
+            stack.callback(remove_tree, private)
+            if isolation != "off":
+                self.report |= protect_parent()
+            ours, theirs = socket.socketpair()
+            self._channel = Channel(ours)
+            stack.callback(self._channel.close)
+            with theirs:
+                self._process = WatchedProcess(
+                    [*_COMMAND, str(theirs.fileno()), _PACKAGE_PARENT],
+                    environment=_environment(private, threads),
+                    private=private,
+                    descriptor=theirs.fileno(),
+                    budgets=self._budgets,
+                    log=output,
+                )
+            stack.callback(self._process.close)
+            self._restrict(isolation, private)
+            self._resources = stack.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -132,25 +154,30 @@ class Sandbox:
         data : Data
             Serves the training events; the submission can not open the file.
         timeout : float, optional
-            Seconds for all of it.
+            Seconds that are left of the whole run.
         """
-        self._ask({"kind": "fit"}, "fitted", "fit", timeout, serve=partial(_train_set, data))
+        self._most_indices = 8 * data.train_size
+        limit = _TimeLimit("import and fit", self._budgets.fit_seconds, timeout)
+        request = {"kind": "fit", "train_rows": data.train_size}
+        self._ask(request, ("fitted",), "fit", limit, serve=partial(_train_set, data))
 
     def state(self, *, timeout: float | None = None) -> bytes | str:
         """Return the fitted Model as opaque bytes for :meth:`restore`, or why that is impossible.
 
         The bytes are the submission's own: only another restricted process may unpickle them.
         """
-        message, payload = self._ask(
-            {"kind": "state"}, ("state", "no_state"), "pickling the model", timeout
-        )
+        limit = _TimeLimit("pickling the model", self._budgets.fit_seconds, timeout)
+        request = {"kind": "state", "limit": self._budgets.state_bytes}
+        message, payload = self._ask(request, ("state", "no_state"), "pickling the model", limit)
         if message["kind"] == "no_state":
-            return str(message.get("reason"))[:500]
+            return clean_text(message["reason"], 500)
         return payload
 
     def restore(self, state: bytes, *, timeout: float | None = None) -> None:
         """Load a Model that another process has fitted."""
-        self._ask({"kind": "restore"}, "restored", "unpickling the model", timeout, payload=state)
+        stage = "unpickling the model"
+        limit = _TimeLimit(stage, self._budgets.fit_seconds, timeout)
+        self._ask({"kind": "restore"}, ("restored",), stage, limit, payload=state)
 
     def block(self, n_events: int) -> NDArray[np.float32]:
         """Return memory of shape (28, n_events) to fill for :meth:`predict`."""
@@ -174,9 +201,9 @@ class Sandbox:
         descriptors = [self._block.descriptor] if self._block_is_new else []
         message, _ = self._ask(
             {"kind": "predict", "n_events": n_events},
-            "prediction",
+            ("prediction",),
             "predict",
-            timeout,
+            _TimeLimit("one prediction", self._budgets.predict_seconds, timeout),
             descriptors=descriptors,
         )
         self._block_is_new = False
@@ -184,52 +211,26 @@ class Sandbox:
 
     def close(self) -> None:
         """End the submission's process and all that it started; remove its directory."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._channel.close()
-        self._reader.join(timeout=2.0)
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        self._resources.close()
         if self._block is not None:
             self._block.close()
             self._block = None
-        shutil.rmtree(self._private, ignore_errors=True)
 
     # ------------------------------------------------------------------------------------------
 
-    def _start(self, threads: int | None) -> None:
-        ours, theirs = socket.socketpair()
-        package_parent = str(Path(__file__).resolve().parents[2])
-        command = [sys.executable, "-I", "-B", "-u", "-c", _BOOT]
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 (our own interpreter and code)
-                [*command, str(theirs.fileno()), package_parent],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                cwd=self._private,
-                env=_environment(self._private, threads),
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
-        self._channel = Channel(ours, max_payload=_MAX_STATE)
-        self._reader = threading.Thread(target=self._copy_output, daemon=True)
-        self._reader.start()
-
-    def _restrict(self, isolation: IsolationMode, limits: Limits) -> None:
+    def _restrict(self, isolation: IsolationMode, private: Path) -> None:
         package = Path(__file__).resolve().parents[1]
         start = {
             "kind": "start",
             "restricted": isolation != "off",
             "readable": [str(package), str(self.model_file.parent)],
-            "writable": [str(self._private)],
-            "limits": asdict(limits),
+            "writable": [str(private)],
+            "limits": asdict(self._budgets.limits()),
             "model_file": str(self.model_file),
         }
-        message, _ = self._ask(start, "ready", "starting", _START_TIMEOUT)
-        report = message.get("report")
-        self.report |= report if isinstance(report, dict) else {}
+        limit = _TimeLimit("starting its process", _START_TIMEOUT, None)
+        message, _ = self._ask(start, ("ready",), "starting", limit)
+        self.report |= message["report"]
         lacking = missing(self.report)
         if isolation == "require" and lacking:
             listed = "; ".join(f"{name}: {state}" for name, state in lacking.items())
@@ -241,78 +242,123 @@ class Sandbox:
     def _ask(
         self,
         message: dict[str, Any],
-        expected: str | tuple[str, ...],
+        expected: tuple[str, ...],
         stage: str,
-        timeout: float | None,
+        limit: _TimeLimit,
         *,
         payload: bytes = b"",
         descriptors: list[int] | None = None,
-        serve: Callable[[dict[str, Any], bytes], tuple[dict[str, Any], list[int]]] | None = None,
+        serve: _Server | None = None,
     ) -> tuple[dict[str, Any], bytes]:
-        """Send a request and wait for its answer, serving training events meanwhile."""
-        deadline = _Deadline(timeout)
+        """Send a request and wait for its answer, serving training events meanwhile.
+
+        After any failure that the submission did not report itself, all of it is ended.
+        """
         try:
-            self._channel.send(
-                message, payload, descriptors=descriptors or (), timeout=_SEND_TIMEOUT
+            return self._exchange(message, expected, limit, payload, descriptors or [], serve)
+        except _FailedError as failure:
+            raise _failure(failure.answer, stage) from None
+        except TimeoutError:
+            self._process.kill()
+            raise TimeLimitError(limit.sentence(stage)) from None
+        except ChannelClosedError:
+            how = self._process.how_it_ended()
+            self._process.kill()
+            if self._process.exceeded is not None:
+                raise BudgetError(self._process.exceeded) from None
+            raise SubmissionError(f"{how} during {stage}") from None
+        except ChannelError as error:
+            self._process.kill()
+            text = clean_text(str(error), 500)
+            raise SubmissionError(f"the submission's process broke the protocol: {text}") from None
+        except BudgetError:
+            self._process.kill()
+            raise
+
+    def _exchange(
+        self,
+        message: dict[str, Any],
+        expected: tuple[str, ...],
+        limit: _TimeLimit,
+        payload: bytes,
+        descriptors: list[int],
+        serve: _Server | None,
+    ) -> tuple[dict[str, Any], bytes]:
+        if self._channel.pending():
+            raise ChannelError("it sent something that nobody had asked for")
+        self._request += 1
+        self._send({**message, "request": self._request}, limit, payload, descriptors)
+        allowed = (*expected, "failed", "train_set")
+
+        def payload_limit(answer: dict[str, Any]) -> int:
+            kind = check_message(answer, allowed=allowed, request=self._request)
+            if kind == "train_set" and answer["selected"]:
+                return self._most_indices
+            return self._budgets.state_bytes if kind == "state" else 0
+
+        while True:
+            answer, data, _ = self._channel.receive(
+                timeout=limit.left(), payload_limit=payload_limit
             )
-            while True:
-                answer, data, _ = self._channel.receive(timeout=deadline.left())
-                kind = answer["kind"]
-                if kind in ((expected,) if isinstance(expected, str) else expected):
-                    return answer, data
-                if kind == "failed":
-                    raise _failure(answer, stage)
-                if kind != "train_set":
-                    raise ChannelError(f"an unexpected {kind[:40]!r}")
-                reply, fds = (serve or _refuse)(answer, data)
-                self._channel.send(reply, descriptors=fds, timeout=_SEND_TIMEOUT)
+            if answer["kind"] in expected:
+                return answer, data
+            if answer["kind"] == "failed":
+                raise _FailedError(answer)
+            self._train_sets += 1
+            if self._train_sets > self._budgets.train_sets:
+                raise BudgetError(
+                    f"the submission called get_train_set {self._train_sets} times; its budget is "
+                    f"{self._budgets.train_sets}"
+                )
+            reply, fds = (serve or _refuse)(answer, data)
+            try:
+                self._send(reply, limit, b"", fds)
+            finally:
                 for descriptor in fds:
                     os.close(descriptor)
-        except TimeoutError:
-            raise TimeLimitError(f"{stage} took longer than the {timeout:.0f} s it had") from None
-        except ChannelClosedError:
-            raise SubmissionError(f"{self._how_it_ended()} during {stage}") from None
-        except ChannelError as error:
-            raise SubmissionError(f"the submission's process broke the protocol: {error}") from None
 
-    def _how_it_ended(self) -> str:
-        try:
-            code = self._process.wait(timeout=5.0)
-        except subprocess.TimeoutExpired:
-            return "the submission's process closed its connection"
-        if code < 0:
-            name = signal.Signals(-code).name
-            hint = " (out of memory?)" if name == "SIGKILL" else ""
-            return f"the submission's process was ended by {name}{hint}"
-        return f"the submission's process exited with code {code}"
-
-    def _copy_output(self) -> None:
-        assert self._process.stdout is not None  # noqa: S101 (we asked for a pipe)
-        left = _MAX_LOG
-        for line in iter(lambda: self._process.stdout.readline(65_536), b""):  # type: ignore[union-attr]
-            if left > 0:
-                self._note(line[:left].decode(errors="replace").rstrip("\n"))
-                left -= len(line)
-                if left <= 0:
-                    self._note(f"... more than {_MAX_LOG} bytes of output: the rest is dropped")
-
-    def _note(self, text: str) -> None:
-        print(f"[submission] {text}", file=self._log, flush=True)
+    def _send(
+        self, message: dict[str, Any], limit: _TimeLimit, payload: bytes, descriptors: list[int]
+    ) -> None:
+        left = limit.left()
+        timeout = _SEND_TIMEOUT if left is None else max(0.001, min(left, _SEND_TIMEOUT))
+        self._channel.send(message, payload, descriptors=descriptors, timeout=timeout)
 
 
-def _refuse(request: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], list[int]]:
+class _FailedError(Exception):
+    """The submission's process reports an error of the submission."""
+
+    def __init__(self, answer: dict[str, Any]) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+def _refuse(request: dict[str, Any], payload: bytes) -> _Reply:
     reason = "get_train_set can be called in __init__ and fit, not in predict"
     return {"kind": "refused", "reason": reason}, []
 
 
-class _Deadline:
-    """Seconds left of a time limit that may be none."""
+class _TimeLimit:
+    """The time for one answer: its own budget, or what is left of the whole run."""
 
-    def __init__(self, seconds: float | None) -> None:
+    def __init__(self, what: str, budget: float | None, left_of_run: float | None) -> None:
+        self._what = what
+        self._budget = budget
+        self._of_run = left_of_run is not None and (budget is None or left_of_run < budget)
+        seconds = left_of_run if self._of_run else budget
         self._end = None if seconds is None else time.monotonic() + seconds
 
     def left(self) -> float | None:
+        """Return the seconds that are left, or None without a limit."""
         return None if self._end is None else self._end - time.monotonic()
+
+    def sentence(self, stage: str) -> str:
+        """Say which limit has come."""
+        if self._end is None:
+            return f"the submission did not take a message within {_SEND_TIMEOUT:.0f} s in {stage}"
+        if self._of_run:
+            return f"the deadline of the whole run came during {stage}"
+        return f"{self._what} took longer than its budget of {self._budget:g} s"
 
 
 def _environment(private: Path, threads: int | None) -> dict[str, str]:
@@ -332,25 +378,27 @@ def _environment(private: Path, threads: int | None) -> dict[str, str]:
 
 def _failure(answer: dict[str, Any], stage: str) -> SubmissionError:
     """Turn the child's account of an exception into our error; its text is only quoted."""
-    error, quoted = str(answer.get("error"))[:2000], str(answer.get("traceback"))[:_MAX_QUOTED]
-    if answer.get("ours") is True:
-        kind = PredictionError if answer.get("type") == "PredictionError" else SubmissionError
+    error = clean_text(answer["error"], 2000)
+    if answer["ours"]:
+        kind = PredictionError if answer["type"] == "PredictionError" else SubmissionError
         return kind(error.split(": ", 1)[-1])
+    quoted = clean_text(answer["traceback"], _MAX_QUOTED)
     return SubmissionError(f"the submission failed in {stage}: {error}\n\n{quoted}")
 
 
-def _train_set(
-    data: Data, request: dict[str, Any], payload: bytes
-) -> tuple[dict[str, Any], list[int]]:
+def _train_set(data: Data, request: dict[str, Any], payload: bytes) -> _Reply:
     """Answer a request for training events with a descriptor of an Arrow file in memory."""
-    size, seed = request.get("train_size"), request.get("seed")
-    selected = np.frombuffer(payload, dtype=np.int64) if request.get("selected") is True else None
-    keywords = {} if not isinstance(seed, int) or seed < 0 else {"seed": seed}
+    size, seed, selected = request["train_size"], request["seed"], None
+    if request["selected"]:
+        if len(payload) % 8:
+            return {"kind": "refused", "reason": "selected_indices must be whole numbers"}, []
+        selected = np.frombuffer(payload, dtype=np.int64)
+    keywords = {} if seed is None or seed < 0 else {"seed": seed}
     try:
         data.load_train_set(train_size=size, selected_indices=selected, **keywords)
     except DataError:
         raise
-    except (HiggsMLError, ValueError, TypeError) as error:
+    except (HiggsMLError, ValueError, TypeError, OverflowError) as error:
         return {"kind": "refused", "reason": str(error)[:1000]}, []
     table = pa.Table.from_pandas(data.get_train_set(), preserve_index=False)
     data.delete_train_set()

@@ -72,6 +72,8 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "lookup_dcookie": (212, 18),
     "lremovexattr": (198, 15),
     "lsetxattr": (189, 6),
+    "memfd_create": (319, 279),
+    "memfd_secret": (447, 447),
     "migrate_pages": (256, 238),
     "modify_ldt": (154, None),
     "mount": (165, 40),
@@ -174,11 +176,13 @@ _ATTRIBUTES = (
     *("setxattr", "lsetxattr", "fsetxattr", "setxattrat"),
     *("removexattr", "lremovexattr", "fremovexattr", "removexattrat"),
 )
+# Memory that belongs to no process's account: nobody would see how much of it there is.
+_HIDDEN_MEMORY = ("memfd_create", "memfd_secret")
 # Leaving the process group would mean to survive its end.
 _GROUP = ("setsid", "setpgid")
 _REFUSED = (
     *(*_OTHER_PROCESSES, *_KERNEL, *_LASTING),
-    *(*_WATCHING, *_ATTRIBUTES, *_GROUP),
+    *(*_WATCHING, *_ATTRIBUTES, *_GROUP, *_HIDDEN_MEMORY),
 )
 # Modes and times of any file of the same owner could be changed, the trusted process's included,
 # and shutil.copy needs both: these calls report success and do nothing.

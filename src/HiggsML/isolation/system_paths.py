@@ -16,6 +16,7 @@ from pathlib import Path
 __all__ = ["system_listable", "system_readable", "system_writable"]
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+_LIBRARIES = ("site-packages", "dist-packages")
 _STORES = ("/nix/store", "/gnu/store")  # systems whose libraries live elsewhere
 
 # No passwords, keys, host names or resolvers: there is no network to use them for.
@@ -98,6 +99,8 @@ def _python() -> list[Path]:
             found += [prefix / part for part in parts]
         else:
             found.append(prefix)
+    # Libraries that a .pth file adds.
+    found += [path for path in map(Path, sys.path) if path.name in _LIBRARIES]
     if site.ENABLE_USER_SITE:
         found.append(Path(site.getusersitepackages()))
     for store in map(Path, _STORES):

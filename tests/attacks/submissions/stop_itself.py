@@ -1,0 +1,15 @@
+"""Stop itself, to make the trusted process wait forever. Must: the budget's message."""
+
+import os
+import signal
+
+from attack import Honest
+
+ALONE = True
+EXPECT = "import and fit took longer than its budget"
+FIT_SECONDS = 4
+
+
+class Model(Honest):
+    def fit(self):
+        os.kill(os.getpid(), signal.SIGSTOP)

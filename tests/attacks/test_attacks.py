@@ -1,0 +1,159 @@
+"""Every attack must come to what its own file says, and gain nothing: see run_attacks.py.
+
+They are run as root, as root without capabilities and namespaces (as the platform's containers run
+it) and as an ordinary user. `run_attacks.py` runs them without pytest, inside a real container.
+"""
+
+import atexit
+import concurrent.futures
+import functools
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux")
+
+RUNNER = Path(__file__).with_name("run_attacks.py")
+SRC = Path(__file__).resolve().parents[2] / "src"
+NOBODY = 65534
+PERSONS = ("root", "container", "ordinary")
+PARTS = 2
+
+_specification = importlib.util.spec_from_file_location("run_attacks", RUNNER)
+run_attacks = importlib.util.module_from_spec(_specification)
+_specification.loader.exec_module(run_attacks)
+
+PROBES = run_attacks.names(alone=False)
+ALONE = run_attacks.names(alone=True)
+EVERYWHERE = run_attacks.names(alone=True, once=False)
+
+
+def _persons():
+    """Return who can run attacks here: interpreter and identity, or why not."""
+    here = (sys.executable, {})
+    if os.geteuid() != 0:
+        reason = "these tests run as an ordinary user"
+        return {"root": reason, "container": reason, "ordinary": here}
+    return {"root": here, "container": here, "ordinary": _ordinary()}
+
+
+def _ordinary():
+    nobody = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+    tried = []
+    for python in (sys.executable, _python_for_others()):
+        try:
+            check = [python, "-I", "-c", "import HiggsML.ingestion"]
+            subprocess.run(check, check=True, capture_output=True, cwd="/", **nobody)
+        except (OSError, subprocess.CalledProcessError) as error:
+            tried.append(f"{python}: {error}")
+        else:
+            return (python, nobody)
+    return f"user {NOBODY} can not run {'; '.join(tried)}"
+
+
+def _python_for_others():
+    """Make an environment of the system's Python, if it is the same version, with our libraries.
+
+    This interpreter may lie where other users can not reach it, such as a home directory.
+    """
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    python = shutil.which(version, path=os.defpath)
+    if python is None:
+        return version
+    directory = Path(tempfile.mkdtemp(prefix="higgsml-python-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    subprocess.run([python, "-m", "venv", "--without-pip", directory], check=True)
+    libraries = directory / "lib" / version / "site-packages"
+    paths = [sysconfig.get_paths()["platlib"], str(SRC)]
+    (libraries / "higgsml.pth").write_text("\n".join(paths) + "\n")
+    directory.chmod(0o755)
+    return str(directory / "bin" / "python")
+
+
+def _environment():
+    return {**os.environ, "PYTHONPATH": str(SRC), "OMP_NUM_THREADS": "1", "HOME": "/nonexistent"}
+
+
+def _run(person, able, first, part):
+    python, keywords = able
+    command = [python, "-B", str(RUNNER), "--json", "--part", f"{part}/{PARTS}"]
+    command += ["--container-like"] if person == "container" else []
+    command += [] if person == first else ["--without-once"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd="/", env=_environment(), **keywords
+    )
+    results = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return {(person, result["name"]): result for result in results} | {
+        (person, "errors", part): done.stderr
+    }
+
+
+@pytest.fixture(scope="session")
+def attacked():
+    """Results of all attacks by person and name, and why some persons can not be played here."""
+    persons = _persons()
+    able = {name: how for name, how in persons.items() if not isinstance(how, str)}
+    first = next(iter(able))
+    results = {}
+    with concurrent.futures.ThreadPoolExecutor(PARTS) as pool:
+        jobs = [
+            pool.submit(_run, person, how, first, part)
+            for person, how in able.items()
+            for part in range(PARTS)
+        ]
+        for job in jobs:
+            results |= job.result()
+    return persons, first, results
+
+
+def _result(attacked, person, name):
+    persons, first, results = attacked
+    if isinstance(persons[person], str):
+        pytest.skip(persons[person])
+    if name in ALONE and name not in EVERYWHERE and person != first:
+        pytest.skip(f"the same for every user: run as {first}")
+    errors = [results.get((person, "errors", part)) for part in range(PARTS)]
+    assert (person, name) in results, errors
+    return results[person, name]
+
+
+@pytest.mark.parametrize("name", ALONE)
+@pytest.mark.parametrize("person", PERSONS)
+def test_attack(attacked, person, name):
+    assert _result(attacked, person, name)["problems"] == []
+
+
+@pytest.mark.parametrize("name", PROBES)
+@pytest.mark.parametrize("person", PERSONS)
+def test_probe(attacked, person, name):
+    lines = _result(attacked, person, run_attacks.BATCH)["log"].splitlines()
+    mine = [line for line in lines if f'["{name}", ' in line or f"BROKEN {name} " in line]
+    assert mine, "it did not report that it was tried"
+    assert [line for line in mine if '"refused"' not in line] == []
+
+
+@pytest.mark.parametrize("person", PERSONS)
+def test_probes_leave_nothing(attacked, person):
+    assert _result(attacked, person, run_attacks.BATCH)["problems"] == []
+
+
+@functools.cache
+def _described(name):
+    return run_attacks.describe(run_attacks.SUBMISSIONS / f"{name}.py")
+
+
+@pytest.mark.parametrize("name", [*PROBES, *ALONE])
+def test_every_attack_says_what_it_tries_and_what_must_happen(name):
+    assert " Must: " in _described(name)["doc"].replace("\n", " ")
+
+
+def test_there_are_enough_attacks():
+    assert len(PROBES) + len(ALONE) >= 60

@@ -1,0 +1,38 @@
+"""Chunks: every row once, whatever the threads; the first exception comes through."""
+
+import numpy as np
+import pytest
+
+from HiggsML import chunks
+from HiggsML.chunks import CHUNK_ROWS, run_in_chunks
+
+
+@pytest.mark.parametrize("threads", [None, 1, 3])
+@pytest.mark.parametrize("n_rows", [0, 1, CHUNK_ROWS, CHUNK_ROWS + 1, 20 * CHUNK_ROWS])
+def test_every_row_belongs_to_one_chunk(n_rows, threads):
+    seen = np.zeros(n_rows, dtype=int)
+    numbers = []
+
+    def work(number, rows):
+        seen[rows] += 1
+        numbers.append(number)
+
+    run_in_chunks(n_rows, work, threads=threads)
+    assert (seen == 1).all()
+    assert sorted(numbers) == list(range(-(-n_rows // CHUNK_ROWS)))
+
+
+def test_an_exception_in_a_thread_is_raised():
+    def work(number, rows):
+        if number == 1:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_in_chunks(3 * CHUNK_ROWS, work, threads=2)
+
+
+@pytest.mark.parametrize(("text", "threads"), [("3", 3), ("0", None), ("", None), ("many", None)])
+def test_the_usual_variable_limits_the_threads(monkeypatch, text, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", text)
+    monkeypatch.setattr(chunks.os, "cpu_count", lambda: 5)
+    assert chunks._available_threads() == (threads or 5)

@@ -1,0 +1,265 @@
+"""The ``higgsml`` command: what it prints, and with which exit code it ends."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+import HiggsML
+from HiggsML import cli
+from HiggsML.errors import DataError
+from HiggsML.schema import NUISANCES
+from HiggsML.score import SCORE_KEYS
+from tests.pipeline_fixtures import (
+    ALL_OFF,
+    ALL_ON,
+    HIGGSML,
+    ROOT,
+    doors,
+    run_process,
+    tiny_dataset,
+)
+
+__all__ = ["doors", "tiny_dataset"]
+
+COUNTING = ROOT / "examples" / "counting"
+OPTIONS = {
+    "run": [
+        *("SUBMISSION", "--input", "--output", "--sets", "--pseudo-experiments", "--systematics"),
+        *("--seed", "--workers", "--deadline", "--isolation"),
+    ],
+    "score": ["PREDICTIONS", "--output", "--reference", "--phase-2"],
+    "generate": ["--scenario", "--events", "--seed", "--output", "--workers"],
+}
+
+
+def call(*arguments):
+    """Run a command in this process."""
+    return CliRunner().invoke(cli._cli, [str(argument) for argument in arguments])
+
+
+def higgsml(doors, *arguments, cwd=None):
+    """Run the installed command in a process of its own."""
+    return doors.run(HIGGSML, *arguments, cwd=cwd)
+
+
+def settings_of(output):
+    return json.loads((output / "predictions" / "test_settings.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def counting_run(doors, tiny_dataset, tmp_path_factory):
+    """The smallest example, as the README shows it but for the size."""
+    output = tmp_path_factory.mktemp("counting") / "outputs"
+    end = higgsml(
+        doors,
+        *("run", COUNTING, "--input", tiny_dataset, "--output", output),
+        *("--sets", 2, "--pseudo-experiments", 3, "--seed", 8),
+    )
+    assert end.returncode == 0, end.stderr
+    return output, end
+
+
+# --- help ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_lists_every_command(flag):
+    result = call(flag)
+    assert result.exit_code == 0
+    for command in cli._cli.commands:
+        assert f"\n  {command} " in result.output
+    assert "higgsml run sample_submission" in result.output
+    assert set(OPTIONS) <= set(cli._cli.commands)
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_help_of_a_command_explains_its_options(command):
+    result = call(command, "--help")
+    assert result.exit_code == 0
+    for option in OPTIONS[command]:
+        assert option in result.output
+    for parameter in cli._cli.commands[command].params:
+        if parameter.param_type_name == "option":
+            assert parameter.help, f"{command} {parameter.name} has no help"
+
+
+def test_help_names_the_nuisance_parameters():
+    text = " ".join(call("run", "--help").output.split())
+    assert "all|none|NAME,..." in text
+    assert ", ".join(NUISANCES) in text
+
+
+def test_the_installed_command_starts():
+    end = run_process(HIGGSML, "--version")
+    assert end.returncode == 0
+    assert end.stdout == f"higgsml, version {HiggsML.__version__}\n"
+    assert end.stderr == ""
+
+
+# --- run ----------------------------------------------------------------------------------------
+
+
+def test_run_prints_the_leaderboard_row_and_the_report(counting_run):
+    output, end = counting_run
+    assert "Leaderboard row" in end.stdout
+    for key in SCORE_KEYS:
+        assert key.split("_")[0] in end.stdout
+    scores = json.loads((output / "scores" / "scores.json").read_text())
+    for key in ("rmse", "interval", "quantiles_score"):
+        assert f"{scores[key]:.4f}" in end.stdout
+    report = output / "scores" / "detailed_results.html"
+    assert report.is_file()
+    assert end.stdout.endswith(f"Report: {report}\n")
+
+
+def test_run_does_what_the_options_say(counting_run):
+    output, _ = counting_run
+    settings = settings_of(output)
+    assert (settings["num_of_sets"], settings["num_pseudo_experiments"]) == (2, 3)
+    assert settings["systematics"] == ALL_ON, "all by default"
+
+
+def test_no_progress_bar_where_there_is_no_terminal(counting_run):
+    _, end = counting_run
+    assert end.stderr.startswith("Note: The test set is small")
+    assert end.stderr.count("\n") == 1
+    assert "\x1b" not in end.stdout + end.stderr
+
+
+@pytest.fixture
+def asked(monkeypatch, tmp_path):
+    """What ``higgsml run`` asks the ingestion for; nothing is run."""
+    seen = []
+
+    def remember(options, progress):
+        seen.append(options)
+        raise DataError("enough")
+
+    monkeypatch.setattr(cli, "run_ingestion", remember)
+
+    def ask(*arguments):
+        result = call("run", COUNTING, "--input", tmp_path, *arguments)
+        assert isinstance(result.exception, DataError), result.output
+        return seen[-1]
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("all", ALL_ON),
+        ("none", ALL_OFF),
+        ("tes,jes", ALL_OFF | {"tes": True, "jes": True}),
+        ("soft_met", ALL_OFF | {"soft_met": True}),
+        ("jes, tes", ALL_OFF | {"tes": True, "jes": True}),
+    ],
+)
+def test_systematics(asked, value, expected):
+    assert asked("--systematics", value).systematics == expected
+
+
+def test_defaults_are_those_of_the_challenge(asked):
+    options = asked()
+    assert (options.num_of_sets, options.num_pseudo_experiments) == (10, 100)
+    assert options.systematics == ALL_ON
+    assert options.seed is None
+    assert options.deadline is None
+    assert options.isolation == "prefer"
+    assert options.empty_output is False, "an own directory is not swept"
+    assert str(options.output) == "outputs/predictions"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--systematics", "tes,tau"], "unknown systematics tau; known are tes, jes, soft_met"),
+        (["--systematics", ""], "unknown systematics"),
+        (["--sets", "0"], "0 is not in the range x>=1"),
+        (["--pseudo-experiments", "many"], "'many' is not a valid integer"),
+        (["--workers", "-1"], "-1 is not in the range x>=1"),
+        (["--deadline", "0"], "0.0 is not in the range x>0"),
+        (["--seed", "-5"], "-5 is not in the range x>=0"),
+        (["--isolation", "none"], "'none' is not one of 'require', 'prefer', 'off'"),
+        (["--input", "no/such/place"], "Directory 'no/such/place' does not exist"),
+        (["--output", str(ROOT / "README.md")], "is a file"),
+        (["--sytematics", "all"], "No such option"),
+    ],
+)
+def test_wrong_options_are_explained(arguments, says):
+    result = call("run", COUNTING, *arguments)
+    assert result.exit_code == 2
+    assert says in result.output
+    assert "Usage: " in result.output
+
+
+def test_a_missing_submission_is_explained(doors, tmp_path):
+    end = higgsml(doors, "run", "no/such/submission")
+    assert end.returncode == 2
+    assert "Directory 'no/such/submission' does not exist" in end.stderr
+    end = higgsml(doors, "run", tmp_path, "--input", tmp_path, "--output", tmp_path / "o")
+    assert end.returncode == 1
+    assert end.stderr.startswith(f"Error: no parquet file in {tmp_path}")
+    assert "higgsml generate" in end.stderr
+    assert end.stderr.count("\n") == 1
+
+
+def test_outside_a_checkout_the_dataset_has_to_be_named(doors, tmp_path):
+    end = higgsml(doors, "run", COUNTING, cwd=tmp_path)
+    assert end.returncode == 2
+    assert "Directory 'input_data' does not exist" in end.stderr
+
+
+def test_a_small_test_set_is_remarked_on(doors, real_sample, tmp_path):
+    """The real sample has 300 test events: poor by nature, and no reason to fail."""
+    end = higgsml(
+        doors,
+        *("run", COUNTING, "--input", real_sample, "--output", tmp_path / "o"),
+        *("--sets", 1, "--pseudo-experiments", 2, "--systematics", "tes,jes"),
+    )
+    assert end.returncode == 0, end.stderr
+    assert "Note: The test set is small: it holds fewer than 20 simulated events" in end.stderr
+    assert "these scores test the software, not a method" in end.stderr
+    assert settings_of(tmp_path / "o")["systematics"] == ALL_OFF | {"tes": True, "jes": True}
+    assert settings_of(tmp_path / "o")["notices"][0] in end.stderr
+
+
+# --- score and generate -------------------------------------------------------------------------
+
+
+def test_score_computes_the_same_again(doors, counting_run, tmp_path):
+    output, _ = counting_run
+    before = (output / "scores" / "scores.json").read_bytes()
+    end = higgsml(doors, "score", output / "predictions", "--output", tmp_path / "s", "--phase-2")
+    assert end.returncode == 0, end.stderr
+    assert (tmp_path / "s" / "scores.json").read_bytes() == before
+    assert f"Report: {tmp_path / 's' / 'detailed_results.html'}\n" in end.stdout
+
+
+def test_score_refuses_what_does_not_fit(doors, counting_run, tmp_path):
+    output, _ = counting_run
+    end = higgsml(doors, "score", output / "predictions", "--reference", ROOT / "reference_data")
+    assert end.returncode == 1
+    assert end.stderr.startswith("Error: ")
+    assert "num_of_sets is 2 instead of 10" in end.stderr
+    end = higgsml(doors, "score", tmp_path)
+    assert end.returncode == 1
+    assert "test_settings.json is missing" in end.stderr
+
+
+def test_generate(doors, tmp_path):
+    end = higgsml(doors, "generate", "--output", tmp_path / "new", "--events", 2000, "--seed", 1)
+    assert end.returncode == 0, end.stderr
+    assert end.stdout == f"Dataset: {tmp_path / 'new'}\n"
+    assert len(list((tmp_path / "new").glob("*.parquet"))) == 1
+    again = higgsml(doors, "generate", "--output", tmp_path / "new", "--events", 2000)
+    assert again.returncode == 1
+    assert "Error: " in again.stderr
+    assert "already holds" in again.stderr
+
+
+def test_generate_needs_a_place():
+    result = call("generate")
+    assert result.exit_code == 2
+    assert "Missing option '--output'" in result.output

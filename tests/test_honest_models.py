@@ -1,0 +1,157 @@
+"""An honest model sees no difference between the restricted process and any other."""
+
+import shutil
+import textwrap
+
+import pytest
+
+from HiggsML.generator import generate_dataset
+from HiggsML.ingestion import IngestionOptions, run_ingestion
+from HiggsML.results import load_predictions
+
+MODEL = """
+import importlib.util, json, logging, multiprocessing, os, pickle, sqlite3, subprocess
+import tempfile, threading
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+
+import helper
+
+LABELS = ["weights", "labels", "detailed_labels"]
+
+
+def square(x):
+    return x * x
+
+
+class Model:
+    def __init__(self, get_train_set, systematics):
+        self.train = get_train_set(train_size=800)
+        again = get_train_set(selected_indices=[0, 5, 5, 7])
+        assert len(again) == 4 and again.iloc[1].equals(again.iloc[2])
+        self.shifted = systematics(self.train, tes=1.01, seed=3)
+
+    def fit(self):
+        x, y = self.train.drop(columns=LABELS).to_numpy(), self.train["labels"].to_numpy()
+        self.trees = HistGradientBoostingClassifier(max_iter=3).fit(x, y)
+        self.line = LogisticRegression(max_iter=5).fit(np.nan_to_num(x[:, :3]), y)
+        {body}
+
+    def predict(self, test_set):
+        data = test_set["data"]
+        data["PRI_met"] += 0.0  # models may work in place
+        score = float(self.trees.predict_proba(data.to_numpy())[:, 1].mean())
+        low, half = np.array([score - 1]), np.float32(0.5)
+        return {{"mu_hat": score, "delta_mu_hat": half, "p16": low, "p84": 3}}
+"""
+
+BODIES = {
+    "libraries and files": """
+weights = np.load(Path(__file__).parent / "weights" / "w.npy")
+assert weights.sum() == helper.TOTAL
+assert json.loads((Path(__file__).parent / "settings.json").read_text()) == {"a": 1}
+with tempfile.TemporaryDirectory() as directory:
+    path = Path(directory) / "x"
+    path.write_bytes(bytes(1 << 20))
+    shutil_copy = __import__("shutil").copy(path, Path(directory) / "y")
+    self.train.to_parquet(Path(directory) / "t.parquet")
+    assert len(pd.read_parquet(Path(directory) / "t.parquet")) == len(self.train)
+    joblib.dump(self.trees, Path(directory) / "m")
+    np.memmap(Path(directory) / "m.dat", dtype="f4", mode="w+", shape=(100, 100))[:] = 1
+    sqlite3.connect(Path(directory) / "db").execute("create table t (x)")
+Path("in the working directory").write_text("x")
+(Path.home() / ".config").mkdir(exist_ok=True)
+logging.getLogger("mine").warning("a line of the log")
+assert subprocess.run(["uname"], capture_output=True, check=True).stdout
+from scipy.optimize import minimize
+minimize(lambda v: ((v - 1) ** 2).sum(), np.zeros(3))
+import matplotlib
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+plt.plot([1, 2])
+plt.savefig("plot.png")
+""",
+    "threads and processes": """
+with ThreadPoolExecutor(4) as pool:
+    assert list(pool.map(square, range(4))) == [0, 1, 4, 9]
+with multiprocessing.Pool(2) as pool:
+    assert pool.map(square, range(4)) == [0, 1, 4, 9]
+with ProcessPoolExecutor(2) as pool:
+    assert list(pool.map(square, range(4))) == [0, 1, 4, 9]
+queue = multiprocessing.Queue()
+process = multiprocessing.Process(target=queue.put, args=(5,))
+process.start()
+assert queue.get(timeout=30) == 5
+process.join()
+lock, value = multiprocessing.Lock(), multiprocessing.Value("i", 0)
+from multiprocessing import shared_memory
+block = shared_memory.SharedMemory(create=True, size=1000)
+block.close()
+block.unlink()
+# With psutil installed, joblib's own workers read /proc of others, which is refused: SECURITY.md.
+backend = "multiprocessing" if importlib.util.find_spec("psutil") else "loky"
+pool = joblib.Parallel(n_jobs=2, backend=backend)
+assert pool(joblib.delayed(square)(i) for i in range(4)) == [0, 1, 4, 9]
+threads = joblib.Parallel(n_jobs=2, prefer="threads")
+assert threads(joblib.delayed(square)(i) for i in range(3)) == [0, 1, 4]
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("data")
+    generate_dataset(directory, scenario="mini", events=3000, seed=5)
+    return directory
+
+
+def write(folder, body):
+    (folder / "weights").mkdir(parents=True)
+    indented = textwrap.indent(body, " " * 8).strip()
+    (folder / "model.py").write_text(MODEL.format(body=indented))
+    (folder / "helper.py").write_text("TOTAL = 10")
+    (folder / "settings.json").write_text('{"a": 1}')
+    import numpy as np
+
+    np.save(folder / "weights" / "w.npy", np.arange(5))
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_the_same_answers_with_and_without_isolation(dataset, tmp_path, body):
+    write(tmp_path / "submission", body)
+    answers = {}
+    for isolation in ("off", "require"):
+        options = IngestionOptions(
+            dataset,
+            tmp_path / "submission",
+            tmp_path / isolation,
+            1,
+            2,
+            seed=4,
+            isolation=isolation,
+        )
+        settings = run_ingestion(options)
+        answers[isolation] = load_predictions(tmp_path / isolation, settings)
+    assert answers["off"][0].mu_hat.tolist() == answers["require"][0].mu_hat.tolist()
+
+
+def test_a_zip_and_two_workers_give_the_same(dataset, tmp_path):
+    write(tmp_path / "submission", "pass")
+    shutil.make_archive(str(tmp_path / "s"), "zip", tmp_path, "submission")
+    results = {}
+    for name, submission, workers in (
+        ("directory", tmp_path / "submission", 1),
+        ("zip", tmp_path / "s.zip", 2),
+    ):
+        options = IngestionOptions(
+            dataset, submission, tmp_path / name, 1, 3, seed=4, workers=workers
+        )
+        settings = run_ingestion(options)
+        results[name] = load_predictions(tmp_path / name, settings)[0].mu_hat.tolist()
+    assert results["zip"] == results["directory"]
