@@ -17,8 +17,7 @@ and chunk. Results do not depend on the number of workers, on order, or on a res
 
 Examples
 --------
->>> from HiggsML.chunks import run_in_chunks
-from HiggsML.datasets import Data
+>>> from HiggsML.datasets import Data
 >>> store = EventStore.from_data(Data("input_data"))                       # doctest: +SKIP
 >>> experiment = store.pseudo_experiment(mu=1.5, nuisances={"tes": 1.01}, seed=7)  # doctest: +SKIP
 >>> experiment["data"].shape, experiment["weights"].sum()                  # doctest: +SKIP

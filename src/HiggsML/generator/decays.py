@@ -71,7 +71,7 @@ def two_body_decay(
     parent: Momenta,
     cos_theta: FloatArray,
     *,
-    masses: tuple[float, float] = (0.0, 0.0),
+    masses: tuple[float | FloatArray, float | FloatArray] = (0.0, 0.0),
 ) -> tuple[Momenta, Momenta]:
     """Decay every parent into two particles.
 
@@ -87,7 +87,7 @@ def two_body_decay(
     cos_theta
         Cosine of the polar angle of the first particle in the rest frame.
     masses
-        Masses of the two products [GeV].
+        Masses of the two products [GeV], for all events or one per event.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def two_body_decay(
     gamma_beta = parent.pt / heavy
     gamma = np.sqrt(1 + gamma_beta**2)
 
-    def to_laboratory(sign: int, mass: float) -> Momenta:
+    def to_laboratory(sign: int, mass: float | FloatArray) -> Momenta:
         along = gamma * sign * x + gamma_beta * np.sqrt(momentum**2 + mass**2)
         pt = np.hypot(along, y)
         rapidity = parent.rapidity + np.arcsinh(sign * z / np.hypot(pt, mass))

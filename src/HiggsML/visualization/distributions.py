@@ -27,6 +27,7 @@ from HiggsML.visualization.style import (
     column_values,
     feature_columns,
     figure_for,
+    needs_jet,
     new_figure,
     note,
     panel_grid,
@@ -77,7 +78,7 @@ def _left_out(column: str, values: Array, weights: Array, edges: Array) -> str:
     outside = float(weights[there & ((values > edges[-1]) | (values < edges[0]))].sum()) / total
     parts = []
     if absent > 0:
-        parts.append(f"{absent:.1%} without this jet" if "jet" in column else f"{absent:.1%} NaN")
+        parts.append(f"{absent:.1%} without this jet" if needs_jet(column) else f"{absent:.1%} NaN")
     if outside > 0:
         parts.append(f"{outside:.1%} outside the range")
     return ", ".join(parts)

@@ -44,6 +44,7 @@ __all__ = [
     "column_values",
     "feature_columns",
     "figure_for",
+    "needs_jet",
     "note",
     "panel_grid",
     "plain",
@@ -267,10 +268,15 @@ def column_values(frame: pd.DataFrame, column: str) -> NDArray[np.float64]:
     return frame[column].to_numpy(dtype=np.float64)
 
 
+def needs_jet(column: str) -> bool:
+    """Tell whether a feature is -25 in events without the jets that it is made of."""
+    return "jet" in column or column == "DER_lep_eta_centrality"
+
+
 def present(column: str, values: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Tell which values are there: finite and, for jet quantities, not the -25 of an absent jet."""
     there = np.isfinite(values)
-    if "jet" in column:
+    if needs_jet(column):
         there &= values != MISSING
     return there
 

@@ -1,0 +1,32 @@
+"""Turn the roles of docstrings into links, where there is something to link to."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import griffe
+
+_ROLE = re.compile(r":(?:func|mod|class|meth|attr|data|exc):`~?([\w.]+)`")
+
+
+class Roles(griffe.Extension):
+    """Rewrite docstrings before they are rendered."""
+
+    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Replace the roles in the docstring of one object."""
+        if obj.docstring is not None:
+            obj.docstring.value = _ROLE.sub(
+                lambda match: self._link(match[1], obj), obj.docstring.value
+            )
+
+    @staticmethod
+    def _link(name: str, obj: griffe.Object) -> str:
+        target = name
+        if not name.startswith("HiggsML"):
+            home = obj if obj.is_module or obj.is_class else obj.parent
+            while home is not None and name.split(".")[0] not in home.members:
+                home = home.parent
+            target = f"{home.path}.{name}" if home is not None else name
+        shown = name.removeprefix("HiggsML.")
+        return f'<autoref optional identifier="{target}"><code>{shown}</code></autoref>'

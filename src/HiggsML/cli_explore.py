@@ -1,0 +1,99 @@
+"""``higgsml explore`` and ``higgsml four-lepton``: parse, call, print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from HiggsML.datasets import Data
+from HiggsML.explore import FORMATS, explore, write_folder, write_page
+from HiggsML.generator.four_lepton import write_four_lepton
+
+__all__ = ["explore_command", "four_lepton_command"]
+
+_existing = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.command("explore")
+@click.option(
+    "--input",
+    "input_dir",
+    type=_existing,
+    default=Path("input_data"),
+    show_default=True,
+    help="Dataset in the official layout.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("outputs/explore.html"),
+    show_default=True,
+    help="One page if it ends in .html, else a folder with one file per plot.",
+)
+@click.option(
+    "--submission",
+    type=_existing,
+    default=None,
+    help="Adds the ROC curve of its Model.score(features). Its code runs here without isolation: "
+    "use it for your own.",
+)
+@click.option(
+    "--columns", metavar="NAME,...", default=None, help="Features to draw; all 28 by default."
+)
+@click.option(
+    "--max-events",
+    type=click.IntRange(1),
+    default=100_000,
+    show_default=True,
+    help="Events to draw at most.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, help="Choice of the events.")
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(FORMATS),
+    default="png",
+    show_default=True,
+    help="Of the files in a folder.",
+)
+def explore_command(
+    input_dir: Path,
+    output: Path,
+    submission: Path | None,
+    columns: str | None,
+    max_events: int,
+    seed: int,
+    file_format: str,
+) -> None:
+    """Draw the standard plots of a dataset.
+
+    Features by process, correlations, the shift by each systematic, the best single cuts and, for
+    a submission that exposes it, its classifier.
+    """
+    data = Data(input_dir)
+    names = None if columns is None else [name.strip() for name in columns.split(",")]
+    plots = explore(data, submission=submission, columns=names, max_events=max_events, seed=seed)
+    if output.suffix.lower() in (".html", ".htm"):
+        title = f"Dataset {input_dir.resolve().name}"
+        click.echo(f"Page: {write_page(plots, output, title=title, data=data)}")
+    else:
+        files = write_folder(plots, output, file_format=file_format)
+        click.echo(f"{len(files)} plots: {output}")
+
+
+@click.command("four-lepton")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="New directory for llll.csv and ggH125_ZZ4lep.csv.",
+)
+@click.option(
+    "--events", type=click.IntRange(1), default=20_000, show_default=True, help="Rows per file."
+)
+@click.option("--seed", type=click.IntRange(0), default=None, help="Makes the files repeatable.")
+def four_lepton_command(output: Path, events: int, seed: int | None) -> None:
+    """Make CSV files for the four-lepton exercise, with the columns of the ATLAS open data."""
+    for path in write_four_lepton(output, events=events, seed=seed):
+        click.echo(f"Sample: {path}")
