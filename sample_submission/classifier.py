@@ -18,13 +18,19 @@ measured alike, into two halves. Each half is judged by the network that has lea
 from __future__ import annotations
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
+from threadpoolctl import ThreadpoolController
 
 CLASSES = {"htautau": 0, "ztautau": 1, "ttbar": 2, "diboson": 2}
 CHUNK_ROWS = 16_384  # temporaries of this size stay in the processor's cache
+
+# Matrices this small are multiplied fastest by one thread: several spend their time on waiting for
+# each other, up to ten times of it on a busy machine.
+THREADS = ThreadpoolController()
 
 HIDDEN_UNITS = (48, 32)
 SCHEDULE = ((8, 0.003), (3, 0.0005))  # epochs and step sizes: long steps first, then short ones
@@ -121,11 +127,9 @@ class Network:
         network = MLPClassifier(
             HIDDEN_UNITS, batch_size=min(500, chosen.size), random_state=seed, warm_start=True
         )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is fixed
-            for epochs, rate in SCHEDULE:
-                network.set_params(max_iter=epochs, learning_rate_init=rate)
-                network.fit(examples, classes[chosen])
+        for epochs, rate in SCHEDULE:
+            network.set_params(max_iter=epochs, learning_rate_init=rate)
+            network.fit(examples, classes[chosen])
         # Scaling the inputs is a part of the first layer; the shares of the classes, which differ
         # from those in nature, are taken out of the last one's constants.
         layers = [
@@ -163,10 +167,14 @@ class Classifier:
         inputs = variables(events)
         classes = events["detailed_labels"].map(CLASSES).to_numpy(np.int64)
         weights = events["weights"].to_numpy(np.float64)
-        self.networks = [
-            Network(inputs[:, mine], classes[mine], weights[mine], seed)
-            for seed, mine in enumerate((which == 1, which == 0))
-        ]
+
+        def learn(judge):
+            mine = which != judge
+            return Network(inputs[:, mine], classes[mine], weights[mine], seed=judge)
+
+        with warnings.catch_warnings(), THREADS.limit(limits=1), ThreadPoolExecutor(2) as pool:
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is fixed
+            self.networks = list(pool.map(learn, (0, 1)))
         ztautau, others = expected["ztautau"], expected["ttbar"] + expected["diboson"]
         shares = np.array([ztautau, others]) / (ztautau + others)
         self.log_shares = np.log(np.maximum(shares, 1e-6)).astype(np.float32)
@@ -177,13 +185,19 @@ class Classifier:
         Signal over background, and ttbar and diboson over ztautau.
         """
         scores = np.empty((2, len(events)), dtype=np.float32)
-        for start in range(0, len(events), CHUNK_ROWS):
-            part = events.iloc[start : start + CHUNK_ROWS]
-            inputs, which = variables(part), half(part)
-            for judge, network in enumerate(self.networks):
-                rows = np.flatnonzero(which == judge)
-                signal, ztautau, others = network(inputs.take(rows, axis=1))
-                background = np.logaddexp(ztautau + self.log_shares[0], others + self.log_shares[1])
-                scores[0, start + rows] = signal - background
-                scores[1, start + rows] = others - ztautau
+        with THREADS.limit(limits=1):
+            for start in range(0, len(events), CHUNK_ROWS):
+                part = events.iloc[start : start + CHUNK_ROWS]
+                scores[:, start : start + len(part)] = self._judge(part)
+        return scores
+
+    def _judge(self, events):
+        inputs, which = variables(events), half(events)
+        scores = np.empty((2, which.size), dtype=np.float32)
+        for judge, network in enumerate(self.networks):
+            rows = np.flatnonzero(which == judge)
+            signal, ztautau, others = network(inputs.take(rows, axis=1))
+            background = np.logaddexp(ztautau + self.log_shares[0], others + self.log_shares[1])
+            scores[0, rows] = signal - background
+            scores[1, rows] = others - ztautau
         return scores

@@ -10,7 +10,8 @@ bin is known with a relative uncertainty delta_b only (R. Barlow and C. Beeston,
 Commun. 77 (1993) 219; one factor per bin as in J. Conway, arXiv:1103.0354). With the constraints of
 the nuisance parameters, each a standard normal z, twice the negative logarithm of the likelihood is
 
-    q = 2 sum_b [beta_b nu_b - n_b ln(beta_b nu_b)] + sum_b (beta_b - 1)^2 / delta_b^2 + sum_k z_k^2.
+    q = 2 sum_b [beta_b nu_b - n_b ln(beta_b nu_b)]
+        + sum_b (beta_b - 1)^2 / delta_b^2 + sum_k z_k^2.
 
 For given nu_b the best beta_b solves a quadratic equation, so that it costs no parameter.
 
