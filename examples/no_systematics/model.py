@@ -27,7 +27,7 @@ class Model:
         """Train on one half of the events; fill the templates with the other."""
         learn, fill = self.events.iloc[::2], self.events.iloc[1::2]
         self.classifier = make_pipeline(
-            QuantileTransformer(100, random_state=1),
+            QuantileTransformer(n_quantiles=100, random_state=1),
             MLPClassifier((32, 16), batch_size=200, max_iter=6, random_state=1),
         )
         with warnings.catch_warnings():
