@@ -1,17 +1,24 @@
-"""The profile likelihood of the signal strength.
+"""Step 3: the profile likelihood of the signal strength.
 
-Observed counts n_b are Poisson distributed around
+Observed counts n_b are Poisson distributed around beta_b nu_b,
 
-    nu_b = mu S_b + beta (Z_b + t T_b + d D_b),
+    nu_b = mu S_b + b (Z_b + t T_b + d D_b),
 
-where S, Z, T, D are the templates of signal, ztautau, ttbar and diboson under the shifts, t, d and
-beta the three background rates. With the constraints of the nuisance parameters (each a standard
-normal z) twice the negative logarithm of the likelihood is
+where S, Z, T, D are the templates of signal, ztautau, ttbar and diboson under the shifts, and t, d
+and b the three background rates. The factors beta_b stand for the finite simulation: each template
+bin is known with a relative uncertainty delta_b only (R. Barlow and C. Beeston, Comput. Phys.
+Commun. 77 (1993) 219; one factor per bin as in J. Conway, arXiv:1103.0354). With the constraints of
+the nuisance parameters, each a standard normal z, twice the negative logarithm of the likelihood is
 
-    q = 2 sum_b [nu_b - n_b ln nu_b] + sum_k z_k^2.
+    q = 2 sum_b [beta_b nu_b - n_b ln(beta_b nu_b)]
+        + sum_b (beta_b - 1)^2 / delta_b^2 + sum_k z_k^2.
 
-The interval are the values of mu where the profile, q minimized over all nuisance parameters, is 1
-above its minimum (Wilks' theorem: 68.27 %). See G. Cowan et al., Eur. Phys. J. C 71 (2011) 1554.
+For given nu_b the best beta_b solves a quadratic equation, so that it costs no parameter.
+
+The interval are the values of mu where the profile, q minimized over all other parameters, is 1
+above its minimum (S. Wilks' theorem: 68.27 %; G. Cowan et al., Eur. Phys. J. C 71 (2011) 1554). A
+negative mu is unphysical, but the fit may go there: a fit that stops at zero would not know how
+far below the best value lies. Only the interval is cut off at zero, which no true value can notice.
 """
 
 from __future__ import annotations
@@ -24,50 +31,81 @@ NUISANCES = ("tes", "jes", "soft_met", "ttbar", "diboson", "background")
 
 
 def soft_met_width(z):
-    """Return the width exp(z) [GeV], with a smooth bend in place of the cut at 5 GeV."""
+    """Return the width exp(z) [GeV], with a smooth bend in place of the cut at 5 GeV.
+
+    In z the log-normal prior is a standard normal: its mode is at 1 GeV, not at the nominal 0.
+    """
     width = np.exp(min(z, 10.0))
-    return width / (1 + (width / SOFT_MET_MAX) ** 4) ** 0.25
+    return width / (1 + (width / SOFT_MET_MAX) ** 12) ** (1 / 12)
 
 
 class ProfileLikelihood:
-    """Fits mu and six nuisance parameters to a histogram."""
+    """Fits mu and nuisance parameters to a histogram.
 
-    def __init__(self, templates):
+    Parameters
+    ----------
+    templates : Templates
+        Expected histograms.
+    fixed : sequence of str
+        Nuisance parameters that stay at their nominal values.
+    """
+
+    def __init__(self, templates, fixed=()):
         self.templates = templates
+        self.fixed = tuple(fixed)
 
     def expected(self, mu, z):
-        """Return the expected counts, shape (n_bins,), for nuisance parameters in prior widths."""
+        """Return expected counts and their variances, each of shape (n_bins,).
+
+        Parameters
+        ----------
+        mu : float
+            Signal strength.
+        z : sequence of float
+            Nuisance parameters in widths of their priors, in the order of ``NUISANCES``.
+        """
         tes, jes, soft_met, ttbar, diboson, background = z
-        signal, ztautau, top, vector_bosons = self.templates.expected(
+        background = 1 + PRIORS["background"] * background
+        rates = np.array([
+            mu,
+            background,
+            background * (1 + PRIORS["ttbar"] * ttbar),
+            background * (1 + PRIORS["diboson"] * max(diboson, -4.0)),  # a rate is not negative
+        ])  # fmt: skip
+        nu = rates @ self.templates.expected(
             1 + PRIORS["tes"] * tes,
             1 + PRIORS["jes"] * jes,
-            soft_met_width(soft_met),
+            0.0 if "soft_met" in self.fixed else soft_met_width(soft_met),
         )
-        backgrounds = (
-            ztautau
-            + (1 + PRIORS["ttbar"] * ttbar) * top
-            + (1 + PRIORS["diboson"] * diboson) * vector_bosons
-        )
-        return mu * signal + (1 + PRIORS["background"] * background) * backgrounds
+        return np.maximum(nu, 1e-3), rates**2 @ self.templates.variances
+
+    def q(self, parameters, counts):
+        """Return twice the negative logarithm of the likelihood."""
+        z = parameters[1:]
+        nu, variance = self.expected(parameters[0], z)
+        # d q / d beta = 0 is beta^2 + (v - 1) beta - v n / nu = 0 with v = nu delta^2.
+        v = np.maximum(variance / nu, 1e-9)
+        beta = 0.5 * ((1 - v) + np.sqrt((1 - v) ** 2 + 4 * v * counts / nu))
+        beta = np.maximum(beta, 1e-9)
+        mean = beta * nu
+        return 2 * np.sum(mean - counts * np.log(mean)) + np.sum((beta - 1) ** 2 * nu / v) + z @ z
 
     def measure(self, counts):
-        """Return the best mu and the ends of its 68.27 % interval."""
-
-        def q(parameters):
-            z = parameters[1:]
-            nu = np.maximum(self.expected(parameters[0], z), 1e-3)
-            return 2 * np.sum(nu - counts * np.log(nu)) + np.sum(z**2)
-
-        minuit = Minuit(q, np.array([1.0, *[0.0] * len(NUISANCES)]), name=("mu", *NUISANCES))
-        minuit.errordef = 1.0
-        minuit.errors = [0.2, *[1.0] * len(NUISANCES)]
+        """Return the best mu, the ends of its 68.27 % interval, and the nuisance parameters."""
+        start = np.array([1.0, *[0.0] * len(NUISANCES)])
+        minuit = Minuit(lambda p: self.q(p, counts), start, name=("mu", *NUISANCES))
+        minuit.errordef = Minuit.LEAST_SQUARES  # q rises by 1
+        minuit.errors = [0.1, *[0.7] * len(NUISANCES)]
         minuit.strategy = 0
-        minuit.limits["diboson"] = (-4, 4)
+        for name in self.fixed:
+            minuit.fixed[name] = True
         minuit.migrad()
         minuit.minos("mu")
         mu_hat, interval = minuit.values["mu"], minuit.merrors["mu"]
         if interval.is_valid:
-            return mu_hat, mu_hat + interval.lower, mu_hat + interval.upper
-        # MINOS can fail on poor data; the curvature at the minimum is then the best there is.
-        error = minuit.errors["mu"]
-        return mu_hat, mu_hat - error, mu_hat + error
+            low, high = mu_hat + interval.lower, mu_hat + interval.upper
+        else:
+            # MINOS can fail on poor data; the curvature at the minimum is then the best there is.
+            low, high = mu_hat - minuit.errors["mu"], mu_hat + minuit.errors["mu"]
+        pulls = {name: (minuit.values[name], minuit.errors[name]) for name in NUISANCES}
+        return max(mu_hat, 0.0), max(low, 0.0), max(high, 0.0), pulls

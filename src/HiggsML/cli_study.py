@@ -1,0 +1,205 @@
+"""The commands ``higgsml study`` and ``higgsml compare``: parse, call, print."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from HiggsML.comparison import ComparedRun, compare_runs, markdown_table
+from HiggsML.datasets import Data
+from HiggsML.pseudo_experiments import EventStore
+from HiggsML.schema import NUISANCES
+from HiggsML.study import (
+    Difference,
+    Study,
+    fit_submission,
+    grid,
+    load_study,
+    paired_differences,
+    run_study,
+    save_study,
+    summarize,
+)
+from HiggsML.study_figures import study_plot
+
+__all__ = ["compare", "study"]
+
+_existing = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else 110)
+
+
+def _mus(context: click.Context, parameter: click.Parameter, value: str) -> list[float]:
+    try:
+        mus = [float(part) for part in value.split(",") if part.strip()]
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no comma-separated list of numbers") from None
+    if not all(0 <= mu < 100 for mu in mus):
+        raise click.BadParameter("every mu must lie between 0 and 100")
+    return mus
+
+
+def _nuisances(context: click.Context, parameter: click.Parameter, value: str) -> list[str]:
+    if value in ("all", "none"):
+        return list(NUISANCES) if value == "all" else []
+    names = [name.strip() for name in value.split(",")]
+    if unknown := sorted(set(names) - set(NUISANCES)):
+        known = ", ".join(NUISANCES)
+        raise click.BadParameter(f"unknown nuisances {', '.join(unknown)}; known are {known}")
+    return names
+
+
+@click.command()
+@click.argument("submission", type=_existing)
+@click.option(
+    "--input",
+    "input_dir",
+    type=_existing,
+    default=Path("input_data"),
+    show_default=True,
+    help="Dataset in the official layout.",
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("outputs/study"),
+    show_default=True,
+    help="Where study.json and study.png go.",
+)
+@click.option(
+    "--experiments",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="Pseudo-experiments at each point.",
+)
+@click.option(
+    "--mus",
+    callback=_mus,
+    default="0.1,0.5,1,1.5,2,2.5,3",
+    show_default=True,
+    help="Values of mu to fix.",
+)
+@click.option(
+    "--nuisances",
+    metavar="all|none|NAME,...",
+    callback=_nuisances,
+    default="all",
+    show_default=True,
+    help="Nuisance parameters to fix at -2 .. 2 sigma, one at a time.",
+)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Root seed.")
+@click.option(
+    "--against",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="study.json of another submission: drawn beside this one and compared with it.",
+)
+def study(
+    submission: Path,
+    input_dir: Path,
+    output: Path,
+    experiments: int,
+    mus: list[float],
+    nuisances: list[str],
+    seed: int,
+    against: Sequence[Path],
+) -> None:
+    """Study coverage, bias and widths of SUBMISSION where the truth is chosen.
+
+    The submission runs in this process, without any protection: study code that you trust.
+    """
+    others = {path.parent.name: load_study(path) for path in against}
+    data = Data(input_dir)
+    model = fit_submission(submission, data)
+    store = EventStore.from_data(data)
+    errors = Console(stderr=True)
+    with Progress(console=errors, disable=not errors.is_terminal) as progress:
+        bar = progress.add_task("Pseudo-experiments", total=None)
+        found = run_study(
+            model,
+            store,
+            grid(mus, nuisances=nuisances),
+            experiments=experiments,
+            seed=seed,
+            progress=lambda done, total: progress.update(bar, completed=done, total=total),
+        )
+    save_study(found, output / "study.json")
+    figure = study_plot({submission.name: found, **others})
+    figure.savefig(output / "study.png", dpi=120)
+    console = _console()
+    console.print(_study_table(found))
+    for name, other in others.items():
+        differences = paired_differences(other.pooled("drawn"), found.pooled("drawn"))
+        console.print(_difference_table(f"{submission.name} minus {name}", differences))
+    console.print(f"Study: {output / 'study.json'}, figure: {output / 'study.png'}", soft_wrap=True)
+
+
+@click.command()
+@click.argument("runs", type=_existing, nargs=-1, required=True)
+@click.option("--markdown", is_flag=True, help="Print a table for a README.")
+def compare(runs: tuple[Path, ...], markdown: bool) -> None:
+    """Print the scores of RUNS (output directories of 'higgsml run') side by side.
+
+    With the same seed and settings all runs have the same pseudo-experiments; each is then compared
+    with the first one, experiment by experiment.
+    """
+    compared, differences = compare_runs(runs)
+    if markdown:
+        click.echo(markdown_table(compared))
+        return
+    console = _console()
+    console.print(_run_table(compared))
+    for name, changes in differences.items():
+        console.print(_difference_table(f"{name} minus {compared[0].name}", changes))
+
+
+def _study_table(found: Study) -> Table:
+    table = Table(title="Study", title_justify="left")
+    columns = ("point", "coverage", "bias", "pull", "width", "interval score", "CRPS", "score")
+    for column in columns:
+        table.add_column(column, justify="left" if column == "point" else "right")
+    for point, measured in zip(found.points, found.measurements, strict=True):
+        s = summarize(measured)
+        table.add_row(
+            point.name,
+            f"{s.coverage:.3f} ± {s.coverage_error:.3f}",
+            f"{s.bias:+.4f} ± {s.bias_error:.4f}",
+            f"{s.pull_mean:+.2f}, {s.pull_width:.2f}",
+            f"{s.width:.4f}",
+            f"{s.interval_score:.4f}",
+            f"{s.crps:.4f}",
+            f"{s.quantiles_score:.2f} [{s.score_low:.2f}, {s.score_high:.2f}]",
+        )
+    return table
+
+
+def _run_table(runs: Sequence[ComparedRun]) -> Table:
+    table = Table(title="Runs", title_justify="left")
+    for column in ("run", "quantiles score", "coverage", "width", "interval score", "minutes"):
+        table.add_column(column, justify="left" if column == "run" else "right")
+    for run in runs:
+        table.add_row(run.name, *run.cells())
+    return table
+
+
+def _difference_table(title: str, differences: Sequence[Difference]) -> Table:
+    table = Table(title=f"{title} (same pseudo-experiments)", title_justify="left")
+    for column in ("quantity", "difference", "significance", "p-value"):
+        table.add_column(column, justify="left" if column == "quantity" else "right")
+    for d in differences:
+        table.add_row(
+            d.quantity,
+            f"{d.mean:+.4f} ± {d.error:.4f}",
+            f"{d.significance:+.1f} sigma",
+            f"{d.p_value:.2g}",
+        )
+    return table

@@ -1,0 +1,115 @@
+"""Figures of a study: what a pooled score can not show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from HiggsML.errors import SettingsError
+from HiggsML.schema import COVERAGE_TARGET, MU_RANGE
+from HiggsML.study import Point, Study, Summary, summarize
+from HiggsML.visualization.style import (
+    GRAY,
+    PALETTE,
+    panel_grid,
+    style,
+)
+
+__all__ = ["coverage_by_mu", "study_plot"]
+
+
+def coverage_by_mu(
+    mu: ArrayLike, covered: ArrayLike, *, bins: int = 6
+) -> list[tuple[float, float, float]]:
+    """Return center, coverage and binomial error in bins of the true mu."""
+    truth, inside = np.asarray(mu, dtype=np.float64), np.asarray(covered, dtype=bool)
+    low, high = min(MU_RANGE[0], truth.min()), max(MU_RANGE[1], truth.max())
+    edges = np.linspace(low, high, bins + 1)
+    number = np.clip(np.searchsorted(edges, truth, side="right") - 1, 0, bins - 1)
+    found = []
+    for k in range(bins):
+        mine = inside[number == k]
+        if mine.size:
+            share = (mine.sum() + 0.5) / (mine.size + 1)
+            error = float(np.sqrt(share * (1 - share) / (mine.size + 1)))
+            found.append((float((edges[k] + edges[k + 1]) / 2), float(mine.mean()), error))
+    return found
+
+
+def study_plot(studies: Mapping[str, Study]) -> Figure:
+    """Draw coverage against mu and against each nuisance parameter, pulls, and width against mu.
+
+    Parameters
+    ----------
+    studies : mapping of str to Study
+        By the name of the method.
+    """
+    if not studies:
+        raise SettingsError("there is no study to draw")
+    first = next(iter(studies.values()))
+    axes_names = list(dict.fromkeys(point.axis for point in first.points))
+    nuisances = [name for name in axes_names if name not in ("drawn", "mu")]
+    with style():
+        figure, panels = panel_grid(4 + len(nuisances), columns=2 if not nuisances else 4)
+        for color, (name, study) in zip(PALETTE, studies.items(), strict=False):
+            summaries = [
+                (point, summarize(measured))
+                for point, measured in zip(study.points, study.measurements, strict=True)
+            ]
+            _by_value(panels[0], summaries, "mu", color, name)
+            _widths(panels[1], summaries, color)
+            _pulls(panels[2], study, color)
+            _drawn(panels[3], study, color)
+            for panel, nuisance in zip(panels[4:], nuisances, strict=True):
+                _by_value(panel, summaries, nuisance, color, name)
+        _target(panels[0], "coverage against mu", "true mu")
+        panels[0].legend(loc="lower left", fontsize=8)
+        panels[1].set(title="mean width", xlabel="true mu", ylim=(0, None))
+        panels[2].set(title="pulls of mu", xlabel="(estimate - truth) / half width")
+        _target(panels[3], "all drawn: coverage in bins of mu", "true mu")
+        for panel, nuisance in zip(panels[4:], nuisances, strict=True):
+            _target(panel, f"coverage against {nuisance}", "value [prior widths]")
+    return figure
+
+
+def _of_axis(summaries: list[tuple[Point, Summary]], axis: str) -> list[tuple[float, Summary]]:
+    return [(point.value, summary) for point, summary in summaries if point.axis == axis]
+
+
+def _by_value(
+    panel: Axes, summaries: list[tuple[Point, Summary]], axis: str, color: str, label: str
+) -> None:
+    found = _of_axis(summaries, axis)
+    if found:
+        x, chosen = zip(*found, strict=True)
+        y, error = [s.coverage for s in chosen], [s.coverage_error for s in chosen]
+        panel.errorbar(x, y, error, fmt="o-", color=color, label=label, linewidth=1)
+
+
+def _widths(panel: Axes, summaries: list[tuple[Point, Summary]], color: str) -> None:
+    found = _of_axis(summaries, "mu")
+    panel.plot([x for x, _ in found], [s.width for _, s in found], "o-", color=color)
+
+
+def _pulls(panel: Axes, study: Study, color: str) -> None:
+    pulls = np.concatenate([m.mu_pulls for m in study.measurements])
+    counts, edges = np.histogram(np.clip(pulls, -4, 4), np.linspace(-4, 4, 41), density=True)
+    panel.stairs(counts, edges, color=color)
+    x = np.linspace(-4, 4, 161)
+    panel.plot(x, np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi), color=GRAY, linewidth=0.8)
+
+
+def _drawn(panel: Axes, study: Study, color: str) -> None:
+    if any(point.axis == "drawn" for point in study.points):
+        pooled = study.pooled("drawn")
+        x, y, error = zip(*coverage_by_mu(pooled.mu, pooled.covered), strict=True)
+        panel.errorbar(x, y, error, fmt="o-", color=color, linewidth=1)
+
+
+def _target(panel: Axes, title: str, label: str) -> None:
+    panel.axhline(COVERAGE_TARGET, color=GRAY, linewidth=0.8)
+    panel.set(title=title, xlabel=label, ylim=(0, 1.02))

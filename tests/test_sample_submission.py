@@ -1,0 +1,212 @@
+"""The sample submission and the examples: their parts, and that each runs from end to end."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from HiggsML.datasets import Data
+from HiggsML.derived_quantities import DER_data
+from HiggsML.pseudo_experiments import EventStore
+from HiggsML.schema import FEATURES
+from HiggsML.study import fit_submission
+from HiggsML.submission import check_prediction
+from HiggsML.systematics import systematics
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULES = ("model", "classifier", "templates", "likelihood")
+
+
+@pytest.fixture
+def modules(monkeypatch):
+    """A function that imports the submission's modules by their bare names, for this test only."""
+
+    def load(*names):
+        monkeypatch.syspath_prepend(str(ROOT / "sample_submission"))
+        for name in MODULES:
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        return [__import__(name) for name in names]
+
+    yield load
+    for name in MODULES:
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture(scope="module")
+def data(mini_dataset):
+    return Data(mini_dataset)
+
+
+@pytest.fixture(scope="module")
+def events(data):
+    data.load_train_set(train_size=6000)
+    return data.get_train_set()
+
+
+class Few:
+    """A dataset that hands out a small training set."""
+
+    def __init__(self, data, size):
+        self.data, self.size = data, size
+
+    def load_train_set(self, train_size=None):
+        self.data.load_train_set(train_size=self.size)
+
+    def get_train_set(self):
+        return self.data.get_train_set()
+
+    def delete_train_set(self):
+        self.data.delete_train_set()
+
+
+@pytest.fixture
+def fresh_imports(monkeypatch):
+    """Forget a submission's modules and folders when the test is over."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in MODULES:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    yield
+    for name in MODULES:
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["sample_submission"]
+    + [f"examples/{e}" for e in ("counting", "classifier_counting", "no_systematics", "gaming")],
+)
+@pytest.mark.usefixtures("fresh_imports")
+def test_every_submission_measures(name, data):
+    model = fit_submission(ROOT / name, Few(data, 20_000))
+    store = EventStore.from_data(data)
+    answers = [
+        check_prediction(model.predict(store.pseudo_experiment(mu=mu, seed=3))) for mu in (0.2, 2.5)
+    ]
+    errors = [a["mu_hat"] - mu for a, mu in zip(answers, (0.2, 2.5), strict=True)]
+    assert np.abs(errors).max() < 0.6
+    assert all(a["p84"] - a["p16"] < 0.8 for a in answers)
+
+
+@pytest.mark.usefixtures("fresh_imports")
+def test_the_sample_runs_on_a_thousand_events(real_sample):
+    data = Data(real_sample)
+    model = fit_submission(ROOT / "sample_submission", data)
+    rows = data.get_train_set() if data.get_train_set() is not None else None
+    assert rows is None  # the events are not kept
+    data.load_test_set()
+    few = data.get_test_set()["ztautau"].drop(columns="weights")
+    check_prediction(model.predict({"data": few, "weights": np.ones(len(few))}))
+
+
+def test_scores_do_not_depend_on_the_order_of_events(modules, events):
+    (classifier,) = modules("classifier")
+    shifted = systematics(events)
+    expected = {"ztautau": 5000.0, "ttbar": 200.0, "diboson": 20.0}
+    classifier.EXAMPLES = 4000
+    classifier.SCHEDULE = ((1, 0.003),)
+    judge = classifier.Classifier(shifted, expected)
+    order = np.random.default_rng(0).permutation(len(shifted))
+    features = shifted[list(FEATURES)]
+    scores = judge(features)
+    np.testing.assert_allclose(judge(features.iloc[order]), scores[:, order], rtol=1e-3, atol=1e-3)
+    assert np.isfinite(scores).all()
+
+
+def test_halves_survive_every_shift(modules, events):
+    (classifier,) = modules("classifier")
+    before = classifier.half(events)
+    assert 0.45 < before.mean() < 0.55
+    shifted = systematics(events, tes=1.02, jes=0.97, soft_met=3.0, dopostprocess=False)
+    np.testing.assert_array_equal(classifier.half(shifted), before)
+
+
+def test_mirrored_events_look_the_same(modules, events):
+    (classifier,) = modules("classifier")
+    mirrored = events.copy()
+    for column in events.columns:
+        if column.endswith("_eta"):
+            present = events[column] != -25
+            mirrored.loc[present, column] = -events.loc[present, column]
+    mirrored = DER_data(mirrored.drop(columns=[c for c in events if c.startswith("DER_")]))
+    np.testing.assert_allclose(
+        classifier.variables(mirrored), classifier.variables(events), rtol=1e-2, atol=5e-2
+    )
+
+
+class Toy:
+    """Templates with two bins, the first of which is rich in signal."""
+
+    def __init__(self, variances=0.0):
+        self.nominal = np.array([[100.0, 20.0], [50.0, 2000.0], [5.0, 50.0], [1.0, 5.0]])
+        self.variances = np.full((4, 2), variances)
+
+    def expected(self, tes, jes, soft_met):
+        change = 1 + np.array([0.05, 0.01]) * (tes - 1) / 0.01
+        return self.nominal * change * (1 + 0.02 * (soft_met - 1))
+
+
+def test_the_fit_finds_the_truth_in_exact_counts(modules):
+    (likelihood,) = modules("likelihood")
+    fit = likelihood.ProfileLikelihood(Toy())
+    mu_hat, low, high, pulls = fit.measure(fit.expected(1.3, np.zeros(6))[0])
+    assert mu_hat == pytest.approx(1.3, abs=2e-3)
+    assert low < mu_hat < high
+    assert abs(pulls["tes"][0]) < 0.02
+
+
+def test_each_uncertainty_lengthens_the_interval(modules):
+    (likelihood,) = modules("likelihood")
+
+    def width(**options):
+        toy = Toy(options.pop("variances", 0.0))
+        fit = likelihood.ProfileLikelihood(toy, **options)
+        _, low, high, _ = fit.measure(toy.nominal.sum(axis=0))
+        return high - low
+
+    known = width(fixed=likelihood.NUISANCES)
+    assert known == pytest.approx(2 * np.sqrt(156) / 100, rel=0.04)  # the first bin alone
+    assert width() > 1.02 * known
+    assert width(variances=50.0) > 1.2 * width()
+
+
+def test_the_interval_ends_at_zero(modules):
+    (likelihood,) = modules("likelihood")
+    fit = likelihood.ProfileLikelihood(Toy())
+    mu_hat, low, high, _ = fit.measure(np.array([30.0, 2000.0]))
+    assert mu_hat == low == 0.0
+    assert high >= 0.0
+
+
+def test_soft_met_follows_its_prior_up_to_the_cut(modules):
+    (likelihood,) = modules("likelihood")
+    assert likelihood.soft_met_width(0.0) == pytest.approx(1.0)
+    assert likelihood.soft_met_width(1.0) == pytest.approx(np.e, rel=1e-3)
+    assert likelihood.soft_met_width(9.0) == pytest.approx(5.0, rel=1e-3)
+
+
+def test_bins_hold_every_event_once(modules):
+    (templates,) = modules("templates")
+    rng = np.random.default_rng(2)
+    scores, had_pt = rng.normal(size=(2, 90_000)), rng.exponential(20, 90_000) + 26
+    is_signal = rng.random(90_000) < 0.2
+    binning = templates.Binning(scores, had_pt, np.ones(90_000), is_signal)
+    numbers = binning(scores, had_pt)
+    counts = np.bincount(numbers, minlength=binning.n_bins)
+    assert binning.n_bins == 12 * 4 + 6
+    assert counts.size == binning.n_bins
+    assert counts.min() > 500
+
+
+def test_templates_follow_shifted_events(modules, events):
+    (templates,) = modules("templates")
+
+    def judge(shifted):  # the visible mass in place of a network
+        return np.stack([shifted["DER_mass_vis"], np.zeros(len(shifted))]).astype(np.float32)
+
+    found = templates.Templates.fill(events, systematics, judge)
+    exact = systematics(events, tes=1.02)
+    total = found.expected(1.02, 1.0, 0.0).sum()
+    assert total == pytest.approx(exact["weights"].sum(), rel=5e-3)
+    assert found.expected(1.0, 1.0, 0.0) == pytest.approx(found.nominal)
+    assert (found.variances[found.nominal > 0] > 0).all()
