@@ -16,6 +16,8 @@ from rich.table import Table
 
 from HiggsML import __version__, cli_bundle
 from HiggsML.cli_doctor import doctor
+from HiggsML.cli_explore import explore_command, four_lepton_command
+from HiggsML.cli_study import compare, study
 from HiggsML.errors import HiggsMLError, SettingsError
 from HiggsML.generator import generate_dataset
 from HiggsML.ingestion import IngestionOptions, run_ingestion
@@ -323,5 +325,8 @@ def generate(scenario: Any, events: int, seed: int | None, output: Path, workers
     click.echo(f"Dataset: {path}")
 
 
-for _command in (cli_bundle.bundle, cli_bundle.dry_run, cli_bundle.submission, doctor):
+for _command in (
+    *(cli_bundle.bundle, cli_bundle.dry_run, cli_bundle.submission),
+    *(compare, doctor, explore_command, four_lepton_command, study),
+):
     _cli.add_command(_command)
