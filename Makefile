@@ -1,6 +1,7 @@
 # Two commands for a newcomer, on a machine with Python 3.11+ and make:
 #   make demo    run the sample submission and look at its scores
 #   make test    lint, types and tests
+# and make bench compares the speed with the reference implementation's (BENCH="--sizes 2" for less).
 # PYTHON chooses the interpreter, INPUT and OUTPUT the demo's dataset and results. Data at official
 # yields have a million events per pseudo-experiment, so another dataset than the shipped one gets
 # two of them per set; raise PSEUDO_EXPERIMENTS for more.
@@ -10,8 +11,12 @@ INPUT  ?= input_data
 OUTPUT ?= outputs/demo
 PSEUDO_EXPERIMENTS ?= $(if $(filter input_data,$(INPUT)),100,2)
 BIN    := .venv/bin
+IMAGE       ?= higgsml/uncertainty-challenge:0.1
+BASE_IMAGE  ?= python:3.11-slim
+IMAGE_FLAGS ?=
+REFERENCE := $(or $(HIGGSML_REFERENCE_PYTHON),.cache/reference/bin/python)
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench bundle image clean
 
 demo: .venv/installed
 	$(BIN)/higgsml run sample_submission --input $(INPUT) --output $(OUTPUT) --workers 2 \
@@ -30,8 +35,15 @@ format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/installed
-	@echo "Benchmarks against the reference implementation are not written yet."
+# The reference implementation has our import name, so it gets an environment of its own.
+bench: .venv/installed $(if $(HIGGSML_REFERENCE_PYTHON),,.cache/reference/installed)
+	$(BIN)/python benchmarks/run.py --reference $(REFERENCE) $(BENCH)
+
+bundle: .venv/installed
+	$(BIN)/higgsml bundle build
+
+image:
+	docker build $(IMAGE_FLAGS) --build-arg BASE_IMAGE=$(BASE_IMAGE) -t $(IMAGE) - < Dockerfile
 
 clean:
 	rm -rf .venv outputs .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
@@ -39,6 +51,11 @@ clean:
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+.cache/reference/installed:
+	$(PYTHON) -m venv .cache/reference
+	.cache/reference/bin/python -m pip install --quiet --disable-pip-version-check "HiggsML==0.1.5"
 	touch $@
 
 .venv/installed-dev: .venv/installed

@@ -1024,6 +1024,14 @@ PROGRAMS = {
         COMMAND,
         file=INGESTION,
     ),
+    "resumed runs": Broken(
+        swap("--deadline", "--resume --deadline", INGESTION),
+        "resume",
+        "command",
+        COMMAND,
+        remedy="--resume",
+        file=INGESTION,
+    ),
     "public events from the network": Broken(
         swap("--deadline", "--public-dataset --deadline", INGESTION),
         "public-dataset",

@@ -543,21 +543,14 @@ def test_without_isolation_the_truth_is_not_written(dataset, submission, tmp_pat
     assert files_while_running(options(dataset, submission, output, isolation="off"), tmp_path)
 
 
-def test_an_output_inside_the_submission_is_readable_by_it(
-    dataset, tmp_path, caplog, restricted_files
-):
-    own = write_submission(tmp_path / "own")
-    with caplog.at_level(logging.INFO):
-        assert not files_while_running(options(dataset, own, own / "out", seed=None), tmp_path)
-    assert f"the submission can read {own}" in caplog.text
-
-
 def test_places_that_every_submission_can_read(submission, tmp_path):
     restricted = {"landlock-files": "on"}
     assert exposed_to_submission(tmp_path / "file", submission, restricted) is None
     for place in (sysconfig.get_path("stdlib"), "/usr/share/runs", "/dev/shm"):
         path = checkpoint_path(tmp_path / place / "out")
         assert "can read" in exposed_to_submission(path, submission, restricted)
+    inside = checkpoint_path(submission / "out")
+    assert f"can read {submission}" in exposed_to_submission(inside, submission, restricted)
     partly = {"landlock-files": "Landlock version 2 does not control truncation"}
     assert "does not control" in exposed_to_submission(tmp_path / "f", submission, partly)
 

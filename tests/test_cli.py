@@ -197,8 +197,8 @@ def test_wrong_options_are_explained(arguments, says):
 def test_a_missing_submission_is_explained(doors, tmp_path):
     end = higgsml(doors, "run", "no/such/submission")
     assert end.returncode == 2
-    assert "Directory 'no/such/submission' does not exist" in end.stderr
-    end = higgsml(doors, "run", tmp_path, "--input", tmp_path, "--output", tmp_path / "o")
+    assert "'no/such/submission' does not exist" in end.stderr
+    end = higgsml(doors, "run", COUNTING, "--input", tmp_path, "--output", tmp_path / "o")
     assert end.returncode == 1
     assert end.stderr.startswith(f"Error: no parquet file in {tmp_path}")
     assert "higgsml generate" in end.stderr

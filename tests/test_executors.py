@@ -263,7 +263,7 @@ def test_no_scheduler_there(dataset, submission, tmp_path, monkeypatch, address)
 
 def test_dask_is_an_extra(dataset, submission, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(SettingsError, match=r"higgsml-uncertainty\[dask\]"):
+    with pytest.raises(SettingsError, match=r"pip install 'dask\[distributed\]'"):
         run_ingestion(options(dataset, submission, tmp_path / "out", scheduler="tcp://there:1"))
 
 

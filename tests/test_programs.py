@@ -168,7 +168,7 @@ def test_unknown_flags_are_refused(doors, program):
 @pytest.mark.skipif(Path("/app").exists(), reason="this is the platform's container, or like it")
 @pytest.mark.parametrize(
     ("program", "names"),
-    [(INGESTION, "/app/input_data is not a directory"), (SCORING, "/app/input/res")],
+    [(INGESTION, "/app/ingested_program is not a directory"), (SCORING, "/app/input/res")],
     ids=["ingestion", "scoring"],
 )
 def test_codabench_means_the_platforms_directories(doors, program, names):

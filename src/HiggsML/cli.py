@@ -14,15 +14,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from HiggsML import __version__
+from HiggsML import __version__, cli_bundle
 from HiggsML.cli_doctor import doctor
-from HiggsML.errors import HiggsMLError
+from HiggsML.errors import HiggsMLError, SettingsError
 from HiggsML.generator import generate_dataset
 from HiggsML.ingestion import IngestionOptions, run_ingestion
 from HiggsML.schema import NUISANCES
 from HiggsML.score import run_scoring
 
 __all__ = ["fail_cleanly", "main", "progress_bar", "show_scores"]
+
+logger = logging.getLogger(__name__)
 
 _errors = Console(stderr=True)
 
@@ -49,7 +51,7 @@ def fail_cleanly() -> Iterator[None]:
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """Show the progress of named stages on a terminal, and nothing elsewhere."""
+    """Show the progress of named stages: bars on a terminal, a few lines of the log elsewhere."""
     names = {"fit": "Fitting the model", "predict": "Pseudo-experiments", "generate": "Events"}
     columns = (
         TextColumn("{task.description:20}"),
@@ -64,6 +66,9 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
             if stage not in bars:
                 bars[stage] = progress.add_task(names.get(stage, stage), total=total)
             progress.update(bars[stage], completed=done)
+            # Whoever reads the log of a container shows progress from these lines.
+            if not _errors.is_terminal and (done == total or done % max(1, total // 20) == 0):
+                logger.info("%s: %d of %d", stage, done, total)
 
         yield report
 
@@ -182,6 +187,16 @@ def _cli() -> None:
     show_default=True,
     help="What to do when a protection against the submission's code is not available here.",
 )
+@click.option(
+    "--docker", is_flag=True, help="Run in containers, as the platform does but stricter."
+)
+@click.option("--image", default=None, help="Image for --docker; the competition's by default.")
+@click.option(
+    "--as-platform", is_flag=True, help="With --docker: exactly the restrictions of the platform."
+)
+@click.option(
+    "--memory", default="8g", show_default=True, help="With --docker: a container's memory."
+)
 def run(
     submission: Path,
     input_dir: Path,
@@ -189,6 +204,10 @@ def run(
     sets: int,
     pseudo_experiments: int,
     systematics: dict[str, bool],
+    docker: bool,
+    image: str | None,
+    as_platform: bool,
+    memory: str,
     **options: Any,
 ) -> None:
     """Fit the model in SUBMISSION, have it measure pseudo-experiments, and score its answers.
@@ -196,15 +215,38 @@ def run(
     SUBMISSION is a directory or zip file with model.py, which defines the class Model.
     """
     predictions, scoring = output / "predictions", output / "scores"
+    common: dict[str, Any] = {
+        "submission": submission,
+        "input_dir": input_dir,
+        "systematics": systematics,
+    }
+    if docker:
+        for name in ("scheduler", "resume"):
+            if options.pop(name):
+                raise SettingsError(f"--{name} and --docker can not be combined")
+        with progress_bar() as progress:
+            scores = cli_bundle.run_in_docker(
+                output=output,
+                sets=sets,
+                pseudo_experiments=pseudo_experiments,
+                image=image,
+                as_platform=as_platform,
+                memory=memory,
+                progress=progress,
+                **common,
+                **options,
+            )
+        show_scores(scores, scoring / "detailed_results.html")
+        return
+    if image or as_platform:
+        raise SettingsError("--image and --as-platform need --docker")
     with progress_bar() as progress:
         settings = run_ingestion(
             IngestionOptions(
-                input_dir=input_dir,
-                submission=submission,
                 output=predictions,
                 num_of_sets=sets,
                 num_pseudo_experiments=pseudo_experiments,
-                systematics=systematics,
+                **common,
                 **options,
             ),
             progress,
@@ -281,4 +323,5 @@ def generate(scenario: Any, events: int, seed: int | None, output: Path, workers
     click.echo(f"Dataset: {path}")
 
 
-_cli.add_command(doctor)
+for _command in (cli_bundle.bundle, cli_bundle.dry_run, cli_bundle.submission, doctor):
+    _cli.add_command(_command)

@@ -287,8 +287,9 @@ def _executor(options: IngestionOptions, sandbox: Sandbox, here: Worker) -> Exec
     )
     if options.scheduler is None:
         return LocalProcesses(settings, options.workers)
-    # Dask gives each of its threads one task at a time.
-    return DaskCluster(replace(settings, threads=1), options.scheduler)
+    # Dask gives each of its threads one task at a time; memory is that of the worker's machine.
+    there = replace(settings, threads=1, budgets=options.budgets)
+    return DaskCluster(there, options.scheduler)
 
 
 @contextmanager

@@ -200,7 +200,8 @@ def _module() -> Any:
         return importlib.import_module("distributed")
     except ImportError:
         raise SettingsError(
-            "a scheduler needs Dask: pip install 'higgsml-uncertainty[dask]'"
+            "a scheduler needs Dask, the extra [dask] of this package: "
+            "pip install 'dask[distributed]'"
         ) from None
 
 

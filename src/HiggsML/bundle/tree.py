@@ -1,0 +1,214 @@
+"""Files of a bundle, wherever they lie: in a directory, in a zip, or put together in memory.
+
+Validation reads a :class:`Tree`, the builder writes one, so what is checked is what is shipped.
+"""
+
+from __future__ import annotations
+
+import io
+import stat
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from HiggsML.errors import BundleError
+
+__all__ = ["Entry", "Tree", "is_junk", "write_zip"]
+
+_JUNK_NAMES = frozenset({"__pycache__", "__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"})
+_JUNK_SUFFIXES = (".pyc", ".pyo", ".swp", "~", ".part")
+_JUNK_FOLDERS = (".ipynb_checkpoints", ".mypy_cache", ".ruff_cache", ".pytest_cache")
+
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
+_FILE_MODE = stat.S_IFREG | 0o644
+
+
+def is_junk(name: str) -> bool:
+    """Return whether a file is a cache or something that a system or an editor has left behind."""
+    parts = PurePosixPath(name).parts
+    return any(part in _JUNK_NAMES or part in _JUNK_FOLDERS for part in parts) or name.endswith(
+        _JUNK_SUFFIXES
+    )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file: its size, its Unix mode where that is known, and how to open it."""
+
+    size: int
+    mode: int
+    open: Callable[[], IO[bytes]]
+
+    @property
+    def is_link(self) -> bool:
+        """Whether this is a symbolic link."""
+        return stat.S_ISLNK(self.mode)
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Files by name, with "/" between folders.
+
+    Attributes
+    ----------
+    files : mapping of str to Entry
+        In the order of their names.
+    prefix : str
+        What messages put before a name: where this tree lies in a larger one.
+    problems : tuple of (str, str)
+        File and sentence for what is wrong with the container itself, such as a damaged zip.
+    """
+
+    files: Mapping[str, Entry]
+    prefix: str = ""
+    problems: tuple[tuple[str, str], ...] = field(default=())
+
+    @classmethod
+    def from_bytes(cls, files: Mapping[str, bytes], prefix: str = "") -> Tree:
+        """Make a tree of contents in memory."""
+        return cls({name: _in_memory(files[name]) for name in sorted(files)}, prefix)
+
+    @classmethod
+    def from_directory(cls, directory: Path, prefix: str = "") -> Tree:
+        """Make a tree of all files below a directory; links are listed, not followed."""
+        found = {
+            path.relative_to(directory).as_posix(): path
+            for path in directory.rglob("*")
+            if path.is_symlink() or path.is_file()
+        }
+        return cls({name: on_disk(found[name]) for name in sorted(found)}, prefix)
+
+    @classmethod
+    def from_zip(cls, source: Path | bytes, prefix: str = "") -> Tree:
+        """Make a tree of what is in a zip.
+
+        Raises
+        ------
+        BundleError
+            If it is not a zip at all.
+        """
+        opened: Path | io.BytesIO = io.BytesIO(source) if isinstance(source, bytes) else source
+        name = prefix.rstrip("/") or (source.name if isinstance(source, Path) else "zip")
+        try:
+            archive = zipfile.ZipFile(opened)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise BundleError(f"{name} is not a zip file: {error}") from error
+        files: dict[str, Entry] = {}
+        problems = []
+        for info in archive.infolist():
+            if info.is_dir():
+                continue
+            path = PurePosixPath(info.filename)
+            if path.is_absolute() or ".." in path.parts or "\\" in info.filename:
+                problems.append((info.filename, "leads out of the directory it is unpacked into"))
+            elif info.flag_bits & 1:
+                problems.append((info.filename, "is encrypted"))
+            elif info.filename in files:
+                problems.append((info.filename, "is in the zip twice"))
+            else:
+                files[info.filename] = _in_zip(archive, info)
+        for filename in files:
+            parent = next((str(p) for p in PurePosixPath(filename).parents if str(p) in files), "")
+            if parent:
+                problems.append((parent, f"is a file and the folder of {filename}"))
+        if not problems and (damaged := _damaged(archive)):
+            problems.append((damaged, "is damaged: its checksum is wrong"))
+        return cls({key: files[key] for key in sorted(files)}, prefix, tuple(problems))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.files
+
+    def read(self, name: str, limit: int | None = None) -> bytes:
+        """Return the content of a file, at most ``limit`` bytes of it."""
+        with self.files[name].open() as file:
+            return file.read() if limit is None else file.read(limit)
+
+    def is_directory(self, name: str) -> bool:
+        """Return whether there is a file below this name."""
+        return any(key.startswith(name.rstrip("/") + "/") for key in self.files)
+
+    def below(self, name: str) -> Tree:
+        """Return what is in a directory or in a zip of this tree, with names relative to it."""
+        name = name.rstrip("/")
+        if name in self.files:
+            return Tree.from_zip(self.read(name), f"{self.prefix}{name}/")
+        start = f"{name}/"
+        inside = {
+            key.removeprefix(start): entry
+            for key, entry in self.files.items()
+            if key.startswith(start)
+        }
+        return Tree(inside, f"{self.prefix}{start}")
+
+    def size(self) -> int:
+        """Return the sum of all sizes [bytes]."""
+        return sum(entry.size for entry in self.files.values())
+
+    def extract(self, directory: Path) -> None:
+        """Write all files below a directory, without execute bits, as unpacking on a worker does.
+
+        Raises
+        ------
+        BundleError
+            If a file is a symbolic link or its name leads elsewhere.
+        """
+        if self.problems:
+            name, problem = self.problems[0]
+            raise BundleError(f"{self.prefix}{name} {problem}")
+        for name, entry in self.files.items():
+            if entry.is_link:
+                raise BundleError(f"{self.prefix}{name} is a symbolic link: put the file there")
+            target = directory / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with entry.open() as source, target.open("wb") as sink:
+                _copy(source, sink)
+
+
+def write_zip(tree: Tree, path: Path) -> None:
+    """Write a zip whose bytes depend on names and contents only: same input, same bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for name in sorted(tree.files):
+            info = zipfile.ZipInfo(name, _ZIP_TIME)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info.create_system = 3  # Unix, on every system
+            info.external_attr = _FILE_MODE << 16
+            info.file_size = tree.files[name].size
+            with tree.files[name].open() as source, archive.open(info, "w") as sink:
+                _copy(source, sink)
+    part.replace(path)
+
+
+def on_disk(path: Path) -> Entry:
+    """Return the entry of a file."""
+    status = path.lstat()
+    return Entry(status.st_size, status.st_mode, lambda: path.open("rb"))
+
+
+def _in_memory(content: bytes) -> Entry:
+    return Entry(len(content), _FILE_MODE, lambda: io.BytesIO(content))
+
+
+def _in_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Entry:
+    mode = info.external_attr >> 16
+    return Entry(info.file_size, mode or _FILE_MODE, lambda: archive.open(info))
+
+
+def _damaged(archive: zipfile.ZipFile) -> str | None:
+    try:
+        return archive.testzip()
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, ValueError) as error:
+        return str(error)
+
+
+def _copy(source: IO[bytes], sink: IO[bytes]) -> None:
+    for piece in _pieces(source):
+        sink.write(piece)
+
+
+def _pieces(source: IO[bytes]) -> Iterator[bytes]:
+    while piece := source.read(1 << 20):
+        yield piece

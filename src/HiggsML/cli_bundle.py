@@ -1,0 +1,250 @@
+"""Commands around the bundle, containers and submissions: parse, call, print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from HiggsML.bundle import Finding, build_bundle, build_starting_kit, errors_of, validate_path
+from HiggsML.bundle.source import find_checkout
+from HiggsML.container import DockerOptions, Restrictions, read_progress, run_locally
+from HiggsML.dry_run import DryRunOptions, Step
+from HiggsML.dry_run import dry_run as run_dry_run
+from HiggsML.submission_check import check_layout, pack, trial_run
+
+__all__ = ["bundle", "dry_run", "run_in_docker", "submission"]
+
+_errors = Console(stderr=True)
+_directory = click.Path(file_okay=False, path_type=Path)
+_existing = click.Path(exists=True, file_okay=False, path_type=Path)
+_file = click.Path(dir_okay=False, path_type=Path)
+_any = click.Path(path_type=Path)
+
+
+def run_in_docker(
+    *,
+    submission: Path,
+    input_dir: Path,
+    output: Path,
+    sets: int,
+    pseudo_experiments: int,
+    systematics: Mapping[str, bool],
+    seed: int | None = None,
+    workers: int = 1,
+    deadline: float | None = None,
+    isolation: str = "prefer",
+    image: str | None = None,
+    as_platform: bool = False,
+    memory: str = "8g",
+    progress: Callable[[str, int, int], None] | None = None,
+) -> dict[str, float]:
+    """Run a submission in containers for ``higgsml run --docker`` and return its scores.
+
+    Logs go to standard error; lines that only tell progress go to ``progress`` where there is one.
+    """
+    options = DockerOptions(
+        input_dir=input_dir,
+        submission=submission,
+        output=output,
+        num_of_sets=sets,
+        num_pseudo_experiments=pseudo_experiments,
+        systematics=systematics,
+        seed=seed,
+        workers=workers,
+        deadline=deadline,
+        isolation=isolation,
+        image=image,
+        restrictions=Restrictions(as_platform=as_platform, memory=memory),
+    )
+
+    def log(stage: str, line: str) -> None:
+        step = read_progress(line)
+        if step is not None and progress is not None:
+            progress(*step)
+        elif stage != "scoring":  # its table of scores is printed by the caller
+            _print_log(stage, line)
+
+    return run_locally(options, log=log)
+
+
+@click.group()
+def bundle() -> None:
+    """Build and validate the zip that an organizer uploads."""
+
+
+@bundle.command()
+@click.option(
+    "--output",
+    type=_file,
+    default=Path("dist/bundle.zip"),
+    show_default=True,
+    help="The zip to write.",
+)
+@click.option(
+    "--input",
+    "input_data",
+    type=_existing,
+    default=None,
+    help="The competition's private dataset; input_data/ by default.",
+)
+@click.option("--competition", is_flag=True, help="Refuse a dataset whose events are public.")
+def build(output: Path, input_data: Path | None, competition: bool) -> None:
+    """Validate the checkout and write the bundle; same input, same bytes."""
+    built = build_bundle(find_checkout(), output, input_data=input_data, competition=competition)
+    _print_findings(built.findings)
+    if built.path is None:
+        _errors.print("No bundle was written.", style="bold red")
+        sys.exit(1)
+    click.echo(f"Bundle: {built.path} ({built.files} files, {built.size / 1e6:.1f} MB)")
+    click.echo(f"SHA-256: {built.digest}")
+
+
+@bundle.command()
+@click.argument("path", type=_any, default=Path())
+@click.option("--competition", is_flag=True, help="A dataset whose events are public is an error.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def validate(path: Path, competition: bool, as_json: bool) -> None:
+    """Check the bundle at PATH, a zip, a directory or a checkout, against the platform's contract.
+
+    The exit code is 1 if there are errors; warnings do not change it.
+    """
+    findings = validate_path(path, competition=competition)
+    errors = errors_of(findings)
+    if as_json:
+        content = {"valid": not errors, "findings": [finding.as_dict() for finding in findings]}
+        click.echo(json.dumps(content, indent=2))
+    else:
+        _print_findings(findings)
+        warnings = len(findings) - len(errors)
+        click.echo(f"{path}: {len(errors)} errors, {warnings} warnings")
+    if errors:
+        sys.exit(1)
+
+
+@bundle.command("starting-kit")
+@click.option(
+    "--output",
+    type=_file,
+    default=Path("dist/starting_kit.zip"),
+    show_default=True,
+    help="The zip to write.",
+)
+def starting_kit(output: Path) -> None:
+    """Write the participants' starting kit as a zip of its own; the bundle holds it too."""
+    build_starting_kit(find_checkout(), output)
+    click.echo(f"Starting kit: {output} ({output.stat().st_size / 1e6:.1f} MB)")
+
+
+@click.command("dry-run")
+@click.option(
+    "--output",
+    type=_directory,
+    default=Path("outputs/dry_run"),
+    show_default=True,
+    help="Gets the bundle and what every run wrote.",
+)
+@click.option("--input", "input_data", type=_existing, default=None, help="The private dataset.")
+@click.option("--competition", is_flag=True, help="Refuse a dataset whose events are public.")
+@click.option("--quick", is_flag=True, help="2 sets of 3 pseudo-experiments.")
+@click.option("--without-docker", is_flag=True, help="End after unpacking; no solution is run.")
+@click.option("--base-image", default=None, help="For building the image, if it is not there.")
+@click.option("--network", default=None, help="Network for building the image, such as host.")
+def dry_run(output: Path, without_docker: bool, **options: object) -> None:
+    """Rehearse the competition: build it and run its solutions as the platform would."""
+    marks = {True: ("ok", "green"), False: ("failed", "bold red"), None: ("skipped", "yellow")}
+    console = Console(soft_wrap=True)
+
+    def on_step(step: Step) -> None:
+        mark, style = marks[step.ok]
+        console.print(f"{mark:8}", style=style, end="")
+        text = f": {step.detail}" if step.detail else ""
+        console.print(f"{step.name} ({step.seconds:.0f} s){text}", markup=False, highlight=False)
+
+    result = run_dry_run(
+        DryRunOptions(
+            source=find_checkout(),
+            output=output,
+            docker=not without_docker,
+            **options,  # type: ignore[arg-type]
+        ),
+        on_step=on_step,
+        log=_print_log,
+    )
+    _print_findings(result.findings)
+    if result.questions:
+        click.echo("\nOpen questions, before the upload:")
+        for question in result.questions:
+            click.echo(f"  [ ] {question}")
+    click.echo(f"\nDry run {'passed' if result.passed else 'FAILED'}; results are in {output}")
+    if not result.passed:
+        sys.exit(1)
+
+
+@click.group()
+def submission() -> None:
+    """Check and pack what a participant uploads."""
+
+
+@submission.command()
+@click.argument("path", type=_any)
+@click.option(
+    "--input",
+    "input_dir",
+    type=_directory,
+    default=Path("input_data"),
+    show_default=True,
+    help="Dataset for the trial.",
+)
+@click.option(
+    "--pseudo-experiments",
+    type=click.IntRange(1),
+    default=6,
+    show_default=True,
+    help="How many to measure in the trial.",
+)
+@click.option("--static", is_flag=True, help="Look at the files only, run nothing.")
+def check(path: Path, input_dir: Path, pseudo_experiments: int, static: bool) -> None:
+    """Check the submission at PATH, a directory or a zip: layout, imports, a short trial run."""
+    findings = check_layout(path)
+    _print_findings(findings)
+    if errors_of(findings):
+        sys.exit(1)
+    click.echo("Files and imports: fine")
+    if static:
+        return
+    status = _errors.status("Trial run") if _errors.is_terminal else nullcontext()
+    with status:
+        timing = trial_run(path, input_dir, experiments=pseudo_experiments)
+    click.echo(f"Trial run: fine, {pseudo_experiments} pseudo-experiments measured and scored")
+    click.echo(timing.verdict)
+    if timing.verdict.startswith("Too slow"):
+        sys.exit(1)
+
+
+@submission.command("pack")
+@click.argument("directory", type=_existing)
+@click.option("--output", type=_file, default=None, help="The zip; DIRECTORY.zip by default.")
+def pack_command(directory: Path, output: Path | None) -> None:
+    """Write the zip of the submission in DIRECTORY, with model.py at its top."""
+    target = output or Path(f"{directory.resolve().name}.zip")
+    names = pack(directory, target)
+    click.echo(f"{target}: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}")
+
+
+def _print_log(stage: str, line: str) -> None:
+    _errors.print(f"[{stage}] {line}", style="dim", markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_findings(findings: Iterable[Finding]) -> None:
+    styles = {"error": "bold red", "warning": "yellow"}
+    for finding in findings:
+        text = f"{finding.severity}: {finding}"
+        _errors.print(
+            text, style=styles[finding.severity], markup=False, highlight=False, soft_wrap=True
+        )
