@@ -141,19 +141,22 @@ class Templates:
         nominal, variances = histogram(everything), histogram(everything, power=2)
 
         # Changes are measured on a part of the events if there are very many.
-        part = events.iloc[:: max(1, len(events) // MAX_SHIFTED_EVENTS)]
-        unshifted = nominal if len(part) == len(events) else 0.0
+        part = events.iloc[:: -(-len(events) // MAX_SHIFTED_EVENTS)]
+        whole, less = _yields(events), _yields(part)
+        scale = np.divide(whole, less, out=np.zeros_like(whole), where=less > 0)[:, None]
+
+        def shifted_histogram(**shift):
+            return scale * sum(
+                histogram(_judged(chunk, systematics, classifier, seed=seed, **shift))
+                for seed, chunk in enumerate(_chunks(part))
+            )
+
+        unshifted = nominal if len(part) == len(events) else shifted_histogram()
         changes = []
         for shift, values in GRID.items():
             # The same seed for every width: the noise is then the same but for its size, and the
             # change of the histogram is not blurred by different random numbers.
-            shifted = [
-                sum(
-                    histogram(_judged(chunk, systematics, classifier, seed=k, **{shift: value}))
-                    for k, chunk in enumerate(_chunks(part))
-                )
-                for value in values
-            ]
+            shifted = [shifted_histogram(**{shift: value}) for value in values]
             terms = np.array([powers(shift, value) for value in values])
             target = (np.array(shifted) - unshifted).reshape(len(values), -1)
             solution, *_ = np.linalg.lstsq(terms, target, rcond=None)
@@ -172,6 +175,12 @@ class Templates:
 def _chunks(events):
     for start in range(0, len(events), CHUNK_ROWS):
         yield events.iloc[start : start + CHUNK_ROWS]
+
+
+def _yields(events):
+    """Return the sum of weights of every process."""
+    sums = events.groupby("detailed_labels")["weights"].sum()
+    return np.array([float(sums.get(name, 0.0)) for name in PROCESSES])
 
 
 def _judged(events, systematics, classifier, **shift):

@@ -63,11 +63,14 @@ def study_plot(studies: Mapping[str, Study]) -> Figure:
             _by_value(panels[0], summaries, "mu", color, name)
             _widths(panels[1], summaries, color)
             _pulls(panels[2], study, color)
-            _drawn(panels[3], study, color)
+            _drawn(panels[3], study, color, name)
             for panel, nuisance in zip(panels[4:], nuisances, strict=True):
                 _by_value(panel, summaries, nuisance, color, name)
         _target(panels[0], "coverage against mu", "true mu")
-        panels[0].legend(loc="lower left", fontsize=8)
+        for panel in (panels[0], panels[3]):
+            if panel.get_legend_handles_labels()[1]:
+                panel.legend(loc="lower left", fontsize=8)
+                break
         panels[1].set(title="mean width", xlabel="true mu", ylim=(0, None))
         panels[2].set(title="pulls of mu", xlabel="(estimate - truth) / half width")
         _target(panels[3], "all drawn: coverage in bins of mu", "true mu")
@@ -103,11 +106,11 @@ def _pulls(panel: Axes, study: Study, color: str) -> None:
     panel.plot(x, np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi), color=GRAY, linewidth=0.8)
 
 
-def _drawn(panel: Axes, study: Study, color: str) -> None:
+def _drawn(panel: Axes, study: Study, color: str, label: str) -> None:
     if any(point.axis == "drawn" for point in study.points):
         pooled = study.pooled("drawn")
         x, y, error = zip(*coverage_by_mu(pooled.mu, pooled.covered), strict=True)
-        panel.errorbar(x, y, error, fmt="o-", color=color, linewidth=1)
+        panel.errorbar(x, y, error, fmt="o-", color=color, label=label, linewidth=1)
 
 
 def _target(panel: Axes, title: str, label: str) -> None:
