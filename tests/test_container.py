@@ -294,6 +294,9 @@ def test_a_build_that_fails_is_one_sentence(engine, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_leaves_no_container(engine, image, none_left, number):
     code = f"""
+    import signal
+    # Where the tests run in the background, a shell may have told them to ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     from HiggsML.container import Restrictions, connect
     from HiggsML.container.engine import run_container
     from HiggsML.container.spec import ContainerSpec
