@@ -627,6 +627,7 @@ def use_libraries(config):
     import datetime
     import getpass
     import hashlib
+    import importlib.util
     import mimetypes
     import multiprocessing
     import ssl
@@ -664,7 +665,9 @@ def use_libraries(config):
 
     # Through processes: pickled, and (more than 1 MB) by a file that all map.
     large = np.ones((1000, 500))
-    with joblib.parallel_config(backend="loky", n_jobs=2):
+    # Where psutil is installed, loky reads other processes' entries in /proc, which are closed.
+    backend = "multiprocessing" if importlib.util.find_spec("psutil") else "loky"
+    with joblib.parallel_config(backend=backend, n_jobs=2):
         assert joblib.Parallel()(joblib.delayed(np.sum)(large) for _ in range(2)) == [5e5, 5e5]
     from joblib.externals.loky import get_reusable_executor
 

@@ -84,11 +84,16 @@ def test_the_package_s_names_are_read_too(directory):
     np.testing.assert_array_equal(loaded[0].p16, loaded[1].p16)
 
 
-def test_whole_numbers_and_other_files_are_fine(directory):
+def test_whole_numbers_and_the_platforms_file_are_fine(directory):
     break_set_1(directory, mu_hats=[1, 2, 3])
     (directory / "metadata").write_text("anything")
-    (directory / "results.json").write_text("anything")
     assert load_predictions(directory, SETTINGS)[1].mu_hat.tolist() == [1.0, 2.0, 3.0]
+
+
+def test_a_file_that_no_ingestion_writes_is_refused(directory):
+    (directory / "results.json").write_text("anything")
+    with pytest.raises(ResultsError, match=r"results\.json is not a result"):
+        load_predictions(directory, SETTINGS)
 
 
 @pytest.mark.parametrize(

@@ -111,9 +111,12 @@ def test_descriptors_travel_with_a_message(pair):
     [
         (frame(b'{"kind":"x"}', magic=b"HTTP"), "does not start with the magic bytes"),
         (b"\0" * HEADER.size, "does not start with the magic bytes"),
-        (frame(b"", sizes=(2**32 - 1, 0)), r"4294967295 \+ 0 bytes is over the limit"),
-        (frame(b"", sizes=(10, 2**64 - 1)), r"10 \+ 18446744073709551615 bytes is over"),
-        (frame(b"", sizes=(10, 1001)), r"10 \+ 1001 bytes is over the limit of 1048576 \+ 1000"),
+        (frame(b"", sizes=(2**32 - 1, 0)), "a message of 4294967295 bytes is over"),
+        (frame(b'{"kind":"x"}', sizes=(12, 2**64 - 1)), "payload of 18446744073709551615 bytes"),
+        (
+            frame(b'{"kind":"x"}', sizes=(12, 1001)),
+            "payload of 1001 bytes is over the limit of 1000",
+        ),
         (frame(b""), "not valid JSON"),
         (frame(b"{"), "not valid JSON"),
         (frame(b"\xff\xfe\xfd"), "not valid JSON"),
@@ -399,13 +402,13 @@ def test_every_answer_is_taken_or_named(tmp_path, data):
 STAGES = {
     "import": (
         model_text(top="\nimport no_such_library"),
-        ["failed in fit: ModuleNotFoundError", 'File "model.py", line 4', "no_such_library"],
+        ["model.py, line 4: there is no module 'no_such_library'"],
     ),
     "helper": (
         model_text(top="import broken"),
         ["failed in fit: ZeroDivisionError", 'File "model.py", line 3', 'File "broken.py", line 1'],
     ),
-    "syntax": ("x = 1\ndef f(:\n", ["failed in fit: ", 'File "model.py", line 2', "SyntaxError"]),
+    "syntax": ("x = 1\ndef f(:\n", ["model.py, line 2: SyntaxError"]),
     "__init__": (
         model_text(init="raise ValueError('bad start')"),
         ["failed in fit: ValueError: bad start", 'File "model.py"', "in __init__"],
@@ -569,7 +572,7 @@ def test_requests_for_training_events_that_make_no_sense(session):
     says = [
         "train_size as a count must not be negative, got -1",
         "train_size as a share must lie in 0.0 .. 1.0, got 1.5",
-        "train_size must be a share (float) or a count (int), not 'half'",
+        "train_size must be a share or a count, not 'half'",
         "train_size must be a share (float) or a count (int), not True",
         "selected_indices must lie in 0 .. 2799",
         "selected_indices must lie in 0 .. 2799",
@@ -710,11 +713,11 @@ def test_floods_are_cut_and_a_model_that_can_not_be_pickled_says_why(tmp_path, d
             model_text(
                 top=ANSWERS, fit="""forge(b'{"kind": "prediction", "mu_hat": 1, "p16": 1}')"""
             ),
-            "broke the protocol: an unexpected 'prediction'",
+            "broke the protocol: a message of kind 'prediction' is not expected now",
         ),
         (
             model_text(top=ANSWERS, fit="""forge(b'{"kind": "failed", "ours": true}')"""),
-            "None",
+            "broke the protocol: a message of kind 'failed' has other keys",
         ),
     ],
     ids=["exit", "kill", "crash", "garbage", "forged", "forged-failure"],
@@ -733,7 +736,7 @@ def test_a_forged_prediction_is_checked_like_any_other(tmp_path, data):
     text = model_text(top=ANSWERS, predict=f"forge({forged})")
     with Sandbox(write_submission(tmp_path / "s", text), isolation="off") as sandbox:
         sandbox.fit(data, timeout=300)
-        with pytest.raises(PredictionError, match="mu_hat = nan"):
+        with pytest.raises(SubmissionError, match="broke the protocol: the message is not valid"):
             measure(sandbox)
 
 
@@ -742,9 +745,9 @@ def test_time_limits(tmp_path, data):
     with Sandbox(write_submission(tmp_path / "s", text), isolation="off") as sandbox:
         sandbox.fit(data, timeout=300)
         started = time.monotonic()
-        with pytest.raises(TimeLimitError, match="predict took longer than the 1 s it had"):
+        with pytest.raises(TimeLimitError, match="came during predict"):
             measure(sandbox, timeout=1.0)
-        pid = sandbox._process.pid
+        pid = sandbox._process._process.pid
     assert time.monotonic() - started < 30
     assert has_ended(pid)
 

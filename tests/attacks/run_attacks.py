@@ -14,6 +14,7 @@ without ``ALONE`` only look around, and share one process.
 
 import argparse
 import ast
+import gc
 import io
 import json
 import os
@@ -199,6 +200,8 @@ class Host:
     def _state(self):
         outside = self.secret.parent
         shared = Path("/dev/shm")
+        # The frames of the last exception keep files open until they are collected.
+        gc.collect()
         return {
             "outside": sorted((p.name, p.lstat().st_mode) for p in outside.iterdir()),
             "secret": (self.secret.read_text(), self.secret.stat().st_mtime_ns),

@@ -11,7 +11,7 @@ from HiggsML.isolation.messages import clean_text
 __all__ = ["OutputLog"]
 
 _PIECE = 1 << 16
-_MAX_LINE = 2000  # characters
+_MAX_LINE = 8000  # characters
 
 
 class OutputLog:

@@ -35,6 +35,7 @@ _channel: Channel | None = None
 _request = 0  # number of the request that is being answered
 _train_rows = 0  # rows of the training set
 _one_at_a_time = threading.Lock()
+_MAX_SUMMARY = 6000  # characters
 _MAX_TRACEBACK = 15_000  # characters; one may take twelve bytes in a frame
 
 
@@ -143,7 +144,7 @@ def _describe(error: BaseException, model_file: Path) -> dict[str, Any]:
     summary = "".join(summary_lines).strip()
     return {
         "kind": "failed",
-        "error": summary[:2000],
+        "error": summary[:_MAX_SUMMARY],
         "type": type(error).__name__[:200],
         "ours": isinstance(error, SubmissionError),
         "traceback": text[-_MAX_TRACEBACK:],

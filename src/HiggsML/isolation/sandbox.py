@@ -378,7 +378,7 @@ def _environment(private: Path, threads: int | None) -> dict[str, str]:
 
 def _failure(answer: dict[str, Any], stage: str) -> SubmissionError:
     """Turn the child's account of an exception into our error; its text is only quoted."""
-    error = clean_text(answer["error"], 2000)
+    error = clean_text(answer["error"], 6000)
     if answer["ours"]:
         kind = PredictionError if answer["type"] == "PredictionError" else SubmissionError
         return kind(error.split(": ", 1)[-1])
