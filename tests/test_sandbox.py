@@ -573,7 +573,7 @@ def test_requests_for_training_events_that_make_no_sense(session):
         "train_size as a count must not be negative, got -1",
         "train_size as a share must lie in 0.0 .. 1.0, got 1.5",
         "train_size must be a share or a count, not 'half'",
-        "train_size must be a share (float) or a count (int), not True",
+        "train_size must be a share or a count, not True",
         "selected_indices must lie in 0 .. 2799",
         "selected_indices must lie in 0 .. 2799",
         "selected_indices must be a one-dimensional array of integers",
