@@ -104,7 +104,8 @@ class Data:
             raise DataError(f"{self.path} is not a readable parquet file: {error}") from error
         self.total_rows = int(self.parquet_file.metadata.num_rows)
         _check_schema(self.parquet_file.schema_arrow, self.path)
-        self.metadata = _read_metadata(self.path, self.total_rows)
+        names = self.parquet_file.schema_arrow.names
+        self.metadata = _read_metadata(self.path, self.total_rows, names)
         self.test_size = split_size(test_size, self.total_rows, "test_size")
         self.train_size = self.total_rows - self.test_size
         self._train_set: pd.DataFrame | None = None
@@ -302,7 +303,7 @@ def _check_schema(schema: pa.Schema, path: Path) -> None:
             raise DataError(f"{path}: column {field.name} must be numeric, not {field.type}")
 
 
-def _read_metadata(parquet: Path, total_rows: int) -> dict[str, Any]:
+def _read_metadata(parquet: Path, total_rows: int, schema_names: Sequence[str]) -> dict[str, Any]:
     """Read and check the metadata file beside ``parquet``; without one, return {}."""
     found = sorted(parquet.parent.glob("*_metadata.json"))
     if not found:
@@ -324,7 +325,6 @@ def _read_metadata(parquet: Path, total_rows: int) -> dict[str, Any]:
             f"{total_rows}: the two belong to different datasets, or one is cut short"
         )
     names = metadata.get("columns", [])
-    schema_names = pq.read_schema(parquet).names
     if names and (not isinstance(names, list) or set(map(str, names)) != set(schema_names)):
         raise DataError(f"{path} lists other columns than {parquet.name} has")
     processes = metadata.get("detailed_labels", [])
