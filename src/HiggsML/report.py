@@ -152,7 +152,7 @@ def _percent(share: float) -> str:
 
 def _number(value: float) -> str:
     size = abs(value)
-    text = f"{value:.3f}" if size < 10 else f"{value:.4g}" if size < 1e5 else f"{value:.2g}"
+    text = f"{value:z.3f}" if size < 10 else f"{value:.4g}" if size < 1e5 else f"{value:.2g}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 

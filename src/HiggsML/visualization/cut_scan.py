@@ -310,7 +310,7 @@ def plot_scans(scans: Sequence[CutScan]) -> Figure:
         raise DataError("there is no scan to draw")
     with style():
         figure, panels = panel_grid(
-            2 * len(scans), columns=2, size=(3.3, 2.2), pads=(0.78, 0.82), header=0.32
+            2 * len(scans), columns=2, size=(3.3, 2.2), pads=(0.78, 0.82), header=0.45
         )
         for k, scan in enumerate(scans):
             _draw_histograms(panels[2 * k], scan)
@@ -344,8 +344,16 @@ def _draw_ratio(axes: Axes, scan: CutScan) -> None:
     if best is not None:
         cut, value = float(scan.cuts[best]), float(scan.percent[best])
         axes.axvline(cut, color=VERMILION, lw=1, ls="--", gid="best")
+        few = scan.signal < scan.keep * scan.total_signal
+        if few.any():
+            axes.plot(
+                scan.cuts[few], scan.percent[few], "o", color=BAND, mec=GRAY, ms=3.2, gid="few"
+            )
         axes.plot([cut], [value], "o", color=VERMILION, ms=5)
-        text = f"best: {sign} {cut:.4g}, S/B = {value:.3g} %"
+        kept = scan.signal[best] / scan.total_signal
+        text = f"best: {sign} {cut:.4g}, S/B = {value:.3g} %, keeps {100 * kept:.0f} % of S"
+        if few.any():
+            text += f"\nlight points keep less than {100 * scan.keep:.0f} %"
         axes.set_title(text, loc="right", fontsize=8.5, color=VERMILION, pad=3)
     if scan.skipped.size:
         axes.plot(scan.skipped, np.zeros_like(scan.skipped), "x", color=GRAY, ms=4, clip_on=False)

@@ -22,8 +22,10 @@ from HiggsML.visualization.style import (
     PALETTE,
     PROCESS_COLORS,
     PROCESS_LABELS,
+    TAILS,
     VERMILION,
     axis_label,
+    bulk_range,
     column_values,
     feature_columns,
     figure_for,
@@ -41,19 +43,18 @@ __all__ = ["correlation_plots", "histogram_syst", "roc_curve_wrapper", "stacked_
 
 Array = NDArray[np.float64]
 
-_UPPER_PERCENTILE = 99.0  # long tails would squeeze the bulk into a few bins
 _CORRELATED_ROWS = 100_000  # per class: correlations to 0.3 %, in a fraction of a second
 _CURVE_POINTS = 1_000
 _LETTERS = {"b": BLUE, "r": VERMILION, "g": GREEN, "k": INK}
 
 
 def _edges(column: str, values: Array, n_bins: int) -> Array:
-    """Return bin edges from the smallest value to the 99th percentile; counts get a bin each."""
+    """Return bin edges over the range of the values, without long tails; counts get a bin each."""
     if n_bins < 1:
         raise DataError(f"a histogram needs at least one bin, got {n_bins}")
     if not values.size:
         return np.linspace(0.0, 1.0, n_bins + 1)
-    low, high = float(values.min()), float(np.percentile(values, _UPPER_PERCENTILE))
+    low, high = bulk_range(values)
     if column == "PRI_n_jets":
         return np.arange(np.floor(low), np.floor(high) + 2) - 0.5
     if high <= low:
@@ -105,8 +106,8 @@ def stacked_histogram(
     target, weights, detailed_label : array of shape (number of rows,)
         1 for signal and 0 for background, event weight, process name.
     field_name : str
-        The column to draw. Values from its smallest to its 99th percentile are shown; the figure
-        says how much lies beyond, and how many events do not have the jet in question.
+        The column to draw. Long tails are cut off; the figure says how much lies beyond, and how
+        many events do not have the jet in question.
     mu_hat : float
         Signal strength of a second line, beside the one for mu = 1.
     nbins : int
@@ -257,7 +258,7 @@ def histogram_syst(
         figure.legend(
             *main.get_legend_handles_labels(), loc="upper left", ncols=2, bbox_to_anchor=(0, 1)
         )
-        note(figure, "shown: up to the 99th percentile; absent jets left out")
+        note(figure, f"{TAILS}, absent jets left out", left=1.8)
     return figure
 
 
@@ -265,11 +266,11 @@ def _split(panel: Axes) -> tuple[Axes, Axes]:
     """Replace a panel by one for the histogram and a lower one for the ratio."""
     figure, box = panel.figure, panel.get_position()
     panel.remove()
-    share = 0.32
+    share, gap = 0.32, 0.055  # the gap parts the numbers of the two axes
     main = figure.add_axes(
         (box.x0, box.y0 + share * box.height, box.width, (1 - share) * box.height)
     )
-    below = figure.add_axes((box.x0, box.y0, box.width, (share - 0.04) * box.height))
+    below = figure.add_axes((box.x0, box.y0, box.width, (share - gap) * box.height))
     main.tick_params(labelbottom=False)
     main.minorticks_off()
     below.minorticks_off()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from HiggsML.errors import DataError
@@ -46,6 +46,7 @@ Results = Mapping[Any, Result]
 Truth = Mapping[Any, float] | Sequence[float]
 
 _PULL_RANGE = 5.0
+_LONG_RANKS = 10_000  # from here on 20k: a power of ten above the axis would hit the legend
 _CENTRAL = (15.865, 84.135)  # percentiles that hold the central 68.27 %
 _ATTRIBUTES = {"mu_hats": "mu_hat", "delta_mu_hats": "delta_mu_hat", "p16": "p16", "p84": "p84"}
 
@@ -140,6 +141,8 @@ def interval_plot(
         axes.set_xlabel("signal strength μ")
         axes.set_ylabel("pseudo-experiment, by measured μ")
         axes.yaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 2.5, 5, 10]))
+        if low.size >= _LONG_RANKS:
+            axes.yaxis.set_major_formatter(EngFormatter(sep="", useMathText=False))
         legend = axes.legend(
             loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, borderpad=0, borderaxespad=0.3
         )
@@ -409,6 +412,12 @@ def _power_of_ten(value: float) -> str:
     return "10" + str(exponent).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
+def _with_error(value: float, error: float) -> str:
+    """Write a number to the second digit of its error, and both to as many decimals."""
+    decimals = 3 if error <= 0 else min(max(1 - math.floor(math.log10(error)), 0), 6)
+    return f"{value:.{decimals}f} ± {error:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+
+
 _SCORE_LABELS = {
     "interval": "mean interval width",
     "coverage": "coverage",
@@ -450,7 +459,7 @@ def bootstrap_plot(
             if observed is not None:
                 axes.axvline(observed[name], color=VERMILION, linewidth=1.1, linestyle=(0, (4, 3)))
             std = float(np.std(values)) if pad == 0 else 0.0
-            axes.set_title(f"{np.mean(values):.4g} ± {std:.2g}")
+            axes.set_title(_with_error(float(np.mean(values)), std))
             axes.set_xlabel(_SCORE_LABELS[name])
             axes.locator_params(axis="x", nbins=4)
             axes.set_ylim(0, 1.15 * float(heights.max()))

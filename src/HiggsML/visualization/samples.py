@@ -19,8 +19,10 @@ from HiggsML.visualization.style import (
     BLUE,
     GRAY,
     LABELS,
+    TAILS,
     VERMILION,
     axis_label,
+    bulk_range,
     column_values,
     feature_columns,
     new_figure,
@@ -40,6 +42,7 @@ Seed = int | np.random.Generator
 
 _ALL_PAIRS_UP_TO = 4  # columns; beyond, the arrow plot shows neighbors only
 _PANELS_UP_TO = 8  # columns; beyond, panels are too small for numbers
+_ARROW_SHARE = 0.06  # of a panel: the length up to which arrows are magnified
 
 
 def pair_plots(
@@ -68,7 +71,8 @@ def pair_plots(
     Returns
     -------
     Figure
-        Histograms on the diagonal (in units of the sample), scatter plots below it.
+        Histograms on the diagonal (in units of the sample), scatter plots below it. Long tails
+        are cut off, which the figure says.
     """
     names = feature_columns(dfall, columns)
     label = row_values(target, len(dfall), "target")
@@ -148,6 +152,14 @@ def _pairs(names: list[str], groups: Mapping[str, tuple[pd.DataFrame, str]]) -> 
         )
         for frame, color in groups.values()
     ]
+    title = None
+    for values in zip(*(group.columns for group in data), strict=True):
+        low, high = bulk_range(np.concatenate(values))
+        for column in values:
+            outside = (column < low) | (column > high)
+            if outside.any():
+                column[outside] = np.nan
+                title = TAILS
     with style():
         figure = new_figure(width, height)
         if many:
@@ -163,7 +175,15 @@ def _pairs(names: list[str], groups: Mapping[str, tuple[pd.DataFrame, str]]) -> 
             Line2D([], [], marker="o", linestyle="", color=color, label=text)
             for text, (_, color) in groups.items()
         ]
-        figure.legend(handles=handles, loc="upper right", bbox_to_anchor=(0.99, 1 - 0.05 / height))
+        legend = figure.legend(
+            handles=handles,
+            loc="upper right",
+            bbox_to_anchor=(0.99, 1 - 0.05 / height),
+            title=title,
+            title_fontsize=8,
+            alignment="left",
+        )
+        legend.get_title().set_color(GRAY)
     return figure
 
 
@@ -203,7 +223,9 @@ def _draw_panel(
     axes.minorticks_off()
     axes.locator_params(nbins=3)
     last = len(names) - 1
-    axes.tick_params(labelsize=7, labelbottom=row == last, labelleft=column == 0 and row > 0)
+    axes.tick_params(labelsize=7, labelbottom=row == last, labelleft=column == 0)
+    if row == column:
+        axes.set_yticks([])  # the numbers of its row belong to the scatter plots
     if row == last:
         axes.set_xlabel(axis_label(names[column]), fontsize=8, loc="center")
     if column == 0:
@@ -322,11 +344,13 @@ def event_vise_syst_arrow(
     columns: Sequence[str] | None = None,
     sample_size: int = 100,
     *,
+    magnify: float | None = None,
     seed: Seed = 0,
 ) -> Figure:
-    """Arrows from where events are to where a systematic shift moves them, for pairs of features.
+    """Arrows from where events are towards where a systematic shift moves them.
 
-    All pairs of up to four features are shown; of more, each feature with the next one.
+    All pairs of up to four features are shown; of more, each feature with the next one. Long tails
+    are cut off, which the figure says.
 
     Parameters
     ----------
@@ -336,41 +360,81 @@ def event_vise_syst_arrow(
         At least two features; all numeric ones by default.
     sample_size : int
         Events to draw.
+    magnify : float, optional
+        Length of the arrows in units of the shift. By default a round number, 1 or more, with
+        which typical arrows can be seen; the figure states it.
     seed : int or numpy.random.Generator
         Choice of the events.
 
     Raises
     ------
     DataError
-        If the frames differ in length or there is only one feature.
+        If the frames differ in length, there is only one feature, or ``magnify`` is not positive.
     """
     names, nominal, shifted = _matched(dfall, df_syst, columns, sample_size, seed)
     if len(names) < 2:
         raise DataError("arrows need at least two columns")
+    if magnify is not None and not magnify > 0:
+        raise DataError(f"magnify must be positive, got {magnify}")
     pairs = list(combinations(names, 2) if len(names) <= _ALL_PAIRS_UP_TO else pairwise(names))
+    places = {}
+    for name in names:
+        before, after = column_values(nominal, name), column_values(shifted, name)
+        both = present(name, before) & present(name, after)
+        places[name] = np.where(both, before, np.nan), np.where(both, after, np.nan)
+    ranges = {name: bulk_range(before) for name, (before, _) in places.items()}
+    factor = _magnification(places, ranges) if magnify is None else magnify
     with style():
         figure, panels = panel_grid(len(pairs))
         for (x_name, y_name), axes in zip(pairs, panels, strict=True):
-            x, y = column_values(nominal, x_name), column_values(nominal, y_name)
-            to_x, to_y = column_values(shifted, x_name), column_values(shifted, y_name)
-            both = present(x_name, x) & present(x_name, to_x) & present(y_name, y)
-            both &= present(y_name, to_y)
+            (x, to_x), (y, to_y) = places[x_name], places[y_name]
+            both = np.isfinite(x) & np.isfinite(y)
             x, y, to_x, to_y = x[both], y[both], to_x[both], to_y[both]
-            axes.plot(x, y, ".", color=BLUE, ms=3, alpha=0.6, mew=0)
+            axes.plot(x, y, ".", color=BLUE, ms=3.5, alpha=0.6, mew=0)
             # angles="xy" points from the one place to the other whatever the two scales are.
             axes.quiver(
                 *(x, y, to_x - x, to_y - y),
                 angles="xy",
                 scale_units="xy",
-                scale=1,
-                width=0.006,
-                minshaft=2,
+                scale=1 / factor,
+                width=0.005,
+                headwidth=4,
+                headlength=5,
+                minlength=0.5,
                 color=VERMILION,
             )
-            axes.update_datalim(np.column_stack([to_x, to_y]))
-            axes.margins(0.05)
-            axes.autoscale_view()
+            for name, set_limits in ((x_name, axes.set_xlim), (y_name, axes.set_ylim)):
+                low, high = ranges[name]
+                margin = 0.06 * (high - low) or 0.5
+                set_limits(low - margin, high + margin)
             axes.set_xlabel(axis_label(x_name))
             axes.set_ylabel(axis_label(y_name))
-        note(figure, f"nominal to shifted, {len(nominal):,} of {len(dfall):,} events")
+        remarks = [f"nominal to shifted, {len(nominal):,} of {len(dfall):,} events"]
+        if factor != 1:
+            remarks.append(f"arrows {factor:g} times as long as the shift")
+        if any(
+            np.nanmin(before) < ranges[name][0] or np.nanmax(before) > ranges[name][1]
+            for name, (before, _) in places.items()
+            if np.isfinite(before).any()
+        ):
+            remarks.append(TAILS)
+        note(figure, "; ".join(remarks))
     return figure
+
+
+def _magnification(
+    places: Mapping[str, tuple[Array, Array]], ranges: Mapping[str, tuple[float, float]]
+) -> float:
+    """Return a round factor, 1 or more, with which shifts of the most shifted feature show."""
+    typical = 0.0
+    for name, (before, after) in places.items():
+        moved = np.abs(after - before)
+        moved = moved[moved > 0]  # NaN is not
+        low, high = ranges[name]
+        if moved.size and high > low:
+            typical = max(typical, float(np.median(moved)) / (high - low))
+    if typical <= 0:
+        return 1.0
+    wanted = _ARROW_SHARE / typical
+    rounds = [step * 10.0**power for power in range(4) for step in (1, 2, 5)]
+    return max((value for value in rounds if value <= wanted), default=1.0)

@@ -7,6 +7,7 @@ up, nothing has to be closed, and a notebook shows a returned figure by itself.
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -38,9 +39,11 @@ __all__ = [
     "PROCESS_LABELS",
     "PURPLE",
     "SKY",
+    "TAILS",
     "VERMILION",
     "StyledFigure",
     "axis_label",
+    "bulk_range",
     "column_values",
     "feature_columns",
     "figure_for",
@@ -98,6 +101,11 @@ LABELS = {
     "DER_lep_eta_centrality": (r"lepton $\eta$ centrality", ""),
 }
 """What a column is called in a figure, and its unit ("" for none)."""
+
+TAILS = "long tails cut off"
+_BULK = (1.0, 99.0)  # percentiles
+_STRETCHED = 1.5  # times the bulk's length: a longer range ends where the bulk does
+_NOTE_LETTERS = 17  # per inch, in the small type of notes
 
 _STYLE: Any = {
     **{key: value for key, value in mplhep.style.ATLAS.items() if key != "figure.figsize"},
@@ -196,7 +204,7 @@ def panel_grid(
     Sizes in inches: a panel, the gaps left of and below it, and the space at the top. Placed by
     hand, since matplotlib's layout engines take seconds for dozens of panels.
     """
-    columns = min(columns, n_panels)
+    columns = 2 if n_panels == 4 and columns == 3 else min(columns, n_panels)
     rows = -(-n_panels // columns)
     width = columns * (size[0] + pads[0]) + 0.2
     height = rows * (size[1] + pads[1]) + header
@@ -223,13 +231,16 @@ def axis_label(column: str) -> str:
     return f"{name} [{unit}]" if unit else name
 
 
-def note(figure: Figure, text: str, *, y: float | None = None) -> None:
-    """Write a remark (sampling, what is left out) in small type at the top right."""
-    height = figure.get_size_inches()[1]
+def note(figure: Figure, text: str, *, left: float = 0.0) -> None:
+    """Write a remark (sampling, what is left out) in small type at the top right.
+
+    It is broken into lines that leave ``left`` inches free beside it.
+    """
+    width, height = figure.get_size_inches()
     figure.text(
         0.99,
-        1 - 0.08 / height if y is None else y,
-        text,
+        1 - 0.08 / height,
+        textwrap.fill(text, max(16, int(_NOTE_LETTERS * (width - left - 0.15)))),
         ha="right",
         va="top",
         fontsize=8,
@@ -279,6 +290,17 @@ def present(column: str, values: NDArray[np.float64]) -> NDArray[np.bool_]:
     if needs_jet(column):
         there &= values != MISSING
     return there
+
+
+def bulk_range(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the range of finite values, without tails that would squeeze the bulk."""
+    there = values[np.isfinite(values)]
+    if not there.size:
+        return 0.0, 1.0
+    low, high = float(there.min()), float(there.max())
+    first, last = (float(end) for end in np.percentile(there, _BULK))
+    reach = _STRETCHED * (last - first)
+    return low if last - low <= reach else first, high if high - first <= reach else last
 
 
 def row_values(values: ArrayLike, n_rows: int, what: str) -> NDArray[Any]:
