@@ -73,6 +73,10 @@ class Model:
             "nuisances": pulls,
         }
 
+    def score(self, features):
+        """Return ln p(signal) / p(background) of events, for ``higgsml explore``."""
+        return self.classifier(features)[0]
+
     def histogram(self, test_set):
         """Return the number of events in each bin."""
         events = test_set["data"]

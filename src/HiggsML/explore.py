@@ -81,6 +81,8 @@ _SHIFTED_FEATURES = 6
 _SCANS = 4
 _BINS = 30
 _PIXELS_PER_INCH = 100  # at most: type then has the size of the page's own
+_READABLE = 0.7  # least share of that size; on a narrow screen a wide figure scrolls instead
+_PHONE = 600  # pixels; narrower figures fit on every screen
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,10 @@ def explore(
         raise SettingsError(f"unknown features {', '.join(unknown)}; see HiggsML.schema.FEATURES")
     if max_events < 1:
         raise SettingsError(f"max_events must be at least 1, got {max_events}")
+    if submission is not None:  # before the minutes that the other plots take
+        model_file = find_model(Path(submission))
+        with _code_of(model_file.parent):
+            _scoring_class(model_file)
     data.load_train_set(train_size=max_events, seed=seed)
     train = data.get_train_set()
     if train is None or train.empty:
@@ -245,20 +251,10 @@ def score_events(data: Data, submission: Path, events: pd.DataFrame) -> NDArray[
         data.load_train_set(**keywords)
         return data.get_train_set()
 
-    with _imports_of(model_file.parent):
-        try:
-            model = make_model(load_model_class(model_file), get_train_set, systematics)
-            if not callable(getattr(model, "score", None)):
-                raise SubmissionError(
-                    "the class Model has no method score(features), which is needed to draw its "
-                    "classifier: one number per event, larger for signal"
-                )
-            model.fit()
-            score = np.asarray(model.score(events[list(FEATURES)]), dtype=np.float64)
-        except HiggsMLError:
-            raise
-        except Exception as error:
-            raise SubmissionError(f"{submission.name}: {type(error).__name__}: {error}") from error
+    with _code_of(model_file.parent):
+        model = make_model(_scoring_class(model_file), get_train_set, systematics)
+        model.fit()
+        score = np.asarray(model.score(events[list(FEATURES)]), dtype=np.float64)
     if score.shape != (len(events),) or not np.isfinite(score).all():
         raise SubmissionError(
             f"Model.score must return one finite number for each of {len(events)} events; it "
@@ -267,12 +263,27 @@ def score_events(data: Data, submission: Path, events: pd.DataFrame) -> NDArray[
     return score
 
 
+def _scoring_class(model_file: Path) -> Any:
+    """Load a submission's class Model, which must have a method ``score``."""
+    model_class = load_model_class(model_file)
+    if not callable(getattr(model_class, "score", None)):
+        raise SubmissionError(
+            f"the class Model of {model_file.parent.name} has no method score(features), which is "
+            "needed to draw its classifier: one number per event, larger for signal"
+        )
+    return model_class
+
+
 @contextmanager
-def _imports_of(folder: Path) -> Iterator[None]:
-    """Forget a submission's modules and paths afterwards."""
+def _code_of(folder: Path) -> Iterator[None]:
+    """Name a submission's errors after it, and forget its modules and paths afterwards."""
     paths = list(sys.path)
     try:
         yield
+    except HiggsMLError:
+        raise
+    except Exception as error:
+        raise SubmissionError(f"{folder.name}: {type(error).__name__}: {error}") from error
     finally:
         sys.path[:] = paths
         inside = folder.resolve()
@@ -371,7 +382,10 @@ def write_page(
         # Drawn by this package from numbers alone.
         markup = Markup(svg)  # noqa: S704
         width = round(_PIXELS_PER_INCH * plot.figure.get_size_inches()[0])
-        sections[plot.section].append({"svg": markup, "caption": plot.caption, "width": width})
+        least = round(_READABLE * width) if width > _PHONE else None
+        sections[plot.section].append(
+            {"svg": markup, "caption": plot.caption, "width": width, "least": least}
+        )
         if progress is not None:
             progress(plot)
     environment = jinja2.Environment(
