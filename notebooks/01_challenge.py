@@ -189,9 +189,10 @@ results = ingestion.results_dict
 vis.visualize_scatter(results, dict(enumerate(settings["ground_truth_mus"])))
 
 # %% [markdown]
-# Each point above is a pseudo-experiment. Below, each line is the interval that the model claimed;
-# those that miss the truth are marked. About a third should: an interval that always contains the
-# truth is too long.
+# Above, each point is the mean of a set, and the bars hold 68 % and 95 % of its answers: they
+# follow the truth. Below, each line is the interval that the model claimed in one
+# pseudo-experiment; those that miss the truth have the other color. About a third should: an
+# interval that always contains the truth is too long.
 
 # %%
 vis.visualize_coverage(results, dict(enumerate(settings["ground_truth_mus"])))
