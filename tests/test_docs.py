@@ -23,6 +23,34 @@ FEATURES = {
 }
 
 
+# The API of the reference implementation, the package's and the bundle's, by module and class.
+REFERENCE = {
+    "datasets": "Data download_dataset",
+    "datasets.Data": "load_train_set load_test_set get_train_set get_test_set delete_train_set "
+    "get_syst_train_set",
+    "derived_quantities": "calcul_int f_del_DER DER_data f_DER_mass_transverse_met_lep "
+    "f_DER_mass_vis f_DER_pt_h f_DER_deltaeta_jet_jet f_DER_mass_jet_jet f_DER_prodeta_jet_jet "
+    "f_DER_deltar_had_lep f_DER_pt_tot f_DER_sum_pt f_DER_pt_ratio_lep_had "
+    "f_DER_met_phi_centrality f_DER_lep_eta_centrality",
+    "systematics": "V4 ttbar_bkg_weight_norm diboson_bkg_weight_norm all_bkg_weight_norm "
+    "mom4_manipulate postprocess systematics get_bootstrapped_dataset get_systematics_dataset "
+    "generate_pseudo_exp_data",
+    "systematics.V4": "copy p2 p pt2 pt m eta phi deltaPhi deltaEta deltaR eWithM scale "
+    "scaleFixedM setPtEtaPhiM sum",
+    "ingestion": "Ingestion",
+    "ingestion.Ingestion": "start_timer stop_timer get_duration show_duration save_duration "
+    "load_train_set init_submission fit_submission predict_submission process_results_dict "
+    "compute_result save_result",
+    "score": "Scoring",
+    "score.Scoring": "start_timer stop_timer get_duration show_duration load_ingestion_duration "
+    "load_ingestion_results compute_scores RMSE_score MAE_score Quantiles_Score write_scores "
+    "save_figure compute_bootstraped_scores plot_bootstraped_scores",
+    "visualization": "correlation_plots pair_plots pair_plots_syst stacked_histogram "
+    "event_vise_syst visualize_scatter visualize_coverage histogram_syst event_vise_syst_arrow "
+    "roc_curve_wrapper",
+}
+
+
 def resolve(name):
     """Import as much of a dotted name as is a module, and get the rest as attributes."""
     parts = name.split(".")
@@ -44,6 +72,14 @@ def test_feature_and_its_test_exist(name, test):
     tree = ast.parse((ROOT / "tests" / f"{module}.py").read_text(encoding="utf-8"))
     names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
     assert function in names
+
+
+@pytest.mark.parametrize("home", REFERENCE)
+def test_every_function_of_the_reference_is_here_and_has_a_row(home):
+    rows = [(name.rpartition(".")[2], resolve(name)) for name in FEATURES]
+    for name in REFERENCE[home].split():
+        found = resolve(f"HiggsML.{home}.{name}")
+        assert any(name == title and found is what for title, what in rows), f"{home}.{name}"
 
 
 def test_four_lepton_functions_all_have_a_row():

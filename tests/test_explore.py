@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from HiggsML.generator import generate_dataset
 from HiggsML.schema import FEATURES, NUISANCES
 from HiggsML.systematics import systematics
 
+ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = ["DER_mass_vis", "PRI_met", "PRI_jet_leading_pt", "PRI_n_jets"]
 MODEL = """
 from helper import value
@@ -97,6 +99,27 @@ def test_submissions_that_can_not_be_drawn(directory, tmp_path, arguments, messa
     events = systematics(data.get_train_set())
     with pytest.raises(SubmissionError, match=message):
         score_events(data, submission(tmp_path / "bad", **arguments), events)
+
+
+def test_a_submission_without_a_score_is_refused_before_anything_is_drawn(directory, tmp_path):
+    plots = explore(Data(directory), submission=submission(tmp_path / "mute", score="pass"))
+    with pytest.raises(SubmissionError, match="mute has no method score"):
+        next(plots)
+
+
+@pytest.mark.parametrize("name", ["sample_submission", "examples/classifier_counting"])
+def test_submissions_of_the_repository_can_be_drawn(name, mini_dataset):
+    data = Data(mini_dataset)
+    data.load_train_set(train_size=2000)
+    events = systematics(data.get_train_set())
+
+    class Few(Data):
+        def load_train_set(self, train_size=None, **options):
+            super().load_train_set(train_size=4000, **options)
+
+    score = score_events(Few(mini_dataset), ROOT / name, events)
+    labels = events["labels"].to_numpy()
+    assert np.median(score[labels == 1]) > np.median(score[labels == 0])
 
 
 def test_refuses_unknown_features_and_no_events(directory):

@@ -287,6 +287,12 @@ def test_best_cut_can_be_made_to_keep_signal():
     free = scan_cuts(signal, background, edges)
     careful = scan_cuts(signal, background, edges, keep=0.5)
     assert careful.best_cut < free.best_cut
+    ratio = plot_scans([careful]).axes[1]
+    (few,) = [line for line in ratio.lines if line.get_gid() == "few"]
+    np.testing.assert_array_equal(
+        few.get_xdata(), careful.cuts[careful.signal < 0.5 * careful.total_signal]
+    )
+    assert "light points keep less than 50 %" in ratio.get_title(loc="right")
     assert careful.signal[careful.best] >= 50
     assert scan_cuts([0.0], [2.0], [1.0, 3.0]).best is None
 
@@ -334,6 +340,7 @@ def test_plot_draws_what_it_returns(samples):
         assert density.sum() * 1.0 == pytest.approx(1.0)
     (best,) = [line for line in ratio.lines if line.get_gid() == "best"]
     assert best.get_xdata()[0] == scan.best_cut
+    assert not [line for line in ratio.lines if line.get_gid() == "few"]
     assert histograms.get_xlabel() == "pt of lepton 2 [GeV]"
     assert result._repr_png_().startswith(b"\x89PNG")
     assert scan.as_frame().columns.tolist()[:2] == ["cut", "signal"]

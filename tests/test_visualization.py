@@ -21,7 +21,7 @@ from HiggsML.metrics import bootstrap_scores, compute_scores, coverage_penalty
 from HiggsML.results import Predictions
 from HiggsML.schema import MISSING
 from HiggsML.visualization.distributions import _correlation
-from HiggsML.visualization.measurement import pulls_of
+from HiggsML.visualization.measurement import _with_error, pulls_of
 from HiggsML.visualization.style import BLUE, PROCESS_COLORS, VERMILION, new_figure
 from HiggsML.visualization.svg import inline_svg
 
@@ -315,6 +315,52 @@ def test_arrows_lead_from_nominal_to_shifted():
     np.testing.assert_allclose(arrows.U, 0.03 * arrows.X, rtol=1e-4)
 
 
+@pytest.mark.parametrize(("shift", "factor"), [(20.0, 1), (1.5, 2), (0.15, 20), (0.0, 1)])
+def test_arrows_too_short_to_see_are_magnified_and_the_figure_says_so(shift, factor):
+    frame = pd.DataFrame({"PRI_had_pt": np.linspace(26, 76, 50), "PRI_met": np.linspace(0, 50, 50)})
+    figure = vis.event_vise_syst_arrow(frame, frame.assign(PRI_met=frame["PRI_met"] + shift))
+    (arrows,) = figure.axes[0].collections
+    assert arrows.scale == pytest.approx(1 / factor)
+    said = " ".join(figure.texts[0].get_text().split())
+    assert (f"arrows {factor} times as long as the shift" in said) == (factor > 1)
+    as_asked = vis.event_vise_syst_arrow(frame, frame + 1, magnify=7)
+    assert as_asked.axes[0].collections[0].scale == pytest.approx(1 / 7)
+
+
+@pytest.mark.parametrize(("tail", "cut"), [(60.0, False), (900.0, True)])
+def test_a_long_tail_does_not_squeeze_the_bulk(tail, cut):
+    met = np.append(np.linspace(0, 50, 400), tail)
+    frame = pd.DataFrame({"PRI_met": met, "PRI_had_pt": np.linspace(26, 76, 401)})
+    label = np.arange(401) % 2
+    figures = {
+        "pairs": vis.pair_plots(frame, label, 401),
+        "arrows": vis.event_vise_syst_arrow(frame, frame + 1, sample_size=401),
+        "stack": vis.stacked_histogram(
+            frame, label, np.ones(401), np.where(label == 1, "htautau", "ttbar"), "PRI_met"
+        ),
+    }
+    for figure in figures.values():
+        assert (figure.axes[0].get_xlim()[1] < 60) == cut
+    assert (figures["pairs"].legends[0].get_title().get_text() == "long tails cut off") == cut
+    assert ("long tails cut off" in figures["arrows"].texts[0].get_text()) == cut
+    assert ("outside the range" in figures["stack"].axes[0].get_title(loc="right")) == cut
+
+
+def test_notes_fit_into_narrow_figures():
+    frame = events()
+    one = ["PRI_met"]
+    for figure in (
+        vis.histogram_syst(frame, frame, frame["weights"], frame["weights"], one),
+        vis.event_vise_syst_arrow(frame, shifted(frame), ["PRI_had_pt", "PRI_met"]),
+    ):
+        render(figure)
+        (text,) = figure.texts
+        box = text.get_window_extent()
+        assert box.x0 > 0
+        assert not any(box.overlaps(axes.get_window_extent()) for axes in figure.axes)
+        assert not any(box.overlaps(legend.get_window_extent()) for legend in figure.legends)
+
+
 @pytest.mark.parametrize(("n_columns", "n_panels"), [(2, 1), (4, 6), (6, 5)])
 def test_arrow_panels(n_columns, n_panels):
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(20, n_columns))).add_prefix("x")
@@ -386,6 +432,7 @@ REFUSED = {
     "short weights": lambda f: vis.histogram_syst(f, f, f["weights"][:-1], f["weights"]),
     "no bins": lambda f: vis.histogram_syst(f, f, f["weights"], f["weights"], nbin=0),
     "no sample": lambda f: vis.event_vise_syst(f, f, sample_size=0),
+    "arrows of no length": lambda f: vis.event_vise_syst_arrow(f, f, magnify=0),
     "one column of arrows": lambda f: vis.event_vise_syst_arrow(f, f, ["PRI_met"]),
     "NaN score": lambda f: vis.roc_curve_wrapper(f["PRI_met"] * np.nan, f["labels"], f["weights"]),
     "one class": lambda f: vis.roc_curve_wrapper(f["PRI_met"], f["labels"] * 0, f["weights"]),
@@ -430,6 +477,15 @@ def test_interval_plot_colors_match_the_coverage_and_order_the_predictions():
         )
     texts = [text.get_text() for text in axes.get_legend().get_texts()]
     assert texts == [f"{covered.sum()} contain the true μ", f"{(~covered).sum()} miss the true μ"]
+
+
+def test_many_intervals_have_short_tick_labels():
+    low = np.linspace(0, 1, 20_000)
+    figure = vis.interval_plot(low, low + 0.5, 1.0)
+    render(figure)
+    (axes,) = figure.axes
+    assert "10k" in [text.get_text() for text in axes.get_yticklabels()]
+    assert axes.yaxis.get_offset_text().get_text() == ""
 
 
 def test_interval_ends_count_as_covered():
@@ -513,6 +569,18 @@ def test_bootstrap_histograms_hold_every_resampling():
     bootstrap = bootstrap_scores(predictions, mus, n_bootstraps=70)
     figure = vis.bootstrap_plot(bootstrap, observed=compute_scores(predictions, mus).as_dict())
     assert [stairs(axes)[0].get_data()[0].sum() for axes in figure.axes] == [70, 70, 70]
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (0.64012, 0.0148, "0.640 ± 0.015"),
+        (-8.749, 1.11, "\N{MINUS SIGN}8.7 ± 1.1"),
+        (3, 0.0, "3.000 ± 0.000"),
+    ],
+)
+def test_numbers_are_written_to_the_second_digit_of_their_error(value, error, text):
+    assert _with_error(value, error) == text
 
 
 # ----------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The result page in a real browser: no error, no request, sorting, two widths, light and dark.
+"""The pages in a real browser: no error, no request, sorting, two widths, light and dark.
 
 Needs chromium and its driver (Debian: ``apt-get install chromium chromium-driver``) and selenium
 (``pip install selenium``); skipped where one is missing.
@@ -12,6 +12,9 @@ import shutil
 import numpy as np
 import pytest
 
+from HiggsML.datasets import Data
+from HiggsML.explore import explore, write_page
+from HiggsML.generator import generate_dataset
 from HiggsML.metrics import bootstrap_scores, compute_scores
 from HiggsML.report import render_report
 from HiggsML.results import Predictions, Settings
@@ -35,11 +38,19 @@ FLAGS = (
     "--disable-sync",
 )
 HOSTILE = "</dd><script>console.error('ran')</script><img src=x onerror=console.error('ran')>"
+SCORING_MODEL = """
+class Model:
+    def __init__(self, get_train_set, systematics): ...
+    def fit(self): ...
+    def predict(self, test_set): ...
+    def score(self, features):
+        return features["DER_mass_vis"]
+"""
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    """Path of a page with every section, and with hostile text in it."""
+def report(tmp_path_factory):
+    """Path of a result page with every section, and with hostile text in it."""
     rng = np.random.default_rng(0)
     mus = {i: float(mu) for i, mu in enumerate(rng.uniform(0.1, 3, 14))}
     predictions = {}
@@ -61,6 +72,20 @@ def page(tmp_path_factory):
         notices=[HOSTILE],
     )
     return path
+
+
+@pytest.fixture(scope="module")
+def explorer(tmp_path_factory):
+    """Path of an explorer's page with every section, and with a hostile title."""
+    folder = tmp_path_factory.mktemp("explorer")
+    generate_dataset(folder / "data", scenario="mini", events=4000, seed=3)
+    submission = folder / "submission"
+    submission.mkdir()
+    (submission / "model.py").write_text(SCORING_MODEL)
+    data = Data(folder / "data")
+    columns = ["DER_mass_vis", "PRI_met", "PRI_jet_leading_pt", "PRI_n_jets"]
+    plots = explore(data, submission=submission, columns=columns, max_events=2000)
+    return write_page(plots, folder / "page.html", title=HOSTILE, data=data)
 
 
 @pytest.fixture(scope="module")
@@ -102,9 +127,11 @@ def column(browser, number):
     return browser.execute_script(values, cells)
 
 
-@pytest.mark.parametrize("width", [400, 1200])
+@pytest.mark.parametrize("width", [390, 1200])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_error_no_request_and_nothing_sticks_out(browser, page, width, scheme):
+@pytest.mark.parametrize("name", ["report", "explorer"])
+def test_no_error_no_request_and_nothing_sticks_out(browser, request, name, width, scheme):
+    page = request.getfixturevalue(name)
     requests(browser)
     browser.get_log("browser")
     show(browser, page, width=width, scheme=scheme)
@@ -123,7 +150,9 @@ def test_no_error_no_request_and_nothing_sticks_out(browser, page, width, scheme
     assert (brightness["ink"] < brightness["paper"]) == (scheme == "light")
 
 
-def test_figures_follow_the_color_scheme(browser, page):
+@pytest.mark.parametrize("name", ["report", "explorer"])
+def test_figures_follow_the_color_scheme(browser, request, name):
+    page = request.getfixturevalue(name)
     colors = []
     for scheme in ("light", "dark"):
         show(browser, page, scheme=scheme)
@@ -132,8 +161,8 @@ def test_figures_follow_the_color_scheme(browser, page):
     assert colors[0] != colors[1]
 
 
-def test_clicks_sort_by_number_in_both_directions(browser, page):
-    show(browser, page)
+def test_clicks_sort_by_number_in_both_directions(browser, report):
+    show(browser, report)
     before = column(browser, 1)
     assert before == list(range(14))
     for number in range(1, 10):
@@ -148,20 +177,31 @@ def test_clicks_sort_by_number_in_both_directions(browser, page):
     assert len(browser.find_elements("css selector", "[aria-sort]")) == 1
 
 
-def test_hostile_text_is_shown_and_not_run(browser, page):
+@pytest.mark.parametrize(("name", "place", "scripts"), [("report", "dl", 1), ("explorer", "h1", 0)])
+def test_hostile_text_is_shown_and_not_run(browser, request, name, place, scripts):
     browser.get_log("browser")
-    show(browser, page)
-    assert HOSTILE in browser.find_element("css selector", "dl").text
-    assert browser.execute_script("return document.scripts.length") == 1
+    show(browser, request.getfixturevalue(name))
+    assert HOSTILE in browser.find_element("css selector", place).text
+    assert browser.execute_script("return document.scripts.length") == scripts
     assert browser.find_elements("css selector", "img") == []
     assert browser.get_log("browser") == []
 
 
-def test_the_page_works_without_scripts(browser, page):
-    show(browser, page, script=False)
+def test_the_report_works_without_scripts(browser, report):
+    show(browser, report, script=False)
     try:
         assert len(browser.find_elements("css selector", "table tbody tr")) == 14
         assert browser.find_elements("css selector", "thead button") == []
         assert len(browser.find_elements("css selector", "figure svg")) == 4 + 3 + 14
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_wide_figures_of_the_explorer_stay_readable_on_a_phone(browser, explorer):
+    show(browser, explorer, width=390)
+    shown = browser.execute_script(
+        "return [...document.querySelectorAll('figure svg')].map("
+        "svg => svg.getBoundingClientRect().width / svg.viewBox.baseVal.width)"
+    )
+    assert len(shown) == 4 + 1 + 6 + 1 + 2
+    assert min(shown) > 0.8  # pixels per point: type of 10 points has 8 pixels at least
