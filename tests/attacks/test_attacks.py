@@ -116,12 +116,12 @@ def _run_in_docker(client, temporary):
     """Run the suite in a container that is started as the platform's worker starts it."""
     program, output = temporary / "program", temporary / "output"
     no_caches = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(RUNNER.parent, program, ignore=no_caches)
     shutil.copytree(SRC / "HiggsML", program / "HiggsML", ignore=no_caches)
-    shutil.copytree(RUNNER.parent, program / "attacks", ignore=no_caches)
     output.mkdir()
     for directory in (program, output):
         directory.chmod(0o777)
-    command = ("python3", "attacks/run_attacks.py", "--without-once", "--json")
+    command = ("python3", "run_attacks.py", "--without-once", "--json")
     spec = ContainerSpec(
         "ingestion",
         DEFAULT_IMAGE,
