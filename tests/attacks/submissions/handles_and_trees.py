@@ -26,3 +26,5 @@ class Model(Honest):
         must_fail("list", os.listdir, ".")
         must_fail("create", open, "planted", "x")
         os.chdir(os.environ["HOME"])
+        os.close(held)
+        os.close(folder)
