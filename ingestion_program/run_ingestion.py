@@ -10,6 +10,7 @@ from pathlib import Path
 from HiggsML.cli import fail_cleanly, progress_bar
 from HiggsML.datasets import download_dataset
 from HiggsML.ingestion import IngestionOptions, run_ingestion
+from HiggsML.isolation.budgets import BUDGET_FLAGS, Budgets, parse_amount
 from HiggsML.schema import NUISANCES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -82,6 +83,18 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--deadline", type=float, default=None, help="seconds for the whole ingestion"
     )
+    budgets = parser.add_argument_group(
+        "budgets of the submission", "what exceeds one is ended as a whole; see SECURITY.md"
+    )
+    for flag, (name, metavar, text) in BUDGET_FLAGS.items():
+        budgets.add_argument(
+            flag,
+            dest=name,
+            type=parse_amount,
+            metavar=metavar,
+            default=argparse.SUPPRESS,
+            help=text.replace("%", "%%"),
+        )
     parser.add_argument(
         "--isolation",
         choices=("require", "prefer", "off"),
@@ -115,6 +128,9 @@ def main() -> None:
                 scheduler=flags.scheduler,
                 deadline=flags.deadline,
                 isolation=flags.isolation,
+                budgets=Budgets.from_flags(
+                    {name: getattr(flags, name, None) for name, _, _ in BUDGET_FLAGS.values()}
+                ),
                 empty_output=flags.codabench,
                 # The platform starts a run once, and everything it keeps may be published.
                 checkpoint=not flags.codabench,

@@ -1,10 +1,13 @@
 """Parsers of what a submission, or who writes results, may send: frames, messages, metadata."""
 
 import contextlib
+import ctypes
 import json
 import os
+import signal
 import socket
 import struct
+import sys
 import threading
 import time
 from pathlib import Path
@@ -19,7 +22,7 @@ from HiggsML.isolation.channel import Channel, ChannelError
 from HiggsML.isolation.messages import check_message, clean_text
 from HiggsML.isolation.private_files import remove_tree
 from HiggsML.isolation.restrict import ESSENTIAL, MECHANISMS, isolation_level
-from HiggsML.isolation.watch import exceeded_by_files
+from HiggsML.isolation.watch import _proportional, exceeded_by_files
 
 KINDS = ("ready", "fitted", "state", "no_state", "restored", "prediction", "failed", "train_set")
 json_values = st.recursive(
@@ -207,3 +210,22 @@ def test_isolation_as_a_number():
     assert isolation_level({}) == 0
     for name in ESSENTIAL:
         assert isolation_level(complete | {name: "refused"}) == 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux")
+def test_memory_counts_in_a_process_that_can_not_be_looked_into():
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        held = bytearray(b"x" * (50 << 20))
+        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
+        os.write(writer, held[:1])
+        signal.pause()
+    try:
+        os.read(reader, 1)
+        assert _proportional((child,)) > 50 << 20
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(reader)
+        os.close(writer)

@@ -7,7 +7,8 @@ from click.testing import CliRunner
 
 import HiggsML
 from HiggsML import cli
-from HiggsML.errors import DataError
+from HiggsML.errors import DataError, SettingsError
+from HiggsML.ingestion import IngestionOptions, run_ingestion
 from HiggsML.schema import NUISANCES
 from HiggsML.score import SCORE_KEYS
 from tests.pipeline_fixtures import (
@@ -27,6 +28,7 @@ OPTIONS = {
     "run": [
         *("SUBMISSION", "--input", "--output", "--sets", "--pseudo-experiments", "--systematics"),
         *("--seed", "--workers", "--deadline", "--isolation"),
+        *("--fit-seconds", "--predict-seconds", "--memory", "--disk", "--log-size"),
     ],
     "score": ["PREDICTIONS", "--output", "--reference", "--phase-2"],
     "generate": ["--scenario", "--events", "--seed", "--output", "--workers"],
@@ -263,3 +265,54 @@ def test_generate_needs_a_place():
     result = call("generate")
     assert result.exit_code == 2
     assert "Missing option '--output'" in result.output
+
+
+LOOP = """
+import time
+
+class Model:
+    def __init__(self, get_train_set, systematics):
+        print("x" * 3000)
+
+    def fit(self):
+        time.sleep({fit})
+
+    def predict(self, test_set):
+        time.sleep(100)
+"""
+
+
+@pytest.mark.parametrize(
+    ("fit", "flags", "message"),
+    [
+        (100, ("--fit-seconds", 2), "import and fit took longer than its budget of 2 s"),
+        (0, ("--predict-seconds", "0.5"), "one prediction took longer than its budget of 0.5 s"),
+        (100, ("--memory", "20m"), "of memory; its budget is 20.0 MB"),
+        (100, ("--log-size", "1k", "--deadline", 4), "the whole run had 4 s"),
+    ],
+)
+def test_budgets_on_the_command_line(doors, tiny_dataset, tmp_path, fit, flags, message):
+    (tmp_path / "submission").mkdir()
+    (tmp_path / "submission" / "model.py").write_text(LOOP.format(fit=fit))
+    end = higgsml(
+        doors,
+        *("run", tmp_path / "submission", "--input", tiny_dataset, "--output", tmp_path / "o"),
+        *("--sets", 1, "--pseudo-experiments", 1, *flags),
+    )
+    assert end.returncode == 1
+    assert message in end.stderr
+    assert ("more than 1.0 kB of output" in end.stderr) == ("--log-size" in flags)
+
+
+@pytest.mark.parametrize("value", ["0", "-1g", "8x", "", "nan", "9" * 40])
+def test_a_budget_that_is_none_is_refused(value):
+    end = call("run", COUNTING, "--memory", value)
+    assert end.exit_code == 2
+    assert "is not a positive number" in end.output
+
+
+def test_a_dataset_that_every_submission_can_read_is_refused(tiny_dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr("HiggsML.isolation.system_paths._SYSTEM", (str(tiny_dataset.parent),))
+    with pytest.raises(SettingsError, match=r"dataset directory .* is open to every submission"):
+        run_ingestion(IngestionOptions(tiny_dataset, COUNTING, tmp_path / "output", 1, 1))
+    assert not (tmp_path / "output").exists()

@@ -1,6 +1,8 @@
 """An honest model sees no difference between the restricted process and any other."""
 
 import shutil
+import subprocess
+import sys
 import textwrap
 
 import pytest
@@ -10,7 +12,7 @@ from HiggsML.ingestion import IngestionOptions, run_ingestion
 from HiggsML.results import load_predictions
 
 MODEL = """
-import importlib.util, json, logging, multiprocessing, os, pickle, sqlite3, subprocess
+import json, logging, multiprocessing, os, pickle, sqlite3, subprocess
 import tempfile, threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
@@ -18,8 +20,9 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
 
 import helper
 
@@ -94,10 +97,16 @@ from multiprocessing import shared_memory
 block = shared_memory.SharedMemory(create=True, size=1000)
 block.close()
 block.unlink()
-# With psutil installed, joblib's own workers read /proc of others, which is refused: SECURITY.md.
-backend = "multiprocessing" if importlib.util.find_spec("psutil") else "loky"
-pool = joblib.Parallel(n_jobs=2, backend=backend)
-assert pool(joblib.delayed(square)(i) for i in range(4)) == [0, 1, 4, 9]
+for backend in ("loky", "multiprocessing"):
+    pool = joblib.Parallel(n_jobs=2, backend=backend)
+    assert pool(joblib.delayed(square)(i) for i in range(4)) == [0, 1, 4, 9]
+forest = RandomForestClassifier(n_estimators=4, max_depth=2, n_jobs=2, random_state=1)
+values = np.nan_to_num(x[:, :3])
+assert len(cross_val_score(forest, values, y, cv=2, n_jobs=2)) == 2
+for method in ("fork", "spawn"):
+    context = multiprocessing.get_context(method)
+    with context.Pool(2) as pool:
+        assert pool.map(abs, range(-3, 0)) == [3, 2, 1]
 threads = joblib.Parallel(n_jobs=2, prefer="threads")
 assert threads(joblib.delayed(square)(i) for i in range(3)) == [0, 1, 4]
 """,
@@ -155,3 +164,47 @@ def test_a_zip_and_two_workers_give_the_same(dataset, tmp_path):
         settings = run_ingestion(options)
         results[name] = load_predictions(tmp_path / name, settings)[0].mu_hat.tolist()
     assert results["zip"] == results["directory"]
+
+
+CHOICES = """
+import multiprocessing, sys
+from concurrent.futures import ProcessPoolExecutor
+from HiggsML.isolation.child import _fork_by_default
+
+contexts = multiprocessing.context
+contexts._default_context._default_context = multiprocessing.get_context("forkserver")
+_fork_by_default()
+if sys.argv[1] == "ask":
+    assert ProcessPoolExecutor(1)._mp_context.get_start_method() == "fork"
+    assert multiprocessing.get_start_method() == "fork"
+else:
+    multiprocessing.set_start_method("spawn")
+    assert multiprocessing.get_start_method() == "spawn"
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux")
+@pytest.mark.parametrize("what", ["ask", "choose"])
+def test_processes_are_forked_by_default_whatever_the_version_of_python(what):
+    subprocess.run([sys.executable, "-c", CHOICES, what], check=True)
+
+
+WHEREVER = """
+import multiprocessing, sys
+from pathlib import Path
+from HiggsML.ingestion import IngestionOptions, run_ingestion
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method("forkserver")  # the default of Python 3.14
+    dataset, submission, output = map(Path, sys.argv[1:])
+    run_ingestion(IngestionOptions(dataset, submission, output, 1, 2, workers=2))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux")
+def test_workers_do_not_depend_on_the_default_way_to_start_processes(dataset, tmp_path):
+    write(tmp_path / "submission", "pass")
+    (tmp_path / "script.py").write_text(WHEREVER)
+    places = [str(dataset), str(tmp_path / "submission"), str(tmp_path / "output")]
+    subprocess.run([sys.executable, str(tmp_path / "script.py"), *places], check=True)
+    assert (tmp_path / "output" / "result_0.json").exists()

@@ -627,7 +627,6 @@ def use_libraries(config):
     import datetime
     import getpass
     import hashlib
-    import importlib.util
     import mimetypes
     import multiprocessing
     import ssl
@@ -643,6 +642,8 @@ def use_libraries(config):
     import pyarrow
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.linear_model import LogisticRegression
+
+    from HiggsML.isolation.joblib_workers import do_without_psutil
 
     warnings.simplefilter("error")
     rng = np.random.default_rng(1)
@@ -665,9 +666,8 @@ def use_libraries(config):
 
     # Through processes: pickled, and (more than 1 MB) by a file that all map.
     large = np.ones((1000, 500))
-    # Where psutil is installed, loky reads other processes' entries in /proc, which are closed.
-    backend = "multiprocessing" if importlib.util.find_spec("psutil") else "loky"
-    with joblib.parallel_config(backend=backend, n_jobs=2):
+    do_without_psutil()
+    with joblib.parallel_config(backend="loky", n_jobs=2):
         assert joblib.Parallel()(joblib.delayed(np.sum)(large) for _ in range(2)) == [5e5, 5e5]
     from joblib.externals.loky import get_reusable_executor
 

@@ -30,7 +30,7 @@ from typing import Any, Self
 
 from HiggsML.errors import CheckpointError
 from HiggsML.executors import Answer, Task
-from HiggsML.isolation.restrict import system_readable, system_writable
+from HiggsML.isolation.system_paths import opening
 from HiggsML.provenance import differences
 from HiggsML.submission import PREDICTION_KEYS, find_model
 
@@ -113,13 +113,8 @@ def exposed_to_submission(
     """
     if (state := protections.get("landlock-files", "isolation is off")) != "on":
         return f"the submission's access to files is not restricted ({state})"
-    place = path.parent.resolve()
-    folder = find_model(submission).parent
-    for open_to_it in (folder, *system_readable(), *system_writable()):
-        # "self" in /proc is another directory for each process, and never one of files of ours.
-        if place.is_relative_to(open_to_it.resolve()):
-            return f"the submission can read {open_to_it}"
-    return None
+    where = opening(path.parent, find_model(submission).parent)
+    return None if where is None else f"the submission can read {where}"
 
 
 class Checkpoint:
@@ -270,7 +265,9 @@ class Checkpoint:
         """
         if self._descriptor is not None:
             numbers = {key: answer[key] for key in PREDICTION_KEYS}
-            record = {"set": task.set_index, "experiment": task.experiment, **numbers}
+            # The submission can see the size of any file: it must not tell one set from another.
+            which = {"set": f"{task.set_index:9}", "experiment": f"{task.experiment:9}"}
+            record = {**which, **numbers}
             try:
                 self._write(_packed({**record, "seconds": round(seconds, 3)}))
                 if time.monotonic() - self._synced >= _SYNC_INTERVAL:

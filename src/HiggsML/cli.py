@@ -21,6 +21,7 @@ from HiggsML.cli_study import compare, study
 from HiggsML.errors import HiggsMLError, SettingsError
 from HiggsML.generator import generate_dataset
 from HiggsML.ingestion import IngestionOptions, run_ingestion
+from HiggsML.isolation.budgets import BUDGET_FLAGS, Budgets, parse_amount
 from HiggsML.schema import NUISANCES
 from HiggsML.score import run_scoring
 
@@ -95,6 +96,20 @@ def _systematics(context: click.Context, parameter: click.Parameter, value: str)
         known = ", ".join(NUISANCES)
         raise click.BadParameter(f"unknown systematics {', '.join(unknown)}; known are {known}")
     return {name: name in wanted for name in NUISANCES}
+
+
+def _budgets(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a submission's budgets."""
+    for flag, (name, metavar, text) in reversed(BUDGET_FLAGS.items()):
+        option = click.option(
+            flag,
+            name,
+            type=parse_amount,
+            metavar=metavar,
+            help=f"Budget of the submission: {text}.",
+        )
+        command = option(command)
+    return command
 
 
 _directory = click.Path(file_okay=False, path_type=Path)
@@ -180,7 +195,8 @@ def _cli() -> None:
     "--deadline",
     type=click.FloatRange(0, min_open=True),
     default=None,
-    help="Seconds that fit and predictions may take together (after --resume: the rest of them).",
+    metavar="SECONDS",
+    help="Time for fit and predictions together (after --resume: for the rest of them).",
 )
 @click.option(
     "--isolation",
@@ -190,15 +206,16 @@ def _cli() -> None:
     help="What to do when a protection against the submission's code is not available here.",
 )
 @click.option(
-    "--docker", is_flag=True, help="Run in containers, as the platform does but stricter."
+    "--docker",
+    is_flag=True,
+    help="Run in containers, as the platform does but stricter: no network, and --memory (8g) is "
+    "a container's.",
 )
 @click.option("--image", default=None, help="Image for --docker; the competition's by default.")
 @click.option(
     "--as-platform", is_flag=True, help="With --docker: exactly the restrictions of the platform."
 )
-@click.option(
-    "--memory", default="8g", show_default=True, help="With --docker: a container's memory."
-)
+@_budgets
 def run(
     submission: Path,
     input_dir: Path,
@@ -209,7 +226,6 @@ def run(
     docker: bool,
     image: str | None,
     as_platform: bool,
-    memory: str,
     **options: Any,
 ) -> None:
     """Fit the model in SUBMISSION, have it measure pseudo-experiments, and score its answers.
@@ -217,10 +233,12 @@ def run(
     SUBMISSION is a directory or zip file with model.py, which defines the class Model.
     """
     predictions, scoring = output / "predictions", output / "scores"
+    budgets = {name: options.pop(name) for name, _, _ in BUDGET_FLAGS.values()}
     common: dict[str, Any] = {
         "submission": submission,
         "input_dir": input_dir,
         "systematics": systematics,
+        "budgets": Budgets.from_flags(budgets),
     }
     if docker:
         for name in ("scheduler", "resume"):
@@ -233,7 +251,6 @@ def run(
                 pseudo_experiments=pseudo_experiments,
                 image=image,
                 as_platform=as_platform,
-                memory=memory,
                 progress=progress,
                 **common,
                 **options,

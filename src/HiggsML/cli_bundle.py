@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -16,6 +17,7 @@ from HiggsML.bundle.source import find_checkout
 from HiggsML.container import DockerOptions, Restrictions, read_progress, run_locally
 from HiggsML.dry_run import DryRunOptions, Step
 from HiggsML.dry_run import dry_run as run_dry_run
+from HiggsML.isolation.budgets import Budgets
 from HiggsML.submission_check import check_layout, pack, trial_run
 
 __all__ = ["bundle", "dry_run", "run_in_docker", "submission"]
@@ -41,13 +43,19 @@ def run_in_docker(
     isolation: str = "prefer",
     image: str | None = None,
     as_platform: bool = False,
-    memory: str = "8g",
+    budgets: Budgets | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, float]:
     """Run a submission in containers for ``higgsml run --docker`` and return its scores.
 
     Logs go to standard error; lines that only tell progress go to ``progress`` where there is one.
     """
+    budgets = budgets or Budgets()
+    restrictions = Restrictions(as_platform=as_platform)
+    if budgets.memory_bytes is not None and not as_platform:
+        # The container's limit, a share of which is then the submission's.
+        restrictions = replace(restrictions, memory=f"{int(budgets.memory_bytes)}b")
+        budgets = replace(budgets, memory_bytes=None)
     options = DockerOptions(
         input_dir=input_dir,
         submission=submission,
@@ -60,7 +68,8 @@ def run_in_docker(
         deadline=deadline,
         isolation=isolation,
         image=image,
-        restrictions=Restrictions(as_platform=as_platform, memory=memory),
+        restrictions=restrictions,
+        budgets=budgets,
     )
 
     def log(stage: str, line: str) -> None:

@@ -48,6 +48,7 @@ from HiggsML.isolation.budgets import Budgets
 from HiggsML.isolation.private_files import remove_tree
 from HiggsML.isolation.restrict import isolation_level
 from HiggsML.isolation.sandbox import IsolationMode, Sandbox
+from HiggsML.isolation.system_paths import opening
 from HiggsML.provenance import (
     data_identity,
     package_version,
@@ -325,13 +326,18 @@ def _clear(output: Path, *, everything: bool) -> None:
 
 
 def _refuse_overlap(options: IngestionOptions) -> None:
-    """Refuse a submission whose directory, which it may read, holds the dataset or the results."""
+    """Refuse a dataset, or a place for results, in a directory that the submission may read."""
     folder = find_model(options.submission).parent.resolve()
     for what, path in (("dataset", options.input_dir), ("output", options.output)):
         if path.resolve().is_relative_to(folder):
             raise SettingsError(
                 f"the {what} directory {path} lies inside the submission's, {folder}, all of which "
                 "the submission can read: keep them apart"
+            )
+        if (place := opening(path)) is not None:
+            raise SettingsError(
+                f"the {what} directory {path} lies in {place}, which is open to every submission "
+                "(system, Python, libraries, shared memory): use another directory"
             )
 
 

@@ -35,6 +35,10 @@ CANARY = "HIGGSML_CANARY"
 PATTERN = "canary-[0-9a-f]{32}"
 BATCH = "batch of probes"
 N_SETS, N_EXPERIMENTS = 2, 2
+FACTS = (
+    *("ALONE", "ONCE", "EXPECT", "FILES", "WORKERS", "REQUIRE"),
+    *("DEADLINE", "FIT_SECONDS", "PREDICT_SECONDS"),
+)
 
 _BATCH_MODEL = """
 import importlib, traceback
@@ -69,7 +73,7 @@ def describe(path):
     facts = {
         node.targets[0].id: ast.literal_eval(node.value)
         for node in tree.body
-        if isinstance(node, ast.Assign) and node.targets[0].id.isupper()
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) in FACTS
     }
     return {"doc": ast.get_docstring(tree), **facts}
 
@@ -286,7 +290,9 @@ def main():
     parser.add_argument("--without-once", action="store_true", help="skip what no user changes")
     parser.add_argument("--container-like", action="store_true", help="drop what containers lack")
     parser.add_argument("--part", default="0/1", help="K/N: every N-th attack, from the K-th on")
-    parser.add_argument("--json", action="store_true", help="one JSON object per attack")
+    parser.add_argument(
+        "--json", nargs="?", const="-", metavar="FILE", help="one JSON object per attack"
+    )
     flags = parser.parse_args()
     if CANARY not in os.environ:  # it shall be in the environment that /proc shows
         os.environ[CANARY] = f"canary-{secrets.token_hex(16)}"
@@ -306,8 +312,11 @@ def main():
         for name, members in jobs[part::parts]:
             result = host.run(name, members)
             failed += bool(result["problems"])
-            if flags.json:
+            if flags.json == "-":
                 print(json.dumps(result), flush=True)
+            elif flags.json:
+                with open(flags.json, "a") as file:
+                    print(json.dumps(result), file=file)
             else:
                 state = "FAILED" if result["problems"] else "ok"
                 print(f"{state:6} {result['seconds']:5.1f} s  {name}: {result['outcome'][:150]}")

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from HiggsML.isolation.budgets import BUDGET_FLAGS
 from HiggsML.schema import NUISANCES
 
 __all__ = [
@@ -175,6 +176,7 @@ INGESTION_FLAGS: Mapping[str, bool] = {
     **{f"--systematics-{name.replace('_', '-')}": False for name in NUISANCES},
     **dict.fromkeys(("--num-of-sets", "--num-pseudo-experiments", "--random-seed"), True),
     **dict.fromkeys(("--workers", "--scheduler", "--deadline", "--isolation"), True),
+    **dict.fromkeys(BUDGET_FLAGS, True),
 }
 """Flags of ``run_ingestion.py``, and whether a value follows."""
 

@@ -18,6 +18,7 @@ from HiggsML.container.engine import connect, ensure_image
 from HiggsML.container.platform_run import PlatformRun, run_on_platform
 from HiggsML.container.spec import Restrictions
 from HiggsML.errors import ContainerError
+from HiggsML.isolation.budgets import Budgets
 from HiggsML.schema import NUISANCES
 from HiggsML.submission import find_model
 from HiggsML.submission_zip import unpacked
@@ -46,6 +47,8 @@ class DockerOptions:
         By default that of the ``competition.yaml`` beside the programs.
     restrictions : Restrictions
         How the containers are confined.
+    budgets : Budgets
+        Those of :data:`HiggsML.isolation.budgets.BUDGET_FLAGS` are passed on.
     """
 
     input_dir: Path
@@ -60,6 +63,7 @@ class DockerOptions:
     isolation: str = "prefer"
     image: str | None = None
     restrictions: Restrictions = field(default_factory=Restrictions)
+    budgets: Budgets = field(default_factory=Budgets)
 
 
 def run_locally(
@@ -191,6 +195,7 @@ def _ingestion_command(options: DockerOptions) -> tuple[str, ...]:
             if value is not None
             for word in (name, value)
         ),
+        *options.budgets.as_flags(),
     )
 
 

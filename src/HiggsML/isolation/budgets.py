@@ -8,13 +8,23 @@ trusted process watches that (:mod:`HiggsML.isolation.watch`).
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from HiggsML.errors import SettingsError
 from HiggsML.isolation.restrict import Limits
 
-__all__ = ["Budgets", "machine_memory", "size_text"]
+__all__ = [
+    "BUDGET_FLAGS",
+    "BudgetFlag",
+    "Budgets",
+    "machine_memory",
+    "parse_amount",
+    "size_text",
+]
 
 _SHARE_OF_MACHINE = 0.8
 _RESERVED_BYTES = 4 << 30  # address space that libraries reserve without using it
@@ -72,6 +82,25 @@ class Budgets:
         tasks = self.tasks or max(512, _TASKS_PER_CPU * (os.cpu_count() or 1))
         return replace(self, memory_bytes=memory, tasks=tasks)
 
+    @classmethod
+    def from_flags(cls, values: Mapping[str, float | None]) -> Budgets:
+        """Return budgets with the values of :data:`BUDGET_FLAGS` that were given, by name."""
+        given: dict[str, Any] = {
+            name: int(value) if name.endswith("_bytes") else value
+            for name, value in values.items()
+            if value is not None
+        }
+        return cls(**given)
+
+    def as_flags(self) -> list[str]:
+        """Return the words of a command line that set what differs from the defaults."""
+        default = Budgets()
+        words = []
+        for flag, (name, _, _) in BUDGET_FLAGS.items():
+            if (value := getattr(self, name)) != getattr(default, name):
+                words += [flag, f"{value}"]
+        return words
+
     def limits(self) -> Limits:
         """Return those that the kernel can enforce on each process."""
         own = self.resolved()
@@ -85,6 +114,50 @@ class Budgets:
             file_bytes=own.disk_bytes,
             open_files=own.open_files,
         )
+
+
+class BudgetFlag(NamedTuple):
+    """A budget that a command line can set: its name in :class:`Budgets`, unit, and what it is."""
+
+    budget: str
+    metavar: str
+    help: str
+
+
+BUDGET_FLAGS = {
+    "--fit-seconds": BudgetFlag(
+        "fit_seconds", "SECONDS", "import and fit (default: what the deadline leaves)"
+    ),
+    "--predict-seconds": BudgetFlag("predict_seconds", "SECONDS", "one prediction (default: 600)"),
+    "--memory": BudgetFlag(
+        "memory_bytes", "SIZE", "memory in each worker, such as 8g (default: 80 % of the machine's)"
+    ),
+    "--disk": BudgetFlag("disk_bytes", "SIZE", "temporary files, such as 500m (default: 4g)"),
+    "--log-size": BudgetFlag("log_bytes", "SIZE", "output that is kept, such as 64k (default: 1m)"),
+}
+"""Flags of ``higgsml run`` and of the ingestion program."""
+
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def parse_amount(text: str) -> float:
+    """Return an amount of a budget: seconds, or bytes with a unit as Docker writes them.
+
+    Raises
+    ------
+    SettingsError
+        If it is none, or not positive.
+
+    Examples
+    --------
+    >>> parse_amount("90"), parse_amount("0.5"), parse_amount("8g"), parse_amount("1.5 MB")
+    (90, 0.5, 8589934592, 1572864)
+    """
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?) ?([kmgt]?)b?", text.strip().lower())
+    amount = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    if amount <= 0:
+        raise SettingsError(f"{text!r} is not a positive number (of seconds; of bytes, 500m, 8g)")
+    return int(amount) if amount.is_integer() else amount
 
 
 def machine_memory() -> int:

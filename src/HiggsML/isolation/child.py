@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from HiggsML.isolation.channel import Channel
 from HiggsML.isolation.restrict import Limits, Policy, restrict_self
@@ -28,9 +28,7 @@ def main() -> NoReturn:
     start, _, _ = channel.receive()
     report = {}
     _be_first_to_die()
-    if sys.version_info >= (3, 14):
-        # Its own choice, "forkserver", needs a named socket, which the restrictions refuse.
-        multiprocessing.set_start_method("fork")
+    _fork_by_default()
     if start["restricted"]:
         policy = Policy(
             readable=tuple(Path(name) for name in start["readable"]),
@@ -41,9 +39,23 @@ def main() -> NoReturn:
         report = restrict_self(policy)
     channel.send({"kind": "ready", "request": start["request"], "report": report})
 
+    from HiggsML.isolation.joblib_workers import do_without_psutil
     from HiggsML.isolation.runner import serve
 
+    if start["restricted"]:
+        do_without_psutil()
     serve(channel, Path(start["model_file"]))
+
+
+def _fork_by_default() -> None:
+    """Start processes of the submission by fork, whatever this version of Python would do.
+
+    From 3.14 on it is "forkserver", which needs a named socket, and the restrictions refuse those.
+    A submission may still choose, so this is not ``set_start_method``, which can be called once.
+    """
+    if sys.platform == "linux":
+        contexts: Any = multiprocessing.context
+        contexts._default_context._default_context = multiprocessing.get_context("fork")
 
 
 def _be_first_to_die() -> None:

@@ -32,6 +32,9 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "chmod": (90, None),
     "chown": (92, None),
     "chroot": (161, 51),
+    "clock_getres": (229, 114),
+    "clock_gettime": (228, 113),
+    "clock_nanosleep": (230, 115),
     "clone": (56, 220),
     "clone3": (435, 435),
     "connect": (42, 203),
@@ -135,6 +138,7 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "swapon": (167, 224),
     "syslog": (103, 116),
     "tgkill": (234, 131),
+    "timer_create": (222, 107),
     "tkill": (200, 130),
     "umount2": (166, 39),
     "unshare": (272, 97),
@@ -197,12 +201,16 @@ _AIMED = {
     **dict.fromkeys(("sched_setaffinity", "sched_setattr", "sched_setparam"), (0,)),
     **dict.fromkeys(("sched_setscheduler", "migrate_pages", "move_pages"), (0,)),
 }
+# Calls whose first argument may be the clock of another process: how long it has worked, to the ns.
+_CLOCKS = ("clock_gettime", "clock_getres", "clock_nanosleep", "timer_create")
+_FIRST_NAMED_CLOCK, _FIRST_OWN_CLOCK = 0x80000000, 0xFFFFFFF8
 _MAX_AIMS = 60  # keeps jumps within their 8 bits
 
 # New namespaces, and CLONE_PARENT, which would make a process a child of the trusted one.
 _CLONE_FLAGS = 0x7E020000 | 0x00008000
 # fcntl: F_SETOWN, F_SETSIG, F_SETOWN_EX; ioctl: FIOSETOWN, SIOCSPGRP. Descriptors that signal.
-_FCNTL_COMMANDS = (8, 10, 15)
+# fcntl: F_SETLEASE, F_NOTIFY. A lease on a library's file holds up whoever opens it, for 45 s.
+_FCNTL_COMMANDS = (8, 10, 15, 1024, 1026)
 # TIOCSTI and TIOCLINUX type into a terminal, TIOCSCTTY takes it.
 _IOCTL_COMMANDS = (0x8901, 0x8902, 0x5412, 0x541C, 0x540E)
 _PR_SET_PDEATHSIG = 1
@@ -321,6 +329,17 @@ def _socketpair() -> list[_Instruction]:
     ]
 
 
+def _own_clocks() -> list[_Instruction]:
+    """Allow the system's clocks and the caller's own, not those named by a process number."""
+    return [
+        _argument(0),
+        (_IF_GREATER_EQUAL, 0, 2, _FIRST_NAMED_CLOCK),
+        (_IF_GREATER_EQUAL, 1, 0, _FIRST_OWN_CLOCK),
+        _refuse(errno.EINVAL),
+        _PASS,
+    ]
+
+
 def _priority(which_process: int, aims: Sequence[int]) -> list[_Instruction]:
     """Allow setpriority and ioprio_set for single processes, not for groups and users."""
     only_processes = [_argument(0), (_IF_EQUAL, 1, 0, which_process), _refuse(errno.EPERM)]
@@ -357,6 +376,8 @@ def _program(protected: Iterable[int], groups: Iterable[int]) -> list[_Instructi
     program += _when("personality", _only_values(0, (0, 0xFFFFFFFF)))  # the default; a question
     program += _when("setpriority", _priority(0, aims))
     program += _when("ioprio_set", _priority(1, aims))
+    for name in _CLOCKS:
+        program += _when(name, _own_clocks())
     for name, positions in _AIMED.items():
         body = _refuse_values(0, kill_aims) if name == "kill" else []
         for position in positions:

@@ -13,7 +13,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-__all__ = ["system_listable", "system_readable", "system_writable"]
+__all__ = ["opening", "system_listable", "system_readable", "system_writable"]
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _LIBRARIES = ("site-packages", "dist-packages")
@@ -79,6 +79,24 @@ def system_writable() -> tuple[Path, ...]:
     """
     devices = [Path("/dev", name) for name in (*_DEVICES, "shm")]
     return (*devices, *_nvidia())
+
+
+def opening(place: Path, *others: Path) -> Path | None:
+    """Return what opens a place to a submission: one of its directories, or None.
+
+    Parameters
+    ----------
+    place : Path
+        A directory, whether or not it exists.
+    *others : Path
+        What is open besides that which is open to every submission.
+    """
+    resolved = place.resolve()
+    for path in (*others, *system_readable(), *system_writable()):
+        # "self" in /proc is another directory for each process, and never one of files of ours.
+        if resolved.is_relative_to(path.resolve()):
+            return path
+    return None
 
 
 def _nvidia() -> list[Path]:

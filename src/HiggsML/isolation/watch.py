@@ -6,9 +6,13 @@ the whole tree, orphans included. Linux only; elsewhere nothing is seen and noth
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import stat
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,6 +60,7 @@ class Watch:
         self._counting: threading.Thread | None = None
         self._counted = 0
         self._free_at_start = _free_bytes(private)
+        self._available_at_start = _available_memory()
 
     def exceeded(self) -> str | None:
         """Return which budget is exceeded, in a sentence for the participant, or None."""
@@ -78,15 +83,37 @@ class Watch:
         return None
 
     def _exceeded_storage(self, usage: _Usage) -> str | None:
-        if usage.resident > _LOW_MEMORY and _available_memory() < _LOW_MEMORY:
+        available = _available_memory()
+        # Buffers of sockets and shared memory without a name are in no process's account, so a
+        # small submission may be the reason too. The kernel would end it first in any case.
+        taken = max(usage.resident, self._available_at_start - available)
+        if available < _LOW_MEMORY < taken:
             return (
                 f"the machine ran out of memory (less than {size_text(_LOW_MEMORY)} is left) while "
                 f"the submission used {size_text(usage.resident)}"
             )
         free = _free_bytes(self._private)
-        if free < _LOW_DISK and self._free_at_start - free > _LOW_DISK:
+        taken = self._free_at_start - free
+        if free < _LOW_DISK < taken:
             return f"the disk of temporary files is full (less than {size_text(_LOW_DISK)} is left)"
-        return exceeded_by_files(self._private, self._budgets)
+        problem = exceeded_by_files(self._private, self._budgets)
+        if problem is None and taken > self._budgets.disk_bytes:
+            # Someone has stored more than this directory shows: files may be open without a name,
+            # or be moved about faster than they are found.
+            with self._standing_still() as members:
+                unnamed = _unnamed_bytes(members, self._private.stat().st_dev)
+                problem = exceeded_by_files(self._private, self._budgets, unnamed=unnamed)
+        return problem
+
+    @contextlib.contextmanager
+    def _standing_still(self) -> Iterator[tuple[int, ...]]:
+        """Stop all processes of the group for a moment, and give their numbers."""
+        try:
+            os.killpg(self._group, signal.SIGSTOP)
+            yield self._usage().members
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._group, signal.SIGCONT)
 
     def _memory(self, usage: _Usage) -> int:
         """Return the memory in use; pages that forked processes share are counted once."""
@@ -155,9 +182,12 @@ def wait_for_end(group: int, *, timeout: float) -> bool:
         time.sleep(0.005)
 
 
-def exceeded_by_files(directory: Path, budgets: Budgets) -> str | None:
-    """Return which budget the files below a directory exceed, or None."""
-    size = count = 0
+def exceeded_by_files(directory: Path, budgets: Budgets, *, unnamed: int = 0) -> str | None:
+    """Return which budget the files below a directory exceed, or None.
+
+    ``unnamed`` are the bytes of further files, which have no name there.
+    """
+    size, count = unnamed, 0
     todo = [(str(directory), 0)]
     while todo:
         path, depth = todo.pop()
@@ -193,6 +223,20 @@ def exceeded_by_files(directory: Path, budgets: Budgets) -> str | None:
     return None
 
 
+def _unnamed_bytes(members: tuple[int, ...], device: int) -> int:
+    """Return the size of files that processes hold open on a device after their last name went."""
+    sizes = {}
+    for pid in members:
+        with contextlib.suppress(OSError):  # ended meanwhile, or closed to us
+            for entry in os.scandir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    file = entry.stat()
+                    here = stat.S_ISREG(file.st_mode) and file.st_dev == device
+                    if here and file.st_nlink == 0:
+                        sizes[file.st_ino] = file.st_blocks * 512
+    return sum(sizes.values())
+
+
 def _proportional(members: tuple[int, ...]) -> int:
     """Return the memory of processes with shared pages counted once."""
     total = 0
@@ -202,9 +246,19 @@ def _proportional(members: tuple[int, ...]) -> int:
                 for line in file:
                     if line.startswith(b"Pss:"):
                         total += int(line.split()[1]) * 1024
+        except PermissionError:
+            total += _resident(pid)  # it has made itself non-dumpable: all of its pages count
         except (OSError, ValueError):
             continue  # ended meanwhile
     return total
+
+
+def _resident(pid: int) -> int:
+    try:
+        fields = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()
+    except OSError:
+        return 0
+    return int(fields[1]) * _PAGE
 
 
 def _available_memory() -> int:
