@@ -60,4 +60,8 @@ clean:
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,docs,notebooks]"
+	# Compiling Pythia takes an hour, so only where there are wheels.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[pythia]" \
+		--only-binary pythia8mc,fastjet,awkward-cpp || \
+		echo "no wheels of pythia8mc and fastjet: the tests of the Pythia engine will be skipped"
 	touch $@

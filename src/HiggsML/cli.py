@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import click
 from rich.console import Console
@@ -328,7 +328,28 @@ def score(predictions: Path, output: Path | None, reference: Path | None, phase_
     show_default=True,
     help="Processes; changes no byte.",
 )
-def generate(scenario: Any, events: int, seed: int | None, output: Path, workers: int) -> None:
+@click.option(
+    "--engine",
+    type=click.Choice(["fast", "pythia"]),
+    default="fast",
+    show_default=True,
+    help="pythia is the slow reference; run the command again to continue it.",
+)
+@click.option(
+    "--library-half",
+    type=click.Choice(["1", "2"]),
+    default=None,
+    help="Use only this half of the fast engine's library, to test what it gives away.",
+)
+def generate(
+    scenario: Any,
+    events: int,
+    seed: int | None,
+    output: Path,
+    workers: int,
+    engine: Any,
+    library_half: str | None,
+) -> None:
     """Make a dataset of simulated events in the official layout."""
     with progress_bar() as progress:
         path = generate_dataset(
@@ -337,6 +358,8 @@ def generate(scenario: Any, events: int, seed: int | None, output: Path, workers
             events=events,
             seed=seed,
             workers=workers,
+            engine=engine,
+            library_half=None if library_half is None else cast(Literal[1, 2], int(library_half)),
             progress=lambda done, total: progress("generate", done, total),
         )
     click.echo(f"Dataset: {path}")

@@ -22,6 +22,7 @@ PROGRAM_SCRIPTS = {
     "ingestion_program": Path("ingestion_program", "run_ingestion.py"),
     "scoring_program": Path("scoring_program", "run_scoring.py"),
 }
+_EVENT_LIBRARY = "generator/fast/data/"
 _PRACTICE_DATA = "input_data"
 _KIT_PACKAGE = ("pyproject.toml", "README.md", "LICENSE")
 _KIT_DIRECTORIES = ("examples", "sample_submission", "ingestion_program", "scoring_program")
@@ -141,7 +142,10 @@ def _directory(
             script = source / PROGRAM_SCRIPTS[role]
             if script.is_file():
                 yield prefix + script.name, on_disk(script)
-            yield from _files(source / LIBRARY, f"{prefix}HiggsML/")
+            for inner, entry in _files(source / LIBRARY, ""):
+                # The programs read events, they make none.
+                if not inner.startswith(_EVENT_LIBRARY):
+                    yield f"{prefix}HiggsML/{inner}", entry
 
 
 def _inside(source: Path, name: str) -> Path | None:

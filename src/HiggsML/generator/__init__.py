@@ -1,7 +1,8 @@
 """Event generator: datasets of any size in the official file layout.
 
-``decays`` holds the kinematics of decays, ``parametric`` the four physics processes, ``detector``
-the response and the selection, ``dataset`` the scenarios and the files.
+``dataset`` holds the scenarios and writes the files, ``fast`` and ``pythia`` are the two engines,
+``detector`` and ``table`` what they share, ``validation`` tells how near they are to each other;
+``four_lepton`` makes the events of the second exercise.
 """
 
 from HiggsML.generator.dataset import generate_dataset, recommended_events

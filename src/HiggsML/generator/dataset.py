@@ -12,6 +12,7 @@ import logging
 import math
 import multiprocessing
 import secrets
+import shutil
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -28,13 +29,25 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from HiggsML.errors import DataError, SettingsError
-from HiggsML.generator.parametric import GENERATOR, generate_events
+from HiggsML.generator.croissant import croissant
+from HiggsML.generator.fast.amplify import amplify
+from HiggsML.generator.pythia.rows import make_rows, read_rows
 from HiggsML.schema import LABEL_COLUMNS, PRI_COLUMNS, PROCESSES, SIGNAL
 
-__all__ = ["DATA_FILE", "METADATA_FILE", "generate_dataset", "recommended_events"]
+__all__ = [
+    "CROISSANT_FILE",
+    "DATA_FILE",
+    "METADATA_FILE",
+    "Engine",
+    "generate_dataset",
+    "recommended_events",
+]
+
+Engine = Literal["fast", "pythia"]
 
 DATA_FILE = "FAIR_Universe_HiggsML_data.parquet"
 METADATA_FILE = "FAIR_Universe_HiggsML_data_metadata.json"
+CROISSANT_FILE = "FAIR_Universe_HiggsML_data_croissant.json"
 
 TEST_SHARE = 0.3
 """Share of the rows, from the start of the file, that readers use as the test split."""
@@ -55,6 +68,18 @@ _SEED_NOTE = (
     "The seed is public, so anyone can make these events again: for practice only. "
     "Generate without a seed for a competition."
 )
+
+_ENGINES: Mapping[str, str] = MappingProxyType(
+    {
+        "fast": "amplified from a library of Pythia 8 events, with fresh decays and detector",
+        "pythia": "whole Pythia 8 events through a parametrized detector",
+    }
+)
+# Goes up whenever the same seed gives other events.
+_VERSION = "2"
+
+# The rows of the Pythia engine are kept here until the dataset is complete.
+_UNFINISHED = ".pythia-rows"
 
 _LOG = logging.getLogger(__name__)
 
@@ -97,20 +122,21 @@ class _Plan(NamedTuple):
     entropy: int
     rows: Mapping[str, int]
     edges: tuple[int, ...]
+    library_half: int | None = None
+    finished_rows: Path | None = None
+    """Folder of the Pythia engine's rows; none with the fast engine."""
 
-    def rows_of_block(self, block: int) -> dict[str, int]:
-        """Rows of each process in a block; over all blocks they sum to the exact totals."""
+    def rows_before(self, block: int) -> dict[str, int]:
+        """Rows of each process in all blocks before this one; exact totals after the last."""
         total = self.edges[-1]
         bounds = np.cumsum([0, *(self.rows[process] for process in PROCESSES)]).tolist()
+        marks = [bound * self.edges[block] // total for bound in bounds]
+        return dict(zip(PROCESSES, (high - low for low, high in pairwise(marks)), strict=True))
 
-        def before(edge: int) -> list[int]:
-            marks = [bound * edge // total for bound in bounds]
-            return [high - low for low, high in pairwise(marks)]
-
-        start, end = before(self.edges[block]), before(self.edges[block + 1])
-        return {
-            process: high - low for process, low, high in zip(PROCESSES, start, end, strict=True)
-        }
+    def rows_of_block(self, block: int) -> dict[str, int]:
+        """Rows of each process in a block."""
+        start, end = self.rows_before(block), self.rows_before(block + 1)
+        return {process: end[process] - start[process] for process in PROCESSES}
 
     def stream(self, block: int, purpose: int) -> np.random.Generator:
         seed = np.random.SeedSequence(self.entropy, spawn_key=(block, purpose))
@@ -163,7 +189,9 @@ def _check_count(name: str, value: object, *, minimum: int) -> None:
         raise SettingsError(f"{name} must be a whole number of at least {minimum}, not {value!r}")
 
 
-def _make_plan(scenario: str, events: int, seed: int | None) -> _Plan:
+def _make_plan(
+    scenario: str, events: int, seed: int | None, library_half: int | None = None
+) -> _Plan:
     chosen = _scenario(scenario)
     smallest = math.ceil(_MIN_TEST_ROWS / TEST_SHARE / min(chosen.shares.values())) + 10
     if events < smallest:
@@ -180,17 +208,19 @@ def _make_plan(scenario: str, events: int, seed: int | None) -> _Plan:
         blocks = math.ceil((end - start) / _ROWS_PER_BLOCK)
         edges += [start + (end - start) * (k + 1) // blocks for k in range(blocks)]
     entropy = secrets.randbits(128) if seed is None else int(seed)
-    return _Plan(entropy, rows, tuple(edges))
+    return _Plan(entropy, rows, tuple(edges), library_half)
 
 
 def _make_block(plan: _Plan, block: int) -> _Block:
-    rows = plan.rows_of_block(block)
-    primaries = np.concatenate(
-        [
-            generate_events(process, events=rows[process], rng=plan.stream(block, code))
-            for code, process in enumerate(PROCESSES)
-        ]
-    )
+    rows, start = plan.rows_of_block(block), plan.rows_before(block)
+
+    def events(code: int, process: str) -> NDArray[np.float32]:
+        if plan.finished_rows is not None:
+            return read_rows(plan.finished_rows, process, start[process], rows[process])
+        rng = plan.stream(block, code)
+        return amplify(process, rows[process], rng, half=plan.library_half)
+
+    primaries = np.concatenate([events(*item) for item in enumerate(PROCESSES)])
     codes = np.repeat(np.arange(len(PROCESSES), dtype=np.int8), [rows[p] for p in PROCESSES])
     order = plan.stream(block, _SHUFFLE_STREAM).permutation(len(codes))
     return _Block(primaries[order], codes[order])
@@ -238,7 +268,7 @@ def _to_table(block: _Block, weights: NDArray[np.float32]) -> Any:
     return pa.Table.from_arrays([pa.array(column) for column in columns], schema=_ARROW_SCHEMA)
 
 
-def _metadata(scenario: str, plan: _Plan, seed: int | None) -> dict[str, object]:
+def _metadata(scenario: str, engine: str, plan: _Plan, seed: int | None) -> dict[str, object]:
     expected = _SCENARIOS[scenario].expected
     columns = [*PRI_COLUMNS, *LABEL_COLUMNS]
     metadata: dict[str, object] = {
@@ -250,12 +280,14 @@ def _metadata(scenario: str, plan: _Plan, seed: int | None) -> dict[str, object]
         "sum_weights": math.fsum(expected.values()),
         "luminosity": LUMINOSITY,
         "scenario": scenario,
-        "generator": dict(GENERATOR),
+        "generator": {"name": engine, "version": _VERSION, "events": _ENGINES[engine]},
         "processes": {
             process: {"rows": plan.rows[process], "expected_events": expected[process]}
             for process in _WRITE_ORDER
         },
     }
+    if plan.library_half is not None:
+        metadata["library_half"] = plan.library_half
     if seed is not None:
         metadata |= {"seed": int(seed), "note": _SEED_NOTE}
     return metadata
@@ -280,18 +312,21 @@ def generate_dataset(
     events: int,
     seed: int | None = None,
     workers: int = 1,
+    engine: Engine = "fast",
+    library_half: Literal[1, 2] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Generate a dataset in the official file layout, without the derived columns.
 
-    The files are written under temporary names and take their own at the very end, the data last:
+    Beside the events and their metadata, a Croissant file describes the dataset for machines. The
+    files are written under temporary names and take their own at the very end, the data last:
     a directory with the parquet file holds a complete dataset. Memory use does not grow with
     ``events``.
 
     Parameters
     ----------
     output
-        Directory for the two files; it is created if missing and must hold no parquet file.
+        Directory for the three files; it is created if missing and must hold no parquet file.
     scenario
         "official" (about a million expected events) or "mini" (same signal, every background
         divided by 200).
@@ -304,6 +339,13 @@ def generate_dataset(
         bits come from the operating system and are recorded nowhere.
     workers
         Processes of this machine that generate events.
+    engine
+        "fast", or "pythia": the slow reference with some five rows a second and core, which needs
+        the extra ``[pythia]``. The latter continues where an interrupted run of the same arguments
+        stopped.
+    library_half
+        Let the fast engine use one half of its library only, 1 or 2: to test what a classifier
+        learns of the library instead of the physics.
     progress
         Called with (rows written, rows in all) after every block.
 
@@ -322,8 +364,9 @@ def generate_dataset(
     _check_count("workers", workers, minimum=1)
     if seed is not None:
         _check_count("seed", seed, minimum=0)
+    _check_engine(engine, library_half)
     events, output = int(events), Path(output)
-    plan = _make_plan(scenario, events, seed)
+    plan = _make_plan(scenario, events, seed, library_half)
     recommended = recommended_events(scenario)
     if events < recommended:
         _LOG.warning(
@@ -334,21 +377,76 @@ def generate_dataset(
             TEST_ROWS_PER_EXPECTED,
         )
     _prepare_directory(output)
+    if engine == "pythia":
+        plan = _make_pythia_rows(output, plan, scenario, seed, workers, progress)
 
     expected = _SCENARIOS[scenario].expected
     weights = np.array([expected[p] / plan.rows[p] for p in PROCESSES], dtype=np.float32)
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=output) as partial:
-        data, metadata = Path(partial, DATA_FILE), Path(partial, METADATA_FILE)
+        data = Path(partial, DATA_FILE)
         written = 0
         with pq.ParquetWriter(data, _ARROW_SCHEMA, compression="zstd") as writer:
             for block in _blocks(plan, workers):
                 writer.write_table(_to_table(block, weights))
                 written += len(block.processes)
-                if progress is not None:
+                if progress is not None and engine == "fast":
                     progress(written, events)
-        metadata.write_text(
-            json.dumps(_metadata(scenario, plan, seed), indent=4) + "\n", encoding="utf-8"
+        description = (
+            f"Simulated proton-proton collisions, scenario {scenario}: {_ENGINES[engine]}."
         )
-        metadata.replace(output / METADATA_FILE)
+        documents = {
+            METADATA_FILE: _metadata(scenario, engine, plan, seed),
+            CROISSANT_FILE: croissant(data, scenario=scenario, description=description),
+        }
+        for name, content in documents.items():
+            Path(partial, name).write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
+            Path(partial, name).replace(output / name)
         data.replace(output / DATA_FILE)
+    if plan.finished_rows is not None:
+        shutil.rmtree(plan.finished_rows)
     return output
+
+
+def _check_engine(engine: str, library_half: int | None) -> None:
+    if engine not in _ENGINES:
+        raise SettingsError(f"unknown engine {engine!r}: choose one of {', '.join(_ENGINES)}")
+    if library_half not in (None, 1, 2):
+        raise SettingsError(f"library_half must be 1 or 2, not {library_half!r}")
+    if library_half is not None and engine != "fast":
+        raise SettingsError(f"engine {engine!r} has no library: leave library_half away")
+
+
+def _make_pythia_rows(
+    output: Path,
+    plan: _Plan,
+    scenario: str,
+    seed: int | None,
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+) -> _Plan:
+    """Generate, or go on to generate, all rows; return the plan that reads them."""
+    folder = output / _UNFINISHED
+    asked = {"scenario": scenario, "events": plan.edges[-1], "seed": seed, "version": _VERSION}
+    folder.mkdir(mode=0o700, exist_ok=True)
+    record = folder / "run.json"
+    if record.exists():
+        kept = json.loads(record.read_text(encoding="utf-8"))
+        entropy = kept.pop("entropy")
+        if kept != asked:
+            raise SettingsError(
+                f"{folder} holds an unfinished dataset of other settings ({kept}): use those, "
+                "choose another output directory, or delete it"
+            )
+        plan = plan._replace(entropy=entropy)
+    else:
+        # The only copy of the entropy, to go on with; it vanishes with the folder.
+        unfinished = record.with_suffix(".part")
+        unfinished.write_text(json.dumps(asked | {"entropy": plan.entropy}), encoding="utf-8")
+        unfinished.replace(record)
+
+    def count(rows: int) -> None:
+        if progress is not None:
+            progress(rows, plan.edges[-1])
+
+    make_rows(folder, plan.rows, entropy=plan.entropy, workers=workers, progress=count)
+    return plan._replace(finished_rows=folder)

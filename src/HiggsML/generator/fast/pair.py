@@ -1,0 +1,282 @@
+"""Fast engine for top quarks and pairs of bosons: one or two W or Z that decay into leptons.
+
+The bosons of a library event keep their momenta; their decays are drawn afresh, with the angle to
+the polarization axis that Pythia gave and a uniform azimuth about it. Taus then decay, jets may
+fake a tau, and the detector acts.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from HiggsML.generator.detector import (
+    CONE_ISOLATION,
+    ELECTRON_ISOLATION,
+    MUON_ISOLATION,
+    TAU_EFFICIENCY_MULTI_PRONG,
+    TAU_EFFICIENCY_ONE_PRONG,
+    TRACKER_ETA,
+    deltar2,
+    lepton_efficiency,
+    lepton_pt_resolution,
+)
+from HiggsML.generator.fast.boson import POLARIZATION_Z
+from HiggsML.generator.fast.library import SLOTS, Library
+from HiggsML.generator.fast.measure import (
+    isolation_from_jets,
+    merge_into_tau,
+    redraw_response,
+    visible_tau,
+)
+from HiggsML.generator.fast.tau_decays import BRANCHING_LEPTONIC, leptonic_fraction
+from HiggsML.generator.table import JET_MINIMUM, MISTAG, table_rows
+
+__all__ = ["attempt_pair"]
+
+Floats = NDArray[np.float32]
+Integers = NDArray[np.int32]
+Booleans = NDArray[np.bool_]
+
+_ELECTRON, _MUON, _TAU_HAD, _TAU_ELECTRON, _TAU_MUON = 1, 2, 3, 4, 5
+_W = 24
+# Trials without a hadronic tau can pass only with a fake: follow one in ten, ten times as probable.
+_FOLLOW_FAKES = 0.1
+_JET_SCALE, _JET_ETA = np.float32(0.05), np.float32(0.10)
+
+
+class _Leptons(NamedTuple):
+    """Up to four charged leptons per event, shape (n, 4); slots 0, 1 are of the first boson."""
+
+    kind: NDArray[np.int8]
+    pt: Floats
+    eta: Floats
+    phi: Floats
+    helicity: Floats
+
+    def take(self, index: NDArray[Any]) -> _Leptons:
+        return _Leptons(*(values[index] for values in self))
+
+    def candidate_tau(self) -> Booleans:
+        return np.asarray((self.kind == _TAU_HAD) & (self.pt > 20.0) & (np.abs(self.eta) < 2.5))
+
+    def candidate_lepton(self) -> Booleans:
+        light = (self.kind == _ELECTRON) | (self.kind == _MUON)
+        return np.asarray(light & (self.pt > 19.0) & (np.abs(self.eta) < TRACKER_ETA))
+
+
+def attempt_pair(trials: int, rng: np.random.Generator, library: Library) -> Floats:
+    """Try ``trials`` events; return the (n, 16) rows of the selected ones, in library order."""
+    leaf = np.arange(len(library.slots), dtype=np.int32) * SLOTS
+    leaf = np.repeat(leaf, rng.multinomial(trials, library.leaf_share))
+    event = library.slots.ravel()[leaf + rng.integers(0, SLOTS, trials, dtype=np.uint8)]
+    kind = _flavors(library.boson_kind[event], rng)
+    # Decide by flavor alone what is followed, before any kinematics.
+    has_tau = (kind == _TAU_HAD).any(axis=1)
+    light = ((kind > 0) & (kind != _TAU_HAD)).any(axis=1)
+    follow = has_tau | (rng.random(trials, dtype=np.float32) < _FOLLOW_FAKES)
+    keep = np.flatnonzero(light & follow)
+    event, has_tau = event[keep], has_tau[keep]
+    leptons = _decay(event, kind[keep], library, rng)
+    wanted = ~has_tau | leptons.candidate_tau().any(axis=1)
+    keep = np.flatnonzero(leptons.candidate_lepton().any(axis=1) & wanted)
+    return _detect(event[keep], leptons.take(keep), has_tau[keep], library, rng)
+
+
+def _flavors(boson: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.int8]:
+    """Draw what becomes of the leptons of two bosons, (n, 2) -> (n, 4); 0 where there is none."""
+    n = len(boson)
+    kind = np.zeros((n, 4), dtype=np.int8)
+    for k in range(2):
+        flavor = rng.integers(0, 3, n, dtype=np.int8)  # electron, muon, tau
+        for slot in range(2):
+            decay = np.where(
+                rng.random(n, dtype=np.float32) < BRANCHING_LEPTONIC,
+                rng.integers(_TAU_ELECTRON, _TAU_MUON + 1, n, dtype=np.int8),
+                np.int8(_TAU_HAD),
+            )
+            # Of a W only the first is charged.
+            there = (boson[:, k] > 0) & ((boson[:, k] != _W) | (slot == 0))
+            chosen = np.where(flavor == 2, decay, flavor + np.int8(_ELECTRON))
+            kind[:, 2 * k + slot] = np.where(there, chosen, 0)
+    return kind
+
+
+def _decay(
+    event: Integers, kind: NDArray[np.int8], library: Library, rng: np.random.Generator
+) -> _Leptons:
+    """Give the leptons of all events their momenta."""
+    n = len(event)
+    pt, eta, phi, helicity = (np.zeros((n, 4), dtype=np.float32) for _ in range(4))
+    for k in range(2):
+        boson = library.boson_kind[event, k]
+        some = np.flatnonzero(boson > 0)
+        if len(some) == 0:
+            continue
+        is_w = boson[some] == _W
+        positive = rng.random(len(some), dtype=np.float32) < 0.5 * (1.0 + POLARIZATION_Z)
+        sign = np.where(~is_w & positive, np.float32(1.0), np.float32(-1.0))
+        for slot, (px, py, pz) in enumerate(_two_body(event[some], k, library, rng)):
+            use = np.flatnonzero(~is_w) if slot else np.arange(len(some))
+            rows, column = some[use], 2 * k + slot
+            transverse = np.hypot(px[use], py[use])
+            eta[rows, column] = np.arcsinh(pz[use] / np.maximum(transverse, 1e-2))
+            phi[rows, column] = np.arctan2(py[use], px[use])
+            soft = np.flatnonzero(kind[rows, column] >= _TAU_ELECTRON)
+            transverse[soft] *= leptonic_fraction(sign[use][soft], rng)
+            pt[rows, column] = transverse
+            helicity[rows, column] = sign[use]
+    # From here on an electron is an electron.
+    kind = np.where(kind >= _TAU_ELECTRON, kind - np.int8(_TAU_ELECTRON - _ELECTRON), kind)
+    return _Leptons(kind, pt, np.clip(eta, -8.0, 8.0), phi, helicity)
+
+
+def _two_body(
+    event: Integers, k: int, library: Library, rng: np.random.Generator
+) -> list[tuple[Floats, Floats, Floats]]:
+    """Momenta of the two leptons of boson ``k``, the charged one of a W first."""
+    cosine = library.boson_cosine[event, k]
+    sine = np.sqrt(np.maximum(1.0 - cosine**2, 0.0))
+    angle = rng.random(len(event), dtype=np.float32) * np.float32(2 * np.pi)
+    theta, azimuth = library.boson_axis_theta[event, k], library.boson_axis_phi[event, k]
+    ct, st, cp, sp = np.cos(theta), np.sin(theta), np.cos(azimuth), np.sin(azimuth)
+    u, v = sine * np.cos(angle), sine * np.sin(angle)
+    # Rotate (u, v, cosine) so that its z axis becomes the polarization axis.
+    unit = (
+        u * ct * cp - v * sp + cosine * st * cp,
+        u * ct * sp + v * cp + cosine * st * sp,
+        cosine * ct - u * st,
+    )
+    mass = np.maximum(library.boson_m[event, k], 1e-2)
+    pt, y = library.boson_pt[event, k], library.boson_y[event, k]
+    across = library.boson_phi[event, k]
+    transverse_mass = np.hypot(mass, pt)
+    boson = (pt * np.cos(across), pt * np.sin(across), transverse_mass * np.sinh(y))
+    energy = transverse_mass * np.cosh(y)
+    half = np.float32(0.5) * mass
+    along = half * sum((n * p for n, p in zip(unit, boson, strict=True)), np.float32(0.0))
+    out = []
+    for sign in (1.0, -1.0):
+        # Boost of a massless momentum q of energy m/2: q + p [q.p / (E + m) + m/2] / m.
+        factor = (sign * along / (energy + mass) + half) / mass
+        x, y_, z = (sign * half * n + factor * p for n, p in zip(unit, boson, strict=True))
+        out.append((x, y_, z))
+    return out
+
+
+def _detect(
+    event: Integers,
+    leptons: _Leptons,
+    has_tau: Booleans,
+    library: Library,
+    rng: np.random.Generator,
+) -> Floats:
+    """Measure, select and tabulate events with decayed bosons."""
+    n = len(event)
+    rows = np.arange(n)
+    electron, muon = leptons.kind == _ELECTRON, leptons.kind == _MUON
+    light = electron | muon
+    spread = rng.standard_normal((n, 4), dtype=np.float32)
+    resolution = lepton_pt_resolution(leptons.pt, leptons.eta, muon)
+    measured = (leptons.pt * (1.0 + resolution * spread)).astype(np.float32)
+
+    raw, jet_eta, jet_phi, vx, vy = _hadrons(event, library, rng)
+    tau_pt, tau_eta, tau_phi, tagged = _taus(leptons, rng)
+    raw_tau = np.where(tau_pt > 0.0, tau_pt + library.area[event][:, None], np.float32(0.0))
+    tagged &= raw_tau >= 12.0
+    in_reach = np.where(
+        muon, light & (np.abs(leptons.eta) < TRACKER_ETA), np.abs(leptons.eta) < 4.9
+    )
+    from_leptons = np.where(light & in_reach, measured, 0.0)
+    vx += (tau_pt * np.cos(tau_phi) + from_leptons * np.cos(leptons.phi)).sum(axis=1)
+    vy += (tau_pt * np.sin(tau_phi) + from_leptons * np.sin(leptons.phi)).sum(axis=1)
+
+    efficiency = lepton_efficiency(leptons.eta)
+    selected = light & (measured > 15.0) & (rng.random((n, 4), dtype=np.float32) < efficiency)
+    limit = np.where(muon, MUON_ISOLATION, ELECTRON_ISOLATION) * measured
+    limit -= library.isolation[event][:, None]
+    for k in range(4):
+        cone = isolation_from_jets(raw, jet_eta, jet_phi, leptons.eta[:, k], leptons.phi[:, k])
+        selected[:, k] &= cone < limit[:, k]
+    one = (selected.sum(axis=1) == 1) & ((measured * selected).max(axis=1) >= 20.0)
+    n_tagged = tagged.sum(axis=1)
+
+    # Whatever else leaves energy is a jet: untagged taus, lost electrons.
+    raw[np.abs(jet_eta) > 4.9] = 0.0
+    hadronic = leptons.kind == _TAU_HAD
+    lost = np.where(hadronic & ~tagged, raw_tau, 0.0)
+    lost += np.where(electron & ~selected & in_reach, measured, 0.0)
+    raw = np.concatenate([raw, lost.astype(np.float32)], axis=1)
+    jet_eta = np.concatenate([jet_eta, np.where(hadronic, tau_eta, leptons.eta)], axis=1)
+    jet_phi = np.concatenate([jet_phi, np.where(hadronic, tau_phi, leptons.phi)], axis=1)
+
+    which, which_tau = selected.argmax(axis=1), tagged.argmax(axis=1)
+    lepton = tuple(values[rows, which] for values in (measured, leptons.eta, leptons.phi))
+    tau = tuple(values[rows, which_tau] for values in (raw_tau, tau_eta, tau_phi))
+    genuine = one & (n_tagged == 1) & has_tau
+    real = np.flatnonzero(genuine)
+    part = raw[real]
+    tau[0][real], genuine[real] = merge_into_tau(
+        part, jet_eta[real], jet_phi[real], tau[0][real], tau[1][real], tau[2][real]
+    )
+    raw[real] = part
+    # The charges are opposite for two W and for the pair of a Z; else in one of two cases.
+    kinds = library.boson_kind[event, which // 2], library.boson_kind[event, which_tau // 2]
+    random_charge = (which // 2 != which_tau // 2) & ((kinds[0] != _W) | (kinds[1] != _W))
+    genuine &= ~random_charge | (rng.random(n, dtype=np.float32) < 0.5)
+
+    able = (raw >= JET_MINIMUM) & (np.abs(jet_eta) < 2.5)
+    probability = able.sum(axis=1) * (0.5 * MISTAG) / np.where(has_tau, 1.0, _FOLLOW_FAKES)
+    fake = one & (n_tagged == 0) & (rng.random(n, dtype=np.float32) < probability)
+    index = np.flatnonzero(fake)
+    jet = (able[index] * rng.random((len(index), able.shape[1]))).argmax(axis=1)
+    for values, block in zip(tau, (raw, jet_eta, jet_phi), strict=True):
+        values[index] = block[index, jet]
+    raw[index, jet] = 0.0
+
+    keep = (genuine | fake) & (tau[0] >= JET_MINIMUM)
+    keep &= deltar2(lepton[1], lepton[2], tau[1], tau[2]) > CONE_ISOLATION**2
+    return table_rows(
+        (lepton[0][keep], lepton[1][keep], lepton[2][keep]),
+        (tau[0][keep], tau[1][keep], tau[2][keep]),
+        (raw[keep], jet_eta[keep], jet_phi[keep]),
+        (-vx[keep], -vy[keep]),
+        rng,
+    )
+
+
+def _hadrons(
+    event: Integers, library: Library, rng: np.random.Generator
+) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """Raw jets, and the visible transverse momentum of all that is not from the bosons."""
+    jet_phi = library.jet_phi[event]
+    jet_eta = library.jet_eta[event]
+    jet_eta += _JET_ETA * rng.standard_normal(jet_eta.shape, dtype=np.float32)
+    truth = library.jet_pt[event]
+    # A little more than the resolution, so that the jets of an event are not its fingerprint.
+    jet_pt = truth * np.exp(_JET_SCALE * rng.standard_normal(truth.shape, dtype=np.float32))
+    raw = redraw_response(library, jet_pt, jet_eta, rng)
+    cos, sin = np.cos(jet_phi), np.sin(jet_phi)
+    vx = library.residual_x[event] + ((raw - truth) * cos).sum(axis=1)
+    vy = library.residual_y[event] + ((raw - truth) * sin).sum(axis=1)
+    soft_x, soft_y = -(truth * cos).sum(axis=1), -(truth * sin).sum(axis=1)
+    for k in range(2):
+        size, angle = library.boson_pt[event, k], library.boson_phi[event, k]
+        x, y = size * np.cos(angle), size * np.sin(angle)
+        vx, vy, soft_x, soft_y = vx - x, vy - y, soft_x - x, soft_y - y
+    return raw, jet_eta, jet_phi, vx - library.soft_loss * soft_x, vy - library.soft_loss * soft_y
+
+
+def _taus(leptons: _Leptons, rng: np.random.Generator) -> tuple[Floats, Floats, Floats, Booleans]:
+    """Visible momentum and direction of the hadronic taus, and which could be tagged."""
+    pt, eta, phi = (np.zeros(leptons.kind.shape, dtype=np.float32) for _ in range(3))
+    tagged = np.zeros(leptons.kind.shape, dtype=bool)
+    at = np.nonzero((leptons.kind == _TAU_HAD) & (np.abs(leptons.eta) < 4.9))
+    seen = visible_tau(leptons.pt[at], leptons.eta[at], leptons.phi[at], leptons.helicity[at], rng)
+    pt[at], eta[at], phi[at] = seen.pt, seen.eta, seen.phi
+    efficiency = np.where(seen.one_prong, TAU_EFFICIENCY_ONE_PRONG, TAU_EFFICIENCY_MULTI_PRONG)
+    tagged[at] = rng.random(len(seen.pt), dtype=np.float32) < efficiency
+    tagged[at] &= (np.abs(leptons.eta[at]) < 2.5) & (leptons.pt[at] > 20.0)
+    return pt, eta, phi, tagged

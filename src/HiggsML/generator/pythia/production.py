@@ -1,0 +1,235 @@
+"""Truth-level events with stable taus: the raw material of the fast engine's library.
+
+An event is kept as the bosons that decay into leptons (to be decayed afresh), the jets, and the
+rest of the visible momentum.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from HiggsML.generator.detector import (
+    CONE_ISOLATION,
+    CONE_JET,
+    deltar2,
+    wrap,
+)
+from HiggsML.generator.pythia.calorimeter import Towers, calorimeter
+from HiggsML.generator.pythia.event_record import Particles, charge_sign, flatten, prompt, pythia
+from HiggsML.generator.pythia.jets import Jets, anti_kt
+from HiggsML.generator.pythia.thinning import make_hook
+
+__all__ = ["MAXIMUM_JETS", "produce"]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Columns = dict[str, NDArray[Any]]
+
+MAXIMUM_JETS = 8
+"""Jets kept per event, by falling transverse momentum."""
+
+_BATCH = 200
+_SETTINGS = (
+    "15:mayDecay = off",
+    # The photon would be there twice: the boson is decayed afresh with its full momentum.
+    "TimeShower:QEDshowerByL = off",
+)
+_TAU_ONLY = ("24:onMode = off", "24:onIfAny = 1 2 3 4 5 15", "23:offIfAny = 11 13")
+_CHANNELS = {"ttbar": _TAU_ONLY[:2], "diboson": _TAU_ONLY}
+_BOSON = {"ztautau": 23, "htautau": 25}
+
+
+def produce(process: str, n: int, *, seed: int) -> tuple[Columns, int]:
+    """Make ``n`` library events; return the columns and the number of hard processes tried.
+
+    Parameters
+    ----------
+    process : {"htautau", "ztautau", "ttbar", "diboson"}
+    n : int
+        Number of events that Pythia finishes (a few are not usable and are dropped).
+    seed : int
+        Seed of Pythia and of the detector.
+
+    """
+    rng = np.random.default_rng(seed)
+    hook = make_hook(process, np.random.default_rng([seed, 1]))
+    extra = _SETTINGS + _CHANNELS.get(process, ())
+    machine = pythia(process, seed=seed, extra=extra, hook=hook)
+    parts = []
+    for start in range(0, n, _BATCH):
+        particles = flatten(machine.nextBatch(min(n - start, _BATCH)))
+        energy, first = particles.momentum[3], particles.start
+        pairs = zip(energy[first + 3].tolist(), energy[first + 4].tolist(), strict=True)
+        weight = np.array([hook.weights.get(pair, 0.0) for pair in pairs])
+        hook.weights.clear()
+        parts.append(_extract(particles, weight, process, rng))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, hook.tried
+
+
+def _extract(
+    particles: Particles, weight: Floats, process: str, rng: np.random.Generator
+) -> Columns:
+    """Reduce a batch of Pythia events to library columns."""
+    n = particles.n_events
+    pdg, p4 = particles.pdg, particles.momentum
+    final = np.flatnonzero(particles.status > 0)
+    kind = np.abs(pdg[final])
+    leptons = final[np.isin(kind, (11, 13, 15))]
+    is_prompt, mother = prompt(particles, leptons)
+    from_boson = np.zeros(len(pdg), dtype=bool)
+    from_boson[leptons] = is_prompt
+    taus = is_prompt & (np.abs(pdg[leptons]) == 15)
+    boson = _bosons(particles, leptons[taus], mother[taus], process)
+
+    extra = np.zeros(n, dtype=np.int64)
+    sure = leptons[is_prompt & ~taus]
+    sure = sure[np.hypot(p4[0, sure], p4[1, sure]) > 15.0]
+    np.add.at(extra, particles.event[sure], 1)
+
+    seen = final[~np.isin(kind, (12, 14, 15, 16)) & ~from_boson[final]]
+    charge = charge_sign(pdg[seen])
+    towers = calorimeter(particles.event[seen], pdg[seen], p4[:, seen], charge, rng=rng)
+    jets = anti_kt(towers, n)
+    muons = seen[np.abs(pdg[seen]) == 13]
+    visible = np.zeros((2, n))
+    for axis, trigonometric in enumerate((np.cos, np.sin)):
+        part = towers.pt * trigonometric(towers.phi)
+        visible[axis] += np.bincount(towers.event, part, minlength=n)
+        visible[axis] += np.bincount(particles.event[muons], p4[axis, muons], minlength=n)
+    isolation, area = _clean_cones(particles, seen, towers, jets, n, rng)
+
+    # Turn events with one boson so that it flies along x.
+    turn = boson["phi"][:, 0] if process in _BOSON else np.zeros(n)
+    total = np.hypot(*visible)
+    direction = np.arctan2(visible[1], visible[0]) - turn
+    out: Columns = {
+        "weight": weight.astype(np.float32),
+        "extra": extra.astype(np.uint8),
+        "visible_x": (total * np.cos(direction)).astype(np.float32),
+        "visible_y": (total * np.sin(direction)).astype(np.float32),
+        "isolation": isolation.astype(np.float32),
+        "area": area.astype(np.float32),
+    }
+    boson["phi"] = np.where(boson["kind"] > 0, wrap(boson["phi"] - turn[:, None]), 0.0)
+    rank = np.arange(len(jets.event)) - np.searchsorted(jets.event, jets.event)
+    few = rank < MAXIMUM_JETS
+    for name in ("pt", "true_pt", "eta", "phi"):
+        block = np.zeros((n, MAXIMUM_JETS), dtype=np.float32)
+        values = getattr(jets, name)
+        if name == "phi":
+            values = wrap(values - turn[jets.event])
+        block[jets.event[few], rank[few]] = values[few]
+        out[f"jet_{name}"] = block
+    for name, values in boson.items():
+        out[f"boson_{name}"] = values.astype(np.uint8 if name == "kind" else np.float32)
+    keep = (boson["kind"][:, 0] > 0) & (weight > 0)
+    return {name: values[keep] for name, values in out.items()}
+
+
+def _bosons(particles: Particles, taus: Integers, mother: Integers, process: str) -> Columns:
+    """Return up to two bosons per event that decay into leptons.
+
+    ``cosine``, ``axis_theta`` and ``axis_phi`` tell the direction of a charged lepton in the
+    boson's rest frame relative to an axis: the boson's flight direction in the frame of its mother
+    (top quark, or pair of bosons).
+    """
+    n = particles.n_events
+    names = ("m", "pt", "y", "phi", "cosine", "axis_theta", "axis_phi")
+    out: Columns = {name: np.zeros((n, 2)) for name in names}
+    out["kind"] = np.zeros((n, 2), dtype=np.int64)
+    if process in _BOSON:
+        index = np.flatnonzero(particles.pdg == _BOSON[process])
+        last = np.full(n, -1)
+        np.maximum.at(last, particles.event[index], index)
+        ok = last >= 0
+        _fill(out, np.flatnonzero(ok), 0, particles.momentum[:, last[ok]], _BOSON[process])
+        return out
+    slot = np.zeros(n, dtype=np.int64)
+    for boson in np.unique(mother):
+        kind = abs(int(particles.pdg[boson]))
+        event = int(particles.event[boson])
+        if kind not in (22, 23, 24) or slot[event] > 1:
+            continue
+        p4 = particles.momentum[:, boson]
+        tau = taus[mother == boson][0]
+        axis = _unit(-_boost_to_rest(_mother_frame(particles, int(boson), event), p4)[:3])
+        flight = _unit(_boost_to_rest(particles.momentum[:, tau], p4)[:3])
+        at = int(slot[event])
+        _fill(out, np.array([event]), at, p4[:, None], kind)
+        out["cosine"][event, at] = float(axis @ flight)
+        out["axis_theta"][event, at] = np.arccos(np.clip(axis[2], -1.0, 1.0))
+        out["axis_phi"][event, at] = np.arctan2(axis[1], axis[0])
+        slot[event] += 1
+    return out
+
+
+def _mother_frame(particles: Particles, boson: int, event: int) -> Floats:
+    """Momentum of the top quark, or of the whole hard system, that a boson comes from."""
+    at = boson
+    for _ in range(40):
+        at = int(particles.mother[at])
+        if abs(int(particles.pdg[at])) == 6:
+            return np.asarray(particles.momentum[:, at])
+        if abs(int(particles.pdg[at])) not in (22, 23, 24):
+            break
+    first = int(particles.start[event])
+    return np.asarray(particles.momentum[:, first + 3] + particles.momentum[:, first + 4])
+
+
+def _fill(out: Columns, events: Integers, slot: int, p4: Floats, kind: int) -> None:
+    px, py, pz, energy = p4
+    out["kind"][events, slot] = kind
+    out["m"][events, slot] = np.sqrt(np.maximum(energy**2 - px**2 - py**2 - pz**2, 0.0))
+    out["pt"][events, slot] = np.hypot(px, py)
+    out["y"][events, slot] = np.arctanh(np.clip(pz / energy, -0.999999, 0.999999))
+    out["phi"][events, slot] = np.arctan2(py, px)
+
+
+def _boost_to_rest(p4: Floats, frame: Floats) -> Floats:
+    """Boost ``p4`` into the rest frame of ``frame``; both are (px, py, pz, E)."""
+    mass = np.sqrt(max(frame[3] ** 2 - frame[:3] @ frame[:3], 1e-12))
+    energy = (p4[3] * frame[3] - p4[:3] @ frame[:3]) / mass
+    factor = (energy + p4[3]) / (frame[3] + mass)
+    return np.append(p4[:3] - factor * frame[:3], energy)
+
+
+def _unit(vector: Floats) -> Floats:
+    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12))
+
+
+def _clean_cones(
+    particles: Particles,
+    seen: Integers,
+    towers: Towers,
+    jets: Jets,
+    n: int,
+    rng: np.random.Generator,
+) -> tuple[Floats, Floats]:
+    """Isolation sum (R < 0.5) and tower sum (R < 0.6) [GeV] of a random direction off the jets.
+
+    The first of four random directions that is far from all jets is taken, else the farthest; the
+    sums describe what underlies a lepton or tau in this event.
+    """
+    tries = 4
+    eta = rng.uniform(-2.4, 2.4, (n, tries))
+    phi = rng.uniform(-np.pi, np.pi, (n, tries))
+    nearest = np.full((n, tries), 99.0)
+    hard = jets.pt > 15.0
+    for k in range(tries):
+        distance = deltar2(jets.eta, jets.phi, eta[jets.event, k], phi[jets.event, k])[hard]
+        np.minimum.at(nearest[:, k], jets.event[hard], distance)
+    far = nearest > 1.0
+    best = np.where(far.any(axis=1), far.argmax(axis=1), nearest.argmax(axis=1))
+    eta0, phi0 = eta[np.arange(n), best], phi[np.arange(n), best]
+    px, py, pz, _ = particles.momentum[:, seen]
+    event = particles.event[seen]
+    pt = np.maximum(np.hypot(px, py), 1e-9)
+    near = deltar2(np.arcsinh(pz / pt), np.arctan2(py, px), eta0[event], phi0[event])
+    inside = (near < CONE_ISOLATION**2) & (pt > 0.5)
+    isolation = np.bincount(event[inside], pt[inside], minlength=n)
+    inside = deltar2(towers.eta, towers.phi, eta0[towers.event], phi0[towers.event]) < CONE_JET**2
+    area = np.bincount(towers.event[inside], towers.pt[inside], minlength=n)
+    return isolation.astype(np.float64), area.astype(np.float64)

@@ -1,0 +1,120 @@
+"""Importance sampling inside Pythia: drop common events early, keep signal-like ones.
+
+The veto acts in the middle of the parton shower, before the expensive part of an event (soft
+multiparton interactions, hadronization); a kept event has the inverse of its probability as weight.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["make_hook"]
+
+_VETO_SCALE = 15.0
+_MAXIMUM_RAPIDITY = 2.9
+_BOSON = {"ztautau": 23, "htautau": 25}
+
+
+def make_hook(process: str, rng: np.random.Generator) -> Any:
+    """Return the Pythia hook that thins common events and remembers the weights of the rest.
+
+    ``weights`` maps the energies of the two incoming partons, which identify an event of a batch,
+    to its weight; ``tried`` counts hard processes.
+    """
+    import pythia8mc
+
+    class Thinning(pythia8mc.UserHooks):  # type: ignore[misc, unused-ignore]
+        def __init__(self) -> None:
+            super().__init__()
+            self.weights: dict[tuple[float, float], float] = {}
+            self.tried = 0
+
+        def canVetoProcessLevel(self) -> bool:  # noqa: N802
+            return True
+
+        def doVetoProcessLevel(self, event: Any) -> bool:  # noqa: N802
+            self.tried += 1
+            if process in _BOSON:
+                for i in range(3, event.size()):
+                    if event[i].idAbs() == _BOSON[process]:
+                        return abs(float(event[i].y())) > _MAXIMUM_RAPIDITY
+                return True
+            keep, weight = _leptonic(event, process)
+            if rng.random() >= keep:
+                return True
+            self._remember(event, weight / keep)
+            return False
+
+        def canVetoPT(self) -> bool:  # noqa: N802
+            return process in _BOSON
+
+        def scaleVetoPT(self) -> float:  # noqa: N802
+            return _VETO_SCALE
+
+        def doVetoPT(self, position: int, event: Any) -> bool:  # noqa: N802
+            if position >= 4:  # the shower of the boson's own decay products
+                return False
+            keep = _signal_likeness(event, process)
+            if keep < 1.0 and rng.random() >= keep:
+                return True
+            self._remember(event, 1.0 / keep)
+            return False
+
+        def _remember(self, event: Any, weight: float) -> None:
+            self.weights[(event[3].e(), event[4].e())] = weight
+
+    return Thinning()
+
+
+def _signal_likeness(event: Any, process: str) -> float:
+    """Probability to keep an event, from the boson and the hard partons at the veto scale."""
+    partons = []
+    boson_pt = 0.0
+    for i in range(event.size() - 1, 4, -1):
+        particle = event[i]
+        if not particle.isFinal():
+            continue
+        kind = particle.idAbs()
+        if kind in (23, 25):
+            boson_pt = max(boson_pt, particle.pT())
+        elif kind < 6 or kind == 21:
+            pt = particle.pT()
+            eta = particle.eta()
+            if pt > 20.0 and abs(eta) < 4.9:
+                partons.append((pt, eta, particle.phi()))
+    partons.sort(reverse=True)
+    pair_mass2 = 0.0
+    for i, (pt1, eta1, phi1) in enumerate(partons[:4]):
+        for pt2, eta2, phi2 in partons[i + 1 : 4]:
+            mass2 = 2.0 * pt1 * pt2 * (np.cosh(eta1 - eta2) - np.cos(phi1 - phi2))
+            pair_mass2 = max(pair_mass2, float(mass2))
+    second = partons[1][0] if len(partons) > 1 else 0.0
+    first = partons[0][0] if partons else 0.0
+    if process == "htautau":
+        return 1.0 if second > 25.0 or boson_pt > 60.0 else 0.5
+    if pair_mass2 > 250.0**2 or boson_pt > 90.0:
+        return 1.0
+    if second > 25.0 or boson_pt > 60.0:
+        return 0.5
+    return 0.18 if first > 20.0 or boson_pt > 25.0 else 0.06
+
+
+def _leptonic(event: Any, process: str) -> tuple[float, float]:
+    """Return (probability to keep, branching weight) of a top-quark or diboson event.
+
+    Only the tau channel of leptonic W and Z decays is open in the production; it stands for all
+    three lepton flavors, hence a factor 3 for each.
+    """
+    taus = 0
+    bosons: set[int] = set()
+    for i in range(3, event.size()):
+        particle = event[i]
+        if particle.idAbs() == 15 and particle.mother1() > 0:
+            taus += 1
+            bosons.add(particle.mother1())
+    if taus == 0:
+        return 0.0, 0.0
+    # One lepton makes an entry only with a jet that fakes a tau: few are needed.
+    return (1.0 if taus >= 2 else 0.05), 3.0 ** len(bosons)
