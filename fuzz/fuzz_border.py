@@ -125,7 +125,7 @@ _data = None
 def _dataset():
     global _data
     if _data is None:
-        generate_dataset(SCRATCH / "dataset", scenario="mini", events=1000, seed=1)
+        generate_dataset(SCRATCH / "dataset", scenario="mini", events=1700, seed=1)
         _data = Data(SCRATCH / "dataset")
     return _data
 
