@@ -11,6 +11,7 @@ half of the library is worth on fresh events of either half.
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -40,6 +41,7 @@ SHIFTS = {"tes": (0.99, 1.01), "jes": (0.99, 1.01), "soft_met": (1.0,)}
 COLUMN = {name: k for k, name in enumerate(FEATURES)}
 REPETITION_ROWS = 45_000
 REFERENCE_SEED = 60_117
+GEV = re.compile(r"_(pt|met|pt_h|pt_tot|sum_pt)$|_mass_")
 FEWEST = 100  # rows below which a sample is drawn, but not tested
 
 
@@ -205,7 +207,8 @@ def draw(fast, others, title, path):
             ratio, spread = (v[some] / expected[some] for v in (share, error))
             bottom.errorbar(middle[some], ratio, spread, **style)
         bottom.axhline(1.0, color="0.4", lw=0.8)
-        bottom.set(ylim=(0.4, 1.6), xlabel=name, xlim=(edges[0], edges[-1]))
+        unit = " [GeV]" if GEV.search(name) else ""
+        bottom.set(ylim=(0.4, 1.6), xlabel=name + unit, xlim=(edges[0], edges[-1]))
         top.set(xlim=(edges[0], edges[-1]), xticklabels=[])
         if at % 4 == 0:
             top.set_ylabel("share of rows")
