@@ -160,8 +160,7 @@ label = "soft missing momentum 2.7 GeV"
 axes.stairs(100 * by_blur[1] * np.e**2 / B, baseline=None, label=label, color="#009e73", lw=1.5)
 axes.axhline(0, color="gray", lw=0.8)
 axes.set(xlabel="bin of the score", ylabel="change of the background [%]")
-axes.margins(y=0.25)
-_ = axes.legend(loc="upper left", fontsize="small")
+_ = axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, fontsize="small")
 
 # %% [markdown]
 # Now the likelihood has more parameters: mu, and z for each effect. What we know about them before
@@ -209,8 +208,8 @@ axes.plot(grid, fixed - fixed.min(), color="#0072b2", label="effects held fixed"
 axes.plot(grid, profile - profile.min(), color="#d55e00", label="effects profiled")
 axes.axhline(1, color="gray", lw=0.8, ls="--")
 axes.axvline(1.5, color="black", lw=0.8, ls=":", label="truth")
-axes.set(ylim=(0, 12), xlabel="mu", ylabel="q above its minimum")
-_ = axes.legend(loc="upper right", ncols=3, fontsize="small")
+axes.set(ylim=(0, 9), xlabel="mu", ylabel="q above its minimum")
+_ = axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, fontsize="small")
 
 # %% [markdown]
 # ## Do they keep their promise?
@@ -241,7 +240,8 @@ for name in hits:
 
 # %% [markdown]
 # The first two know of no systematic effect and miss the truth too often, most of all the plain
-# likelihood: it uses every bin, and claims the shortest intervals. The profile likelihood uses every
-# bin, too. Its intervals are as long as those of counting, and closest to their promise, if not
-# quite there: templates from a finite number of events fluctuate themselves, a straight line is not exactly what a shift does, and intervals need
-# not be symmetric. `sample_submission` takes care of more of that, and of the three rates.
+# likelihood: it uses every bin, and claims the shortest intervals. The profile likelihood uses
+# every bin, too. Its intervals are as long as those of counting, and closest to their promise, if
+# not quite there: templates from a finite number of events fluctuate themselves, a straight line is
+# not exactly what a shift does, and intervals need not be symmetric. `sample_submission` takes care
+# of more of that, and of the three rates.
