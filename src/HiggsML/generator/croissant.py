@@ -94,7 +94,7 @@ def croissant(data: Path, *, scenario: str, description: str) -> dict[str, Any]:
 
     Returns
     -------
-    dict
+    dict[str, Any]
         The JSON-LD document.
 
     """
