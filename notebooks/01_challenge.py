@@ -143,7 +143,7 @@ class Model:
 
     @staticmethod
     def select(events):
-        return (events["DER_mass_vis"] > 75) & (events["DER_pt_h"] > 50)
+        return (events["DER_mass_vis"] > 60) & (events["DER_pt_h"] > 40)
 
     def predict(self, test_set):
         n = self.select(test_set["data"]).sum()

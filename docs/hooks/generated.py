@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import yaml
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 _INTRODUCTION = """\
 # Feature table
@@ -45,6 +47,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         )
         files.append(File.generated(config, f"tests/{module}.md", content=page))
     return files
+
+
+def on_page_content(html: str, page: Page, **_: object) -> None:
+    """Tell MkDocs, which checks links before code is rendered, of the anchors of lines."""
+    if page.file.src_uri.startswith("tests/") and page.present_anchor_ids is not None:
+        page.present_anchor_ids |= set(re.findall(r'name="(__codelineno-\d+-\d+)"', html))
 
 
 def _line(path: Path, function: str) -> int:

@@ -94,7 +94,8 @@ def croissant(data: Path, *, scenario: str, description: str) -> dict[str, Any]:
 
     Returns
     -------
-    The JSON-LD document.
+    dict[str, Any]
+        The JSON-LD document.
 
     """
     with data.open("rb") as file:

@@ -166,7 +166,8 @@ def recommended_events(scenario: Literal["mini", "official"]) -> int:
 
     Returns
     -------
-    Number of rows of the whole dataset.
+    int
+        Number of rows of the whole dataset.
 
     Raises
     ------
@@ -351,7 +352,8 @@ def generate_dataset(
 
     Returns
     -------
-    The output directory.
+    Path
+        The output directory.
 
     Raises
     ------
