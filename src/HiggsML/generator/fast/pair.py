@@ -1,5 +1,9 @@
 """Fast engine for top quarks and pairs of bosons: one or two W or Z that decay into leptons.
 
+The transverse pattern of a row comes from one library event, the rapidities from another of the
+same leaf and kinds of bosons; all are then shifted and scaled a little, so that library events can
+not be recognized.
+
 The bosons of a library event keep their momenta; their decays are drawn afresh, with the angle to
 the polarization axis that Pythia gave and a uniform azimuth about it. Taus then decay, jets may
 fake a tau, and the detector acts.
@@ -44,7 +48,26 @@ _ELECTRON, _MUON, _TAU_HAD, _TAU_ELECTRON, _TAU_MUON = 1, 2, 3, 4, 5
 _W = 24
 # Trials without a hadronic tau can pass only with a fake: follow one in ten, ten times as probable.
 _FOLLOW_FAKES = 0.1
-_JET_SCALE, _JET_ETA = np.float32(0.05), np.float32(0.10)
+# Widths of the smoothing: common factor of all transverse momenta and each jet's own (logarithms),
+# common shift of all rapidities and each jet's own.
+_SCALE, _JET_SCALE = np.float32(0.10), np.float32(0.07)
+_BOOST, _JET_ETA = np.float32(0.30), np.float32(0.20)
+
+
+class _Source(NamedTuple):
+    """Where the rows come from: library events, and what is done to their momenta; shape (n,)."""
+
+    event: Integers
+    neighbor: Integers
+    scale: Floats
+    boost: Floats
+
+    def take(self, index: NDArray[Any]) -> _Source:
+        return _Source(*(values[index] for values in self))
+
+    def boson_y(self, k: int, library: Library) -> Floats:
+        rapidity: Floats = library.boson_y[self.neighbor, k] + self.boost
+        return rapidity
 
 
 class _Leptons(NamedTuple):
@@ -69,20 +92,31 @@ class _Leptons(NamedTuple):
 
 def attempt_pair(trials: int, rng: np.random.Generator, library: Library) -> Floats:
     """Try ``trials`` events; return the (n, 16) rows of the selected ones, in library order."""
-    leaf = np.arange(len(library.slots), dtype=np.int32) * SLOTS
-    leaf = np.repeat(leaf, rng.multinomial(trials, library.leaf_share))
-    event = library.slots.ravel()[leaf + rng.integers(0, SLOTS, trials, dtype=np.uint8)]
-    kind = _flavors(library.boson_kind[event], rng)
+    source = _draw(trials, rng, library)
+    kind = _flavors(library.boson_kind[source.event], rng)
     # Decide by flavor alone what is followed, before any kinematics.
     has_tau = (kind == _TAU_HAD).any(axis=1)
     light = ((kind > 0) & (kind != _TAU_HAD)).any(axis=1)
     follow = has_tau | (rng.random(trials, dtype=np.float32) < _FOLLOW_FAKES)
     keep = np.flatnonzero(light & follow)
-    event, has_tau = event[keep], has_tau[keep]
-    leptons = _decay(event, kind[keep], library, rng)
+    source, has_tau = source.take(keep), has_tau[keep]
+    leptons = _decay(source, kind[keep], library, rng)
     wanted = ~has_tau | leptons.candidate_tau().any(axis=1)
     keep = np.flatnonzero(leptons.candidate_lepton().any(axis=1) & wanted)
-    return _detect(event[keep], leptons.take(keep), has_tau[keep], library, rng)
+    return _detect(source.take(keep), leptons.take(keep), has_tau[keep], library, rng)
+
+
+def _draw(trials: int, rng: np.random.Generator, library: Library) -> _Source:
+    """Draw library events by their weights, and neighbors with the same kinds of bosons."""
+    leaf = np.arange(len(library.slots), dtype=np.int32) * SLOTS
+    leaf = np.repeat(leaf, rng.multinomial(trials, library.leaf_share))
+    byte = rng.integers(0, SLOTS, (2, trials), dtype=np.uint8)
+    event, neighbor = (library.slots.ravel()[leaf + byte[k]] for k in range(2))
+    alike = (library.boson_kind[event] == library.boson_kind[neighbor]).all(axis=1)
+    normal = rng.standard_normal((2, trials), dtype=np.float32)
+    return _Source(
+        event, np.where(alike, neighbor, event), np.exp(_SCALE * normal[0]), _BOOST * normal[1]
+    )
 
 
 def _flavors(boson: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.int8]:
@@ -105,20 +139,20 @@ def _flavors(boson: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.i
 
 
 def _decay(
-    event: Integers, kind: NDArray[np.int8], library: Library, rng: np.random.Generator
+    source: _Source, kind: NDArray[np.int8], library: Library, rng: np.random.Generator
 ) -> _Leptons:
     """Give the leptons of all events their momenta."""
-    n = len(event)
+    n = len(source.event)
     pt, eta, phi, helicity = (np.zeros((n, 4), dtype=np.float32) for _ in range(4))
     for k in range(2):
-        boson = library.boson_kind[event, k]
+        boson = library.boson_kind[source.event, k]
         some = np.flatnonzero(boson > 0)
         if len(some) == 0:
             continue
         is_w = boson[some] == _W
         positive = rng.random(len(some), dtype=np.float32) < 0.5 * (1.0 + POLARIZATION_Z)
         sign = np.where(~is_w & positive, np.float32(1.0), np.float32(-1.0))
-        for slot, (px, py, pz) in enumerate(_two_body(event[some], k, library, rng)):
+        for slot, (px, py, pz) in enumerate(_two_body(source.take(some), k, library, rng)):
             use = np.flatnonzero(~is_w) if slot else np.arange(len(some))
             rows, column = some[use], 2 * k + slot
             transverse = np.hypot(px[use], py[use])
@@ -134,9 +168,10 @@ def _decay(
 
 
 def _two_body(
-    event: Integers, k: int, library: Library, rng: np.random.Generator
+    source: _Source, k: int, library: Library, rng: np.random.Generator
 ) -> list[tuple[Floats, Floats, Floats]]:
     """Momenta of the two leptons of boson ``k``, the charged one of a W first."""
+    event = source.event
     cosine = library.boson_cosine[event, k]
     sine = np.sqrt(np.maximum(1.0 - cosine**2, 0.0))
     angle = rng.random(len(event), dtype=np.float32) * np.float32(2 * np.pi)
@@ -150,7 +185,7 @@ def _two_body(
         cosine * ct - u * st,
     )
     mass = np.maximum(library.boson_m[event, k], 1e-2)
-    pt, y = library.boson_pt[event, k], library.boson_y[event, k]
+    pt, y = source.scale * library.boson_pt[event, k], source.boson_y(k, library)
     across = library.boson_phi[event, k]
     transverse_mass = np.hypot(mass, pt)
     boson = (pt * np.cos(across), pt * np.sin(across), transverse_mass * np.sinh(y))
@@ -167,13 +202,14 @@ def _two_body(
 
 
 def _detect(
-    event: Integers,
+    source: _Source,
     leptons: _Leptons,
     has_tau: Booleans,
     library: Library,
     rng: np.random.Generator,
 ) -> Floats:
     """Measure, select and tabulate events with decayed bosons."""
+    event = source.event
     n = len(event)
     rows = np.arange(n)
     electron, muon = leptons.kind == _ELECTRON, leptons.kind == _MUON
@@ -182,7 +218,7 @@ def _detect(
     resolution = lepton_pt_resolution(leptons.pt, leptons.eta, muon)
     measured = (leptons.pt * (1.0 + resolution * spread)).astype(np.float32)
 
-    raw, jet_eta, jet_phi, vx, vy = _hadrons(event, library, rng)
+    raw, jet_eta, jet_phi, vx, vy = _hadrons(source, library, rng)
     tau_pt, tau_eta, tau_phi, tagged = _taus(leptons, rng)
     raw_tau = np.where(tau_pt > 0.0, tau_pt + library.area[event][:, None], np.float32(0.0))
     tagged &= raw_tau >= 12.0
@@ -248,13 +284,16 @@ def _detect(
 
 
 def _hadrons(
-    event: Integers, library: Library, rng: np.random.Generator
+    source: _Source, library: Library, rng: np.random.Generator
 ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     """Raw jets, and the visible transverse momentum of all that is not from the bosons."""
+    event, neighbor = source.event, source.neighbor
     jet_phi = library.jet_phi[event]
-    jet_eta = library.jet_eta[event]
+    there = library.jet_pt[neighbor] > 0.0
+    jet_eta = np.where(there, library.jet_eta[neighbor], library.jet_eta[event])
+    jet_eta += source.boost[:, None]
     jet_eta += _JET_ETA * rng.standard_normal(jet_eta.shape, dtype=np.float32)
-    truth = library.jet_pt[event]
+    truth = library.jet_pt[event] * source.scale[:, None]
     # A little more than the resolution, so that the jets of an event are not its fingerprint.
     jet_pt = truth * np.exp(_JET_SCALE * rng.standard_normal(truth.shape, dtype=np.float32))
     raw = redraw_response(library, jet_pt, jet_eta, rng)
@@ -263,7 +302,7 @@ def _hadrons(
     vy = library.residual_y[event] + ((raw - truth) * sin).sum(axis=1)
     soft_x, soft_y = -(truth * cos).sum(axis=1), -(truth * sin).sum(axis=1)
     for k in range(2):
-        size, angle = library.boson_pt[event, k], library.boson_phi[event, k]
+        size, angle = source.scale * library.boson_pt[event, k], library.boson_phi[event, k]
         x, y = size * np.cos(angle), size * np.sin(angle)
         vx, vy, soft_x, soft_y = vx - x, vy - y, soft_x - x, soft_y - y
     return raw, jet_eta, jet_phi, vx - library.soft_loss * soft_x, vy - library.soft_loss * soft_y
