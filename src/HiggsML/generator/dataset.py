@@ -436,7 +436,8 @@ def _make_pythia_rows(
         entropy = kept.pop("entropy")
         if kept != asked:
             raise SettingsError(
-                f"{folder} holds an unfinished dataset of other settings ({kept}): use those, "
+                f"{folder} holds an unfinished dataset of other settings "
+                f"({', '.join(f'{name} {value}' for name, value in kept.items())}): use those, "
                 "choose another output directory, or delete it"
             )
         plan = plan._replace(entropy=entropy)
