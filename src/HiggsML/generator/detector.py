@@ -14,15 +14,13 @@ from numpy.typing import NDArray
 __all__ = [
     "CONE_ISOLATION",
     "CONE_JET",
-    "ELECTRON_ISOLATION",
-    "MUON_ISOLATION",
-    "TAU_EFFICIENCY_MULTI_PRONG",
-    "TAU_EFFICIENCY_ONE_PRONG",
     "TRACKER_ETA",
     "deltar2",
+    "isolation_limit",
     "lepton_efficiency",
     "lepton_pt_resolution",
     "resolution_em",
+    "tau_efficiency",
     "wrap",
 ]
 
@@ -31,10 +29,6 @@ Booleans = NDArray[np.bool_]
 TRACKER_ETA = 2.5
 CONE_JET = 0.6
 CONE_ISOLATION = 0.5
-ELECTRON_ISOLATION = 0.12
-MUON_ISOLATION = 0.25
-TAU_EFFICIENCY_ONE_PRONG = 0.70
-TAU_EFFICIENCY_MULTI_PRONG = 0.60
 
 
 def wrap(phi: NDArray[Any]) -> NDArray[Any]:
@@ -63,6 +57,16 @@ def lepton_efficiency(eta: NDArray[Any]) -> NDArray[Any]:
     a = np.abs(eta)
     outer = np.where(a < TRACKER_ETA, 0.85, 0.0)
     return np.where(a < 1.5, 0.95, outer)
+
+
+def isolation_limit(pt: NDArray[Any], muon: Booleans) -> NDArray[Any]:
+    """Transverse momentum [GeV] that a lepton of measured ``pt`` may have around it."""
+    return np.asarray(np.where(muon, 0.25, 0.12) * pt)
+
+
+def tau_efficiency(one_prong: Booleans) -> NDArray[Any]:
+    """Probability to tag a hadronic tau."""
+    return np.where(one_prong, 0.70, 0.60)
 
 
 def lepton_pt_resolution(pt: NDArray[Any], eta: NDArray[Any], muon: Booleans) -> NDArray[Any]:

@@ -18,33 +18,28 @@ from numpy.typing import NDArray
 
 from HiggsML.generator.detector import (
     CONE_ISOLATION,
-    ELECTRON_ISOLATION,
-    MUON_ISOLATION,
-    TAU_EFFICIENCY_MULTI_PRONG,
-    TAU_EFFICIENCY_ONE_PRONG,
     TRACKER_ETA,
     deltar2,
+    isolation_limit,
     lepton_efficiency,
     lepton_pt_resolution,
+    tau_efficiency,
 )
-from HiggsML.generator.fast.library import SLOTS, Library
+from HiggsML.generator.fast.library import Library
 from HiggsML.generator.fast.measure import (
     isolation_from_jets,
     merge_into_tau,
     redraw_response,
     visible_tau,
 )
-from HiggsML.generator.fast.tau_decays import TAU_MASS, leptonic_fraction
+from HiggsML.generator.fast.tau_decays import POLARIZATION_Z, TAU_MASS, leptonic_fraction
 from HiggsML.generator.table import JET_MINIMUM, MISTAG, table_rows
 
-__all__ = ["POLARIZATION_Z", "Kernel", "attempt_boson"]
+__all__ = ["Kernel", "attempt_boson"]
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]
 Booleans = NDArray[np.bool_]
-
-POLARIZATION_Z = -0.147
-"""Mean polarization of the tau- from Z decays (LEP)."""
 
 # Share of the trials that look for a jet that fakes the tau; one in 0.008 per jet would be wasted.
 _FAKE_TRIALS = 0.02
@@ -148,11 +143,7 @@ def attempt_boson(
     """Try ``trials`` events; return the (n, 16) rows of the selected ones, in library order."""
     tables = _tables_of(library)
     spin = int(process == "ztautau")
-    leaf = np.arange(len(library.slots), dtype=np.int32) * SLOTS
-    leaf = np.repeat(leaf, rng.multinomial(trials, library.leaf_share))
-    byte = rng.integers(0, SLOTS, (2, trials), dtype=np.uint8)
-    slots = library.slots.ravel()
-    a, c = (slots[leaf + byte[k]] for k in range(2))
+    a, c = library.draw(trials, rng)
 
     # Transverse pattern: two jets are changed and the boson takes the difference.
     normal = rng.standard_normal((5, trials), dtype=np.float32)
@@ -198,7 +189,7 @@ def attempt_boson(
     measured = lepton_pt * (1.0 + lepton_pt_resolution(lepton_pt, eta1, muon) * spread)
     measured = measured.astype(np.float32)
     isolated = library.isolation[a[at]]
-    limit = np.where(muon, MUON_ISOLATION, ELECTRON_ISOLATION) * measured
+    limit = isolation_limit(measured, muon)
     keep = rng.random(len(at), dtype=np.float32) < lepton_efficiency(eta1)
     keep &= (measured >= 20.0) & (isolated < limit)
     at, fake, pt2, eta1, eta2, boost, helicity, measured, limit = _take(
@@ -211,8 +202,7 @@ def attempt_boson(
     # Opposite helicities (Z) act alike on the two decays, equal ones (H) oppositely.
     tau = visible_tau(pt2, eta2, phi2, helicity if spin else -helicity, rng)
     raw_tau = tau.pt + library.area[a[at]]
-    efficiency = np.where(tau.one_prong, TAU_EFFICIENCY_ONE_PRONG, TAU_EFFICIENCY_MULTI_PRONG)
-    tagged = rng.random(len(at), dtype=np.float32) < efficiency
+    tagged = rng.random(len(at), dtype=np.float32) < tau_efficiency(tau.one_prong)
     tagged &= (np.abs(eta2) < 2.5) & (raw_tau > 8.0)
     keep = np.where(tagged, ~fake & (raw_tau > 12.0), fake)
     at, fake, eta1, phi1, boost, measured, limit, azimuth, raw_tau, tau_pt, tau_eta, tau_phi = (

@@ -76,6 +76,14 @@ class Library:
         """Return the number of events."""
         return len(self.weight)
 
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Draw ``n`` events by their weights, and to each another one of the same leaf."""
+        leaf = np.arange(len(self.slots), dtype=np.int32) * SLOTS
+        leaf = np.repeat(leaf, rng.multinomial(n, self.leaf_share))
+        byte = rng.integers(0, SLOTS, (2, n), dtype=np.uint8)
+        slots = self.slots.ravel()
+        return slots[leaf + byte[0]], slots[leaf + byte[1]]
+
 
 def response_bin(pt: NDArray[Any], eta: NDArray[Any]) -> NDArray[np.intp]:
     """Row of ``Library.response`` for deposited transverse momenta [GeV]."""

@@ -18,24 +18,21 @@ from numpy.typing import NDArray
 
 from HiggsML.generator.detector import (
     CONE_ISOLATION,
-    ELECTRON_ISOLATION,
-    MUON_ISOLATION,
-    TAU_EFFICIENCY_MULTI_PRONG,
-    TAU_EFFICIENCY_ONE_PRONG,
     TRACKER_ETA,
     deltar2,
+    isolation_limit,
     lepton_efficiency,
     lepton_pt_resolution,
+    tau_efficiency,
 )
-from HiggsML.generator.fast.boson import POLARIZATION_Z
-from HiggsML.generator.fast.library import SLOTS, Library
+from HiggsML.generator.fast.library import Library
 from HiggsML.generator.fast.measure import (
     isolation_from_jets,
     merge_into_tau,
     redraw_response,
     visible_tau,
 )
-from HiggsML.generator.fast.tau_decays import BRANCHING_LEPTONIC, leptonic_fraction
+from HiggsML.generator.fast.tau_decays import BRANCHING_LEPTONIC, POLARIZATION_Z, leptonic_fraction
 from HiggsML.generator.table import JET_MINIMUM, MISTAG, table_rows
 
 __all__ = ["attempt_pair"]
@@ -108,10 +105,7 @@ def attempt_pair(trials: int, rng: np.random.Generator, library: Library) -> Flo
 
 def _draw(trials: int, rng: np.random.Generator, library: Library) -> _Source:
     """Draw library events by their weights, and neighbors with the same kinds of bosons."""
-    leaf = np.arange(len(library.slots), dtype=np.int32) * SLOTS
-    leaf = np.repeat(leaf, rng.multinomial(trials, library.leaf_share))
-    byte = rng.integers(0, SLOTS, (2, trials), dtype=np.uint8)
-    event, neighbor = (library.slots.ravel()[leaf + byte[k]] for k in range(2))
+    event, neighbor = library.draw(trials, rng)
     alike = (library.boson_kind[event] == library.boson_kind[neighbor]).all(axis=1)
     normal = rng.standard_normal((2, trials), dtype=np.float32)
     return _Source(
@@ -231,8 +225,7 @@ def _detect(
 
     efficiency = lepton_efficiency(leptons.eta)
     selected = light & (measured > 15.0) & (rng.random((n, 4), dtype=np.float32) < efficiency)
-    limit = np.where(muon, MUON_ISOLATION, ELECTRON_ISOLATION) * measured
-    limit -= library.isolation[event][:, None]
+    limit = isolation_limit(measured, muon) - library.isolation[event][:, None]
     for k in range(4):
         cone = isolation_from_jets(raw, jet_eta, jet_phi, leptons.eta[:, k], leptons.phi[:, k])
         selected[:, k] &= cone < limit[:, k]
@@ -315,7 +308,6 @@ def _taus(leptons: _Leptons, rng: np.random.Generator) -> tuple[Floats, Floats, 
     at = np.nonzero((leptons.kind == _TAU_HAD) & (np.abs(leptons.eta) < 4.9))
     seen = visible_tau(leptons.pt[at], leptons.eta[at], leptons.phi[at], leptons.helicity[at], rng)
     pt[at], eta[at], phi[at] = seen.pt, seen.eta, seen.phi
-    efficiency = np.where(seen.one_prong, TAU_EFFICIENCY_ONE_PRONG, TAU_EFFICIENCY_MULTI_PRONG)
-    tagged[at] = rng.random(len(seen.pt), dtype=np.float32) < efficiency
+    tagged[at] = rng.random(len(seen.pt), dtype=np.float32) < tau_efficiency(seen.one_prong)
     tagged[at] &= (np.abs(leptons.eta[at]) < 2.5) & (leptons.pt[at] > 20.0)
     return pt, eta, phi, tagged

@@ -13,6 +13,7 @@ from HiggsML.errors import DataError
 
 __all__ = [
     "BRANCHING_LEPTONIC",
+    "POLARIZATION_Z",
     "TAU_MASS",
     "HadronicPool",
     "hadronic_pool",
@@ -24,6 +25,9 @@ Floats = NDArray[np.float32]
 TAU_MASS = 1.77686
 BRANCHING_LEPTONIC = 0.3521
 """Branching ratio of tau into an electron or a muon (Particle Data Group)."""
+
+POLARIZATION_Z = -0.147
+"""Mean polarization of the tau- from Z decays (LEP)."""
 
 _GRID = 2048
 

@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 
 from HiggsML.errors import SettingsError
 
-__all__ = ["Particles", "charge_sign", "flatten", "prompt", "pythia", "require_pythia"]
+__all__ = [
+    "Particles",
+    "charge_sign",
+    "flatten",
+    "prompt",
+    "pythia",
+    "pythia_seed",
+    "require_pythia",
+]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -39,6 +47,11 @@ def require_pythia() -> None:
                 f'engine "pythia" needs the package {name}: '
                 'pip install "higgsml-uncertainty[pythia]"'
             )
+
+
+def pythia_seed(sequence: np.random.SeedSequence) -> int:
+    """Turn a seed of NumPy into one that Pythia takes, 1 .. 900,000,000."""
+    return int(sequence.generate_state(1)[0]) % 900_000_000 + 1
 
 
 def pythia(process: str, *, seed: int, extra: tuple[str, ...] = (), hook: Any = None) -> Any:

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from HiggsML.generator.fast.library import pack
+from HiggsML.generator.pythia.event_record import pythia_seed
 from HiggsML.generator.pythia.hadronic_taus import make_hadronic_pool
 from HiggsML.generator.pythia.production import produce
 from HiggsML.schema import PROCESSES
@@ -35,8 +36,7 @@ TAU_POOL = 40_000
 
 def chunk_seed(seed: int, process: str, chunk: int) -> int:
     """Pythia's seed (1 .. 900,000,000) of one chunk."""
-    state = np.random.SeedSequence([seed, PROCESSES.index(process), chunk]).generate_state(1)
-    return int(state[0]) % 900_000_000 + 1
+    return pythia_seed(np.random.SeedSequence([seed, PROCESSES.index(process), chunk]))
 
 
 def make_chunk(process: str, chunk: int, seed: int, folder: Path) -> int:

@@ -9,14 +9,12 @@ from numpy.typing import NDArray
 
 from HiggsML.generator.detector import (
     CONE_ISOLATION,
-    ELECTRON_ISOLATION,
-    MUON_ISOLATION,
-    TAU_EFFICIENCY_MULTI_PRONG,
-    TAU_EFFICIENCY_ONE_PRONG,
     TRACKER_ETA,
     deltar2,
+    isolation_limit,
     lepton_efficiency,
     lepton_pt_resolution,
+    tau_efficiency,
 )
 from HiggsML.generator.pythia.calorimeter import calorimeter
 from HiggsML.generator.pythia.event_record import Particles, charge_sign, flatten, pythia
@@ -124,7 +122,7 @@ def _leptons(particles: Particles, final: Integers, rng: np.random.Generator) ->
         low, high = np.searchsorted(event, (event[index], event[index] + 1))
         near = deltar2(eta[low:high], phi[low:high], eta[index], phi[index]) < CONE_ISOLATION**2
         isolation[i] = pt[low:high][near & (pt[low:high] > 0.5)].sum() - pt[index]
-    limit = np.where(muon, MUON_ISOLATION, ELECTRON_ISOLATION) * measured
+    limit = isolation_limit(measured, muon)
     good = (isolation < limit) & (measured > 15.0)
     good &= rng.random(len(hard)) < lepton_efficiency(eta[hard])
     chosen = hard[good]
@@ -181,8 +179,7 @@ def _one_event(
         distance = deltar2(eta, phi, tau["eta"][k], tau["phi"][k])
         nearest = int(distance.argmin())
         if distance[nearest] < _MATCH**2:
-            one = bool(tau["one_prong"][k])
-            probability[nearest] = TAU_EFFICIENCY_ONE_PRONG if one else TAU_EFFICIENCY_MULTI_PRONG
+            probability[nearest] = tau_efficiency(tau["one_prong"][k])
             charge[nearest] = tau["charge"][k]
     tagged = np.flatnonzero(rng.random(len(pt)) < probability)
     if len(tagged) != 1 or charge[tagged[0]] != -lepton["charge"][at]:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from HiggsML.generator.pythia.event_record import require_pythia
+from HiggsML.generator.pythia.event_record import pythia_seed, require_pythia
 from HiggsML.generator.pythia.reference import reference_events
 from HiggsML.schema import PROCESSES
 
@@ -95,8 +95,7 @@ def _make_chunk(folder: Path, process: str, entropy: int, events: int, chunk: in
     target = _path(folder, process, chunk)
     if not target.exists():
         key = (PROCESSES.index(process), chunk)
-        state = np.random.SeedSequence(entropy, spawn_key=key).generate_state(1)
-        seed = int(state[0]) % 900_000_000 + 1  # what Pythia takes
+        seed = pythia_seed(np.random.SeedSequence(entropy, spawn_key=key))
         values = reference_events(process, events, seed=seed)
         unfinished = target.with_suffix(f".{os.getpid()}.part")
         with unfinished.open("wb") as file:
@@ -110,7 +109,7 @@ def read_rows(folder: Path, process: str, start: int, count: int) -> NDArray[np.
     parts = []
     seen = chunk = 0
     while seen < start + count:
-        values = np.load(_path(folder, process, chunk))
+        values = np.load(_path(folder, process, chunk), mmap_mode="r")  # most are only counted
         parts.append(values[max(start - seen, 0) : start + count - seen])
         seen += len(values)
         chunk += 1
