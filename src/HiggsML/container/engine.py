@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from HiggsML.container.spec import ContainerSpec, Restrictions, engine_arguments
 from HiggsML.errors import ContainerError
 
-__all__ = ["Outcome", "build_image", "connect", "ensure_image", "run_container"]
+__all__ = ["Outcome", "connect", "ensure_image", "run_container"]
 
 Log = Callable[[str], None]
 
@@ -119,8 +119,10 @@ def ensure_image(
         Name and tag.
     context : Path, optional
         Directory with the Dockerfile.
-    base_image, network : str, optional
-        See :func:`build_image`.
+    base_image : str, optional
+        Replaces the one that the Dockerfile names.
+    network : str, optional
+        Network of the build, such as "host".
     log : callable
         Gets the lines of the build.
 
@@ -139,61 +141,34 @@ def ensure_image(
                 f"there is no image {name} here: `docker pull {name}` fetches it, `make image` in "
                 "a checkout builds it"
             ) from None
-        build_image(client, name, context, base_image=base_image, network=network, log=log)
+        with (context / "Dockerfile").open("rb") as file:
+            request = {
+                "fileobj": file,  # the Dockerfile alone: datasets need not travel to the engine
+                "buildargs": {"BASE_IMAGE": base_image} if base_image else {},
+                "network_mode": network,
+            }
+            _build_image(client, name, request, log)
     except APIError as error:
         raise ContainerError(f"the image {name} can not be used: {_first_line(error)}") from error
 
 
-def build_image(
-    client: Any,
-    name: str,
-    context: Path,
-    *,
-    base_image: str | None = None,
-    network: str | None = None,
-    log: Log = lambda _: None,
-) -> None:
-    """Build the image from ``context/Dockerfile``, which needs no other file.
-
-    Parameters
-    ----------
-    client : docker.DockerClient
-        From :func:`connect`.
-    name : str
-        Name and tag.
-    context : Path
-        Directory with the Dockerfile.
-    base_image : str, optional
-        Replaces the one that the Dockerfile names.
-    network : str, optional
-        Network of the build, such as "host".
-    log : callable
-        Gets the lines of the build.
-    """
+def _build_image(client: Any, name: str, request: dict[str, Any], log: Log) -> None:
+    """Build an image; ``request`` is for the engine, besides what every build asks for."""
     from docker.errors import APIError
 
     log(f"Building the image {name}")
     last = ""
     try:
-        with (context / "Dockerfile").open("rb") as file:
-            stream = client.api.build(
-                fileobj=file,  # the Dockerfile alone: datasets need not travel to the engine
-                tag=name,
-                decode=True,
-                rm=True,
-                forcerm=True,
-                buildargs={"BASE_IMAGE": base_image} if base_image else {},
-                network_mode=network,
-            )
-            for part in stream:
-                if "error" in part:
-                    raise ContainerError(
-                        f"the image {name} could not be built: {part['error'].strip()} "
-                        f"(last step: {last})"
-                    )
-                if text := str(part.get("stream", "")).strip():
-                    last = text.splitlines()[0] if text.startswith("Step") else last
-                    log(text)
+        stream = client.api.build(tag=name, decode=True, rm=True, forcerm=True, **request)
+        for part in stream:
+            if "error" in part:
+                raise ContainerError(
+                    f"the image {name} could not be built: {part['error'].strip()} "
+                    f"(last step: {last})"
+                )
+            if text := str(part.get("stream", "")).strip():
+                last = text.splitlines()[0] if text.startswith("Step") else last
+                log(text)
     except APIError as error:
         raise ContainerError(
             f"the image {name} could not be built: {_first_line(error)}"
