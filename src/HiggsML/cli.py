@@ -17,6 +17,7 @@ from rich.table import Table
 from HiggsML import __version__, cli_bundle
 from HiggsML.cli_doctor import doctor
 from HiggsML.cli_explore import explore_command, four_lepton_command
+from HiggsML.cli_options import DIRECTORY, EXISTING, input_option, nuisance_names
 from HiggsML.cli_study import compare, study
 from HiggsML.errors import HiggsMLError, SettingsError
 from HiggsML.generator import generate_dataset
@@ -89,12 +90,7 @@ def show_scores(scores: Mapping[str, float], report: Path) -> None:
 
 def _systematics(context: click.Context, parameter: click.Parameter, value: str) -> dict[str, bool]:
     """Turn ``all``, ``none`` or a comma-separated list of nuisance parameters into a dict."""
-    wanted = {"all": set(NUISANCES), "none": set[str]()}.get(value)
-    if wanted is None:
-        wanted = {name.strip() for name in value.split(",")}
-    if unknown := sorted(wanted - set(NUISANCES)):
-        known = ", ".join(NUISANCES)
-        raise click.BadParameter(f"unknown systematics {', '.join(unknown)}; known are {known}")
+    wanted = nuisance_names(value, "systematics")
     return {name: name in wanted for name in NUISANCES}
 
 
@@ -112,9 +108,7 @@ def _budgets(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-_directory = click.Path(file_okay=False, path_type=Path)
 _submission = click.Path(exists=True, path_type=Path)
-_existing = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -130,17 +124,10 @@ def _cli() -> None:
 
 @_cli.command()
 @click.argument("submission", type=_submission)
-@click.option(
-    "--input",
-    "input_dir",
-    type=_existing,
-    default=Path("input_data"),
-    show_default=True,
-    help="Dataset in the official layout.",
-)
+@input_option
 @click.option(
     "--output",
-    type=_directory,
+    type=DIRECTORY,
     default=Path("outputs"),
     show_default=True,
     help="Where predictions, scores and the report go.",
@@ -278,16 +265,16 @@ def run(
 
 
 @_cli.command()
-@click.argument("predictions", type=_existing)
+@click.argument("predictions", type=EXISTING)
 @click.option(
     "--output",
-    type=_directory,
+    type=DIRECTORY,
     default=None,
     help="Where scores and report go; beside PREDICTIONS by default.",
 )
 @click.option(
     "--reference",
-    type=_existing,
+    type=EXISTING,
     default=None,
     help="Directory with settings.json: what a complete result must contain.",
 )
@@ -320,7 +307,7 @@ def score(predictions: Path, output: Path | None, reference: Path | None, phase_
     default=None,
     help="Makes the dataset repeatable, hence public; a competition needs one without.",
 )
-@click.option("--output", type=_directory, required=True, help="New dataset directory.")
+@click.option("--output", type=DIRECTORY, required=True, help="New dataset directory.")
 @click.option(
     "--workers",
     type=click.IntRange(1),

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from HiggsML.bundle import Finding, build_bundle, build_starting_kit, errors_of, validate_path
 from HiggsML.bundle.source import find_checkout
+from HiggsML.cli_options import ANY_PATH, DIRECTORY, EXISTING, FILE
 from HiggsML.container import DockerOptions, Restrictions, read_progress, run_locally
 from HiggsML.dry_run import DryRunOptions, Step
 from HiggsML.dry_run import dry_run as run_dry_run
@@ -23,10 +24,6 @@ from HiggsML.submission_check import check_layout, pack, trial_run
 __all__ = ["bundle", "dry_run", "run_in_docker", "submission"]
 
 _errors = Console(stderr=True)
-_directory = click.Path(file_okay=False, path_type=Path)
-_existing = click.Path(exists=True, file_okay=False, path_type=Path)
-_file = click.Path(dir_okay=False, path_type=Path)
-_any = click.Path(path_type=Path)
 
 
 def run_in_docker(
@@ -90,7 +87,7 @@ def bundle() -> None:
 @bundle.command()
 @click.option(
     "--output",
-    type=_file,
+    type=FILE,
     default=Path("dist/bundle.zip"),
     show_default=True,
     help="The zip to write.",
@@ -98,7 +95,7 @@ def bundle() -> None:
 @click.option(
     "--input",
     "input_data",
-    type=_existing,
+    type=EXISTING,
     default=None,
     help="The competition's private dataset; input_data/ by default.",
 )
@@ -115,7 +112,7 @@ def build(output: Path, input_data: Path | None, competition: bool) -> None:
 
 
 @bundle.command()
-@click.argument("path", type=_any, default=Path())
+@click.argument("path", type=ANY_PATH, default=Path())
 @click.option("--competition", is_flag=True, help="A dataset whose events are public is an error.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def validate(path: Path, competition: bool, as_json: bool) -> None:
@@ -139,7 +136,7 @@ def validate(path: Path, competition: bool, as_json: bool) -> None:
 @bundle.command("starting-kit")
 @click.option(
     "--output",
-    type=_file,
+    type=FILE,
     default=Path("dist/starting_kit.zip"),
     show_default=True,
     help="The zip to write.",
@@ -153,12 +150,12 @@ def starting_kit(output: Path) -> None:
 @click.command("dry-run")
 @click.option(
     "--output",
-    type=_directory,
+    type=DIRECTORY,
     default=Path("outputs/dry_run"),
     show_default=True,
     help="Gets the bundle and what every run wrote.",
 )
-@click.option("--input", "input_data", type=_existing, default=None, help="The private dataset.")
+@click.option("--input", "input_data", type=EXISTING, default=None, help="The private dataset.")
 @click.option("--competition", is_flag=True, help="Refuse a dataset whose events are public.")
 @click.option("--quick", is_flag=True, help="2 sets of 3 pseudo-experiments.")
 @click.option("--without-docker", is_flag=True, help="End after unpacking; no solution is run.")
@@ -201,11 +198,11 @@ def submission() -> None:
 
 
 @submission.command()
-@click.argument("path", type=_any)
+@click.argument("path", type=ANY_PATH)
 @click.option(
     "--input",
     "input_dir",
-    type=_directory,
+    type=DIRECTORY,
     default=Path("input_data"),
     show_default=True,
     help="Dataset for the trial.",
@@ -237,8 +234,8 @@ def check(path: Path, input_dir: Path, pseudo_experiments: int, static: bool) ->
 
 
 @submission.command("pack")
-@click.argument("directory", type=_existing)
-@click.option("--output", type=_file, default=None, help="The zip; DIRECTORY.zip by default.")
+@click.argument("directory", type=EXISTING)
+@click.option("--output", type=FILE, default=None, help="The zip; DIRECTORY.zip by default.")
 def pack_command(directory: Path, output: Path | None) -> None:
     """Write the zip of the submission in DIRECTORY, with model.py at its top."""
     target = output or Path(f"{directory.resolve().name}.zip")

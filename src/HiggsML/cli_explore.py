@@ -6,34 +6,26 @@ from pathlib import Path
 
 import click
 
+from HiggsML.cli_options import ANY_PATH, DIRECTORY, EXISTING, input_option
 from HiggsML.datasets import Data
 from HiggsML.explore import FORMATS, explore, write_folder, write_page
 from HiggsML.generator.four_lepton import write_four_lepton
 
 __all__ = ["explore_command", "four_lepton_command"]
 
-_existing = click.Path(exists=True, file_okay=False, path_type=Path)
-
 
 @click.command("explore")
-@click.option(
-    "--input",
-    "input_dir",
-    type=_existing,
-    default=Path("input_data"),
-    show_default=True,
-    help="Dataset in the official layout.",
-)
+@input_option
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=ANY_PATH,
     default=Path("outputs/explore.html"),
     show_default=True,
     help="One page if it ends in .html, else a folder with one file per plot.",
 )
 @click.option(
     "--submission",
-    type=_existing,
+    type=EXISTING,
     default=None,
     help="Adds the ROC curve of its Model.score(features). Its code runs here without isolation: "
     "use it for your own.",
@@ -85,7 +77,7 @@ def explore_command(
 @click.command("four-lepton")
 @click.option(
     "--output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=DIRECTORY,
     required=True,
     help="New directory for llll.csv and ggH125_ZZ4lep.csv.",
 )

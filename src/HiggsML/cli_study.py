@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from HiggsML.cli_options import DIRECTORY, EXISTING, input_option, nuisance_names
 from HiggsML.comparison import ComparedRun, compare_runs, markdown_table
 from HiggsML.datasets import Data
 from HiggsML.pseudo_experiments import EventStore
-from HiggsML.schema import NUISANCES
 from HiggsML.study import (
     Difference,
     Study,
@@ -29,8 +29,6 @@ from HiggsML.study import (
 from HiggsML.study_figures import study_plot
 
 __all__ = ["compare", "study"]
-
-_existing = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 def _console() -> Console:
@@ -48,28 +46,15 @@ def _mus(context: click.Context, parameter: click.Parameter, value: str) -> list
 
 
 def _nuisances(context: click.Context, parameter: click.Parameter, value: str) -> list[str]:
-    if value in ("all", "none"):
-        return list(NUISANCES) if value == "all" else []
-    names = [name.strip() for name in value.split(",")]
-    if unknown := sorted(set(names) - set(NUISANCES)):
-        known = ", ".join(NUISANCES)
-        raise click.BadParameter(f"unknown nuisances {', '.join(unknown)}; known are {known}")
-    return names
+    return nuisance_names(value, "nuisances")
 
 
 @click.command()
-@click.argument("submission", type=_existing)
-@click.option(
-    "--input",
-    "input_dir",
-    type=_existing,
-    default=Path("input_data"),
-    show_default=True,
-    help="Dataset in the official layout.",
-)
+@click.argument("submission", type=EXISTING)
+@input_option
 @click.option(
     "--output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=DIRECTORY,
     default=Path("outputs/study"),
     show_default=True,
     help="Where study.json and study.png go.",
@@ -144,7 +129,7 @@ def study(
 
 
 @click.command()
-@click.argument("runs", type=_existing, nargs=-1, required=True)
+@click.argument("runs", type=EXISTING, nargs=-1, required=True)
 @click.option("--markdown", is_flag=True, help="Print a table for a README.")
 def compare(runs: tuple[Path, ...], markdown: bool) -> None:
     """Print the scores of RUNS (output directories of 'higgsml run') side by side.
