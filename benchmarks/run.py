@@ -345,7 +345,8 @@ def parse_arguments():
 
 def main():
     flags = parse_arguments()
-    interpreters = {"reference": flags.reference, "ours": sys.executable}
+    # Not resolved: a link to an interpreter tells it which environment it belongs to.
+    interpreters = {"reference": Path(flags.reference).absolute(), "ours": sys.executable}
     run = {"machine": machine(interpreters), "rounds": flags.rounds, "results": []}
     sizes = [float(size) for size in flags.sizes.split(",")]
     flags.json.parent.mkdir(parents=True, exist_ok=True)

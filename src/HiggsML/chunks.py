@@ -1,31 +1,59 @@
-"""Work on many rows in chunks that fit into the processor's cache, by several threads."""
+"""Work on many rows in chunks, by several threads, in temporary arrays that are used again."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-__all__ = ["CHUNK_ROWS", "run_in_chunks"]
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
-CHUNK_ROWS = 16_384
-"""The temporaries of a chunk of float32 columns stay in the cache; two threads that work on much
-smaller ones would mostly wait for Python's interpreter lock."""
+__all__ = ["CHUNK_ROWS", "Scratch", "Work", "run_in_chunks"]
 
-_ROWS_WORTH_THREADS = 8 * CHUNK_ROWS
+CHUNK_ROWS = 65_536
+"""Few enough that the columns of a chunk stay in the processor's cache, and so many that threads
+compute most of the time and rarely wait for Python's interpreter lock."""
+
+_ROWS_WORTH_THREADS = 2 * CHUNK_ROWS
+
+Work = Callable[[int, slice], None]
+"""What a thread does with a chunk, given its number and its rows."""
+
+
+class Scratch:
+    """Temporary arrays of one worker.
+
+    Fresh arrays of a chunk's size would be got from the operating system, cleared by it and given
+    back for every operation, which takes longer than the arithmetic itself.
+    """
+
+    def __init__(self, dtype: DTypeLike = np.float32) -> None:
+        self.dtype = np.dtype(dtype)
+        self._arrays: list[NDArray[Any]] = []
+
+    def take(self, count: int, size: int) -> list[NDArray[Any]]:
+        """Return the first ``count`` arrays, of shape (size,); their content is arbitrary."""
+        if self._arrays and self._arrays[0].size < size:
+            self._arrays.clear()
+        while len(self._arrays) < count:
+            self._arrays.append(np.empty(size, self.dtype))
+        return [array[:size] for array in self._arrays[:count]]
 
 
 def run_in_chunks(
-    n_rows: int, work: Callable[[int, slice], None], *, threads: int | None = None
+    n_rows: int, start_worker: Callable[[], Work], *, threads: int | None = None
 ) -> None:
-    """Call ``work(chunk_number, rows)`` for every chunk.
+    """Do some work on every chunk.
 
     Parameters
     ----------
     n_rows : int
         Rows in all.
-    work : callable
-        Writes its own rows only; NumPy releases the interpreter lock while it computes.
+    start_worker : callable
+        Called once by every thread; returns what that thread calls with the number and the rows of
+        each chunk and writes these rows only; NumPy releases the interpreter lock meanwhile.
     threads : int, optional
         By default what OMP_NUM_THREADS says, or as many as there are processors, for many rows.
     """
@@ -35,13 +63,20 @@ def run_in_chunks(
     ]
     if threads is None:
         threads = _available_threads() if n_rows >= _ROWS_WORTH_THREADS else 1
-    if threads == 1 or len(chunks) < 2:
-        for chunk in chunks:
+    threads = min(threads, len(chunks))
+    waiting = iter(chunks)
+
+    def work_through() -> None:
+        work = start_worker()
+        for chunk in waiting:
             work(*chunk)
+
+    if threads <= 1:
+        work_through()
         return
     with ThreadPoolExecutor(threads) as pool:
-        # The list passes on the first exception.
-        list(pool.map(lambda chunk: work(*chunk), chunks))
+        for done in [pool.submit(work_through) for _ in range(threads)]:
+            done.result()
 
 
 def _available_threads() -> int:

@@ -21,7 +21,8 @@ from HiggsML.errors import SettingsError
 from HiggsML.pseudo_experiments import EventStore, Purpose, seed_sequence
 from HiggsML.schema import SIGNAL
 from HiggsML.study import Measurements
-from HiggsML.systematics import rate_factors, systematics
+from HiggsML.shifts import rate_factors
+from HiggsML.systematics import systematics
 
 __all__ = ["KnownTruth", "closure", "default_bins", "known_truth", "poisson_interval"]
 

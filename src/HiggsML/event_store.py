@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from HiggsML.datasets import Data
 from HiggsML.errors import DataError
 from HiggsML.schema import LABEL_COLUMNS, PRI_COLUMNS, PROCESSES
-from HiggsML.systematics import LEP_PT_MIN, round_primaries
+from HiggsML.shifts import LEP_PT_MIN, round_primaries
 
 __all__ = [
     "HAD_PT",

@@ -31,21 +31,19 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import partial
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from HiggsML.chunks import run_in_chunks
+from HiggsML.chunks import CHUNK_ROWS, Scratch, Work, run_in_chunks
 from HiggsML.datasets import Data
 from HiggsML.derived_quantities import derive
 from HiggsML.errors import DataError, SettingsError
 from HiggsML.event_store import HAD_PT, StoredEvents, Stratum, arrange, open_cached
-from HiggsML.kinematics import fast_phi
 from HiggsML.schema import FEATURES, MU_RANGE, NUISANCES, PRI_COLUMNS, PROCESSES
-from HiggsML.systematics import (
+from HiggsML.shifts import (
     HAD_PT_MIN,
     draw_nuisances,
     rate_factors,
@@ -69,8 +67,8 @@ __all__ = [
 MAX_EVENTS_IN_MEMORY = 1_000_000
 """Test sets with more events are converted to a memory-mapped file."""
 
-# Up to this many intervals, comparing with each end is faster than a bisection.
-_MAX_COMPARED = 12
+_GATHERED_ROWS = 4096
+"""Events that are picked and turned into columns at a time: they stay in the nearest cache."""
 
 
 class PseudoExperiment(TypedDict):
@@ -128,8 +126,9 @@ class Plan:
     n_events: int
     shifts: Mapping[str, float]
     seed: np.random.SeedSequence
-    ends: NDArray[np.float64]  # cumulative expected events by stratum
-    eligible: NDArray[np.int64]  # events of each stratum that survive the tau cut
+    order: NDArray[np.int64]  # numbers of the strata, the one with most expected events first
+    ends: NDArray[np.float64]  # cumulative expected events of the strata, in this order
+    eligible: NDArray[np.int64]  # their events that survive the tau cut
 
 
 class EventStore:
@@ -215,17 +214,17 @@ class EventStore:
             )
         factors = rate_factors(mu=mu, **values)
         eligible = np.array([self._count_above(s, shifts["tes"]) for s in self._strata])
-        ends = np.cumsum(
-            [
-                factors[stratum.process] * self._total_weight(k, int(eligible[k]))
-                for k, stratum in enumerate(self._strata)
-            ]
-        )
+        expected = np.array([
+            factors[stratum.process] * self._total_weight(k, int(eligible[k]))
+            for k, stratum in enumerate(self._strata)
+        ])  # fmt: skip
+        order = np.argsort(-expected, kind="stable")
+        ends = np.cumsum(expected[order])
         sequence = (
             seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
         )
         n_events = int(_generator(sequence, 0).poisson(ends[-1]))
-        return Plan(n_events, shifts, sequence, ends, eligible)
+        return Plan(n_events, shifts, sequence, order, ends, eligible[order])
 
     def fill(
         self,
@@ -245,7 +244,7 @@ class EventStore:
             Where the features are written, column by column of :data:`HiggsML.schema.FEATURES`.
         corrected : bool
             How jets that are cut away are counted, see
-            :func:`HiggsML.systematics.remove_soft_jets`.
+            :func:`HiggsML.shifts.remove_soft_jets`.
         threads : int
             How many work at once; changes no number.
         """
@@ -254,28 +253,44 @@ class EventStore:
                 f"the block must have the shape {(len(FEATURES), plan.n_events)}, not {block.shape}"
             )
         run_in_chunks(
-            plan.n_events, partial(self._fill_chunk, plan, block, corrected), threads=threads
+            plan.n_events,
+            lambda: self._start_worker(plan, block, corrected),
+            threads=threads,
         )
 
-    def _fill_chunk(
-        self, plan: Plan, block: NDArray[np.float32], corrected: bool, chunk: int, rows: slice
-    ) -> None:
-        size = rows.stop - rows.start
-        # Branches of the seed start at 1 here: the number of events has used 0.
-        rng = _generator(plan.seed, chunk + 1)
-        drawn = self._rows.take(self._draw(plan, size, rng), axis=0, mode="clip")
-        event = dict(zip(PRI_COLUMNS, np.ascontiguousarray(drawn.T), strict=True))
-        soft_met = plan.shifts["soft_met"]
-        shift_energies(
-            event,
-            tes=plan.shifts["tes"],
-            jes=plan.shifts["jes"],
-            soft_met=_gaussian_pair(soft_met, size, rng) if soft_met else None,
-            azimuth=fast_phi,
-        )
-        remove_soft_jets(event, corrected=corrected)
-        for row, values in enumerate((event | derive(event)).values()):
-            block[row, rows] = values
+    def _start_worker(self, plan: Plan, block: NDArray[np.float32], corrected: bool) -> Work:
+        scratch, integers, doubles = Scratch(), Scratch(np.int64), Scratch(np.float64)
+        shifts, n_primaries = plan.shifts, len(PRI_COLUMNS)
+        gathered = np.empty((_GATHERED_ROWS, n_primaries), dtype=np.float32)
+        noise = np.empty((2, min(CHUNK_ROWS, plan.n_events)), dtype=np.float32)
+
+        def work(chunk: int, rows: slice) -> None:
+            size = rows.stop - rows.start
+            primaries, derived = np.split(block[:, rows], [n_primaries])
+            # Branches of the seed start at 1 here: the number of events has used 0.
+            rng = _generator(plan.seed, chunk + 1)
+            (drawn,), (position,) = integers.take(1, size), doubles.take(1, size)
+            self._draw(plan, rng, position, drawn)
+            for start in range(0, size, _GATHERED_ROWS):
+                part = drawn[start : start + _GATHERED_ROWS]
+                events = gathered[: part.size]
+                self._rows.take(part, axis=0, out=events, mode="clip")
+                primaries[:, start : start + part.size] = events.T
+            event = dict(zip(PRI_COLUMNS, primaries, strict=True))
+            soft_met = shifts["soft_met"]
+            if soft_met:
+                pair = _gaussian_pair(soft_met, rng, noise[:, :size], scratch)
+            shift_energies(
+                event,
+                tes=shifts["tes"],
+                jes=shifts["jes"],
+                soft_met=pair if soft_met else None,
+                scratch=scratch,
+            )
+            remove_soft_jets(event, corrected=corrected)
+            derive(event, derived, scratch)
+
+        return work
 
     def pseudo_experiment(
         self,
@@ -317,50 +332,69 @@ class EventStore:
             return self._strata[k].weight * count
         return float(cumulative[count - 1]) if count else 0.0
 
-    def _draw(self, plan: Plan, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Draw ``size`` events in proportion to rate x weight; return their row numbers."""
-        position = rng.random(size) * plan.ends[-1]
-        stratum = _interval(plan.ends, position)
+    def _draw(
+        self,
+        plan: Plan,
+        rng: np.random.Generator,
+        position: NDArray[np.float64],
+        drawn: NDArray[np.int64],
+    ) -> None:
+        """Draw events in proportion to rate x weight; write their row numbers into ``drawn``.
+
+        ``position`` is a temporary array of the same shape.
+        """
+        rng.random(out=position)
+        position *= plan.ends[-1]
         begin = np.concatenate([[0.0], plan.ends[:-1]])
         width = plan.ends - begin
         # A hair less than the number of events, so that rounding never steps past the last one.
         per_event = np.divide(
             np.nextafter(plan.eligible, 0.0), width, out=np.zeros_like(width), where=width > 0
         )
-        position -= begin[stratum]
-        offset: NDArray[np.int64] = (position * per_event[stratum]).astype(np.int64)
-        for k, cumulative in enumerate(self._cumulative):
+        # Most events are of the first stratum in the plan: the others are looked up one by one.
+        even = self._cumulative[plan.order[0]] is None
+        others = np.flatnonzero(position >= plan.ends[0]) if even else np.arange(position.size)
+        moved = position[others]
+        stratum = np.searchsorted(plan.ends[:-1], moved, side="right")
+        moved -= begin[stratum]
+        starts = self._starts[plan.order]
+        position *= per_event[0]
+        np.copyto(drawn, position, casting="unsafe")
+        drawn += starts[0]
+        drawn[others] = starts[stratum] + (moved * per_event[stratum]).astype(np.int64)
+        for k, number in enumerate(plan.order):
+            cumulative = self._cumulative[number]
             if cumulative is not None and plan.eligible[k]:
                 mine, last = np.flatnonzero(stratum == k), plan.eligible[k] - 1
-                target = position[mine] / width[k] * cumulative[last]
+                target = moved[mine] / width[k] * cumulative[last]
                 found = np.searchsorted(cumulative, target, side="right")
-                offset[mine] = np.minimum(found, last)
-        offset += self._starts[stratum]
-        return offset
-
-
-def _interval(ends: NDArray[np.float64], position: NDArray[np.float64]) -> NDArray[np.integer[Any]]:
-    """Return which of the consecutive intervals each position is in."""
-    if len(ends) > _MAX_COMPARED:
-        return np.searchsorted(ends[:-1], position, side="right")
-    found = np.zeros(position.shape, dtype=np.int8)
-    for end in ends[:-1]:
-        found += position >= end
-    return found
+                drawn[others[mine]] = starts[k] + np.minimum(found, last)
 
 
 def _gaussian_pair(
-    width: float, size: int, rng: np.random.Generator
+    width: float,
+    rng: np.random.Generator,
+    pair: NDArray[np.float32],
+    scratch: Scratch,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Draw two independent Gaussians of a common width by Box and Muller's transform.
 
-    On arrays it is faster than the generator's own method, one number at a time.
+    On arrays it is faster than the generator's own method, one number at a time. They are written
+    into ``pair``, shape (2, n).
     """
-    # In (0, 1]: the logarithm of zero is never taken.
-    radius = np.sqrt(-2 * np.log(1 - rng.random(size, dtype=np.float32)))
-    radius *= np.float32(width)
-    angle = rng.random(size, dtype=np.float32) * np.float32(2 * np.pi)
-    return radius * np.cos(angle), radius * np.sin(angle)
+    x, y = pair
+    radius, angle = scratch.take(2, x.size)
+    rng.random(out=radius, dtype=np.float32)
+    np.subtract(1, radius, out=radius)  # in (0, 1]: the logarithm of zero is never taken
+    np.log(radius, out=radius)
+    radius *= -2
+    np.sqrt(radius, out=radius)
+    radius *= width
+    rng.random(out=angle, dtype=np.float32)
+    angle *= 2 * np.pi
+    np.multiply(radius, np.cos(angle, out=x), out=x)
+    np.multiply(radius, np.sin(angle, out=y), out=y)
+    return x, y
 
 
 def _generator(sequence: np.random.SeedSequence, branch: int) -> np.random.Generator:

@@ -1,17 +1,7 @@
-"""The six nuisance parameters: what they do to events and to weights, and the cuts that follow.
+"""The six nuisance parameters on data frames: the interface of the reference implementation.
 
-The array functions (:func:`shift_energies`, :func:`remove_soft_jets`, :func:`passes_cuts`,
-:func:`rate_factors`) state the physics once; the functions on data frames keep the interface of
-the reference implementation, and change none of their arguments.
-
-- ``tes``: tau energy scale, multiplies ``PRI_had_pt``
-- ``jes``: jet energy scale, multiplies the pt of existing jets and ``PRI_jet_all_pt``
-- ``soft_met``: width [GeV] of a Gaussian added to each component of the missing momentum
-- ``ttbar_scale``, ``diboson_scale``: multiply the weights of that process
-- ``bkg_scale``: multiplies the weights of all backgrounds, ttbar and diboson included
-
-The vector change of tau and jets is subtracted from the missing momentum. The primaries are then
-rounded to three decimals, as the official data are.
+What they do to events and rates is stated in :mod:`HiggsML.shifts`. The functions here change none
+of their arguments.
 
 Examples
 --------
@@ -28,25 +18,25 @@ Examples
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, overload
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from HiggsML.chunks import run_in_chunks
+from HiggsML.chunks import CHUNK_ROWS, Scratch, Work, run_in_chunks
 from HiggsML.derived_quantities import derive, primary_columns
 from HiggsML.errors import DataError, SettingsError
 from HiggsML.kinematics import V4, Array
-from HiggsML.schema import (
-    BACKGROUNDS,
-    FEATURES,
-    MISSING,
-    NUISANCES,
-    PRI_COLUMNS,
-    PROCESSES,
-    SIGNAL,
+from HiggsML.schema import FEATURES, PRI_COLUMNS, PROCESSES
+from HiggsML.shifts import (
+    draw_nuisances,
+    passes_cuts,
+    rate_factors,
+    remove_soft_jets,
+    round_primaries,
+    shift_energies,
 )
 
 __all__ = [
@@ -54,195 +44,17 @@ __all__ = [
     "V4",
     "all_bkg_weight_norm",
     "diboson_bkg_weight_norm",
-    "draw_nuisances",
     "generate_pseudo_exp_data",
     "get_bootstrapped_dataset",
     "get_systematics_dataset",
     "mom4_manipulate",
-    "passes_cuts",
     "postprocess",
-    "rate_factors",
-    "remove_soft_jets",
-    "round_primaries",
-    "shift_energies",
     "systematics",
     "ttbar_bkg_weight_norm",
 ]
 
 DEFAULT_SEED = 31415
 """Seed of the soft missing momentum in the reference implementation."""
-
-HAD_PT_MIN = 26.0  # GeV: above the reconstruction threshold, so that no shift runs out of events
-JET_PT_MIN = 26.0  # GeV: a jet at or below it counts as absent
-LEP_PT_MIN = 20.0  # GeV
-
-_DECIMALS = 3
-_ROUNDED_COLUMNS = tuple(name for name in PRI_COLUMNS if name != "PRI_n_jets")
-
-
-# ----------------------------------------------------------------------------------------------
-# Arrays: an event chunk is a dict of the sixteen PRI_ columns. Functions replace its entries and
-# never write to its arrays, which may be views of somebody's data.
-# ----------------------------------------------------------------------------------------------
-
-
-def shift_energies(
-    event: dict[str, Array],
-    *,
-    tes: float = 1.0,
-    jes: float = 1.0,
-    soft_met: tuple[Array, Array] | None = None,
-    azimuth: Callable[[Array, Array], Array] = np.arctan2,
-) -> None:
-    """Shift the energy scales and the missing momentum; round what has changed.
-
-    Parameters
-    ----------
-    event : dict of str to array
-        The sixteen ``PRI_`` columns, each of shape (n,); entries are replaced.
-    tes, jes : float
-        Factors of the tau's and the jets' energy.
-    soft_met : pair of arrays of shape (n,), optional
-        What is added to the x and y components of the missing momentum [GeV].
-    azimuth : callable
-        Computes an angle from y and x: exact, or :func:`HiggsML.kinematics.fast_phi`.
-    """
-    changed = ["PRI_met", "PRI_met_phi"]
-    met, met_phi = event["PRI_met"], event["PRI_met_phi"]
-    met_x, met_y = met * np.cos(met_phi), met * np.sin(met_phi)
-
-    if tes != 1.0:
-        changed.append("PRI_had_pt")
-        event["PRI_had_pt"] = event["PRI_had_pt"] * tes
-        gained = event["PRI_had_pt"] * ((1.0 - tes) / tes)
-        met_x = met_x + gained * np.cos(event["PRI_had_phi"])
-        met_y = met_y + gained * np.sin(event["PRI_had_phi"])
-
-    if jes != 1.0:
-        changed.append("PRI_jet_all_pt")
-        event["PRI_jet_all_pt"] = event["PRI_jet_all_pt"] * jes
-        for jet, number in (("leading", 1), ("subleading", 2)):
-            # Fewer than half of the events have a jet: only theirs are computed.
-            name = f"PRI_jet_{jet}_pt"
-            exists = np.flatnonzero(event["PRI_n_jets"] >= number)
-            pt, phi = event[name].take(exists) * jes, event[f"PRI_jet_{jet}_phi"].take(exists)
-            event[name] = event[name].copy()
-            event[name][exists] = np.round(pt, _DECIMALS)
-            gained = pt * ((1.0 - jes) / jes)
-            met_x[exists] += gained * np.cos(phi)
-            met_y[exists] += gained * np.sin(phi)
-
-    if soft_met is not None:
-        met_x, met_y = met_x + soft_met[0], met_y + soft_met[1]
-
-    event["PRI_met"] = np.sqrt(met_x**2 + met_y**2)
-    event["PRI_met_phi"] = azimuth(met_y, met_x)
-    round_primaries(event, changed)
-
-
-def round_primaries(
-    event: dict[str, Array], columns: tuple[str, ...] | list[str] = _ROUNDED_COLUMNS
-) -> None:
-    """Round columns to three decimals, the precision of the official data; entries are replaced."""
-    for name in columns:
-        event[name] = np.round(event[name], _DECIMALS)
-
-
-def remove_soft_jets(event: dict[str, Array], *, corrected: bool = False) -> None:
-    """Treat jets with a pt of at most 26 GeV as absent: first the sub-leading, then the leading.
-
-    A removed jet becomes -25, is taken off ``PRI_n_jets`` and out of ``PRI_jet_all_pt``; entries
-    are replaced.
-
-    Parameters
-    ----------
-    event : dict of str to array
-        The sixteen ``PRI_`` columns, each of shape (n,).
-    corrected : bool
-        With three or more jets and a soft sub-leading one, the official procedure leaves
-        ``PRI_n_jets`` at two or more although the second jet is gone; the official numbers depend
-        on it. True counts the jets that are left, since all that follow are softer still: one
-        after the sub-leading jet was removed, none after the leading one.
-    """
-    for jet, left in (("subleading", 1), ("leading", 0)):
-        pt = event[f"PRI_jet_{jet}_pt"]
-        soft = np.flatnonzero((pt >= 0) & (pt <= JET_PT_MIN))
-        if not soft.size:
-            continue
-        for part in ("pt", "eta", "phi"):
-            name = f"PRI_jet_{jet}_{part}"
-            event[name] = event[name].copy()
-            event[name][soft] = MISSING
-        n_jets, jet_all_pt = event["PRI_n_jets"].copy(), event["PRI_jet_all_pt"].copy()
-        if corrected:
-            n_jets[soft] = left
-            jet_all_pt[soft] = event["PRI_jet_leading_pt"][soft] if left else 0.0
-        else:
-            n_jets[soft] -= 1
-            jet_all_pt[soft] -= pt[soft]
-        event["PRI_n_jets"], event["PRI_jet_all_pt"] = n_jets, jet_all_pt
-
-
-def passes_cuts(event: Mapping[str, Array]) -> NDArray[np.bool_]:
-    """Which events keep a tau of at least 26 GeV and a lepton of at least 20 GeV."""
-    return (event["PRI_had_pt"] >= HAD_PT_MIN) & (event["PRI_lep_pt"] >= LEP_PT_MIN)
-
-
-def rate_factors(
-    *,
-    mu: float = 1.0,
-    ttbar_scale: float | None = None,
-    diboson_scale: float | None = None,
-    bkg_scale: float | None = None,
-) -> dict[str, float]:
-    """Return the factor on the expected events of each process; None means 1."""
-    backgrounds = 1.0 if bkg_scale is None else float(bkg_scale)
-    factors = dict.fromkeys(BACKGROUNDS, backgrounds)
-    factors["ttbar"] *= 1.0 if ttbar_scale is None else float(ttbar_scale)
-    factors["diboson"] *= 1.0 if diboson_scale is None else float(diboson_scale)
-    factors[SIGNAL] = float(mu)
-    wrong = {name: value for name, value in factors.items() if not 0 <= value < math.inf}
-    if wrong:
-        raise SettingsError(f"rates must be finite and not negative, got factors {wrong}")
-    return factors
-
-
-def draw_nuisances(
-    enabled: Mapping[str, bool], rng: np.random.Generator
-) -> dict[str, float | None]:
-    """Draw the nuisance parameters of one pseudo-experiment from their priors.
-
-    Parameters
-    ----------
-    enabled : mapping of str to bool
-        Which of the six to draw; a missing name means False.
-    rng : numpy.random.Generator
-        Source of randomness. Every nuisance takes one number whether it is enabled or not, so that
-        switching one off leaves the others as they were.
-
-    Returns
-    -------
-    dict
-        A value for every nuisance; where not enabled, 1 (tes, jes), 0 (soft_met) or None (rates).
-    """
-    unknown = sorted(set(enabled) - set(NUISANCES))
-    if unknown:
-        raise SettingsError(f"unknown systematics {unknown}; known are {', '.join(NUISANCES)}")
-    values: dict[str, float | None] = {}
-    for name, nuisance in NUISANCES.items():
-        draw = nuisance.loc + nuisance.scale * rng.standard_normal()
-        if nuisance.prior == "lognormal":
-            draw = math.exp(draw)
-        if enabled.get(name, False):
-            values[name] = min(max(draw, nuisance.low), nuisance.high)
-        else:
-            values[name] = nuisance.nominal if nuisance.shape else None
-    return values
-
-
-# ----------------------------------------------------------------------------------------------
-# Data frames: the interface of the reference implementation.
-# ----------------------------------------------------------------------------------------------
 
 
 def _scaled(weights: ArrayLike, selected: ArrayLike, factor: float) -> Any:
@@ -317,7 +129,7 @@ def mom4_manipulate(
         A new frame.
     """
     tes, jes, soft_met = _check_shifts(systTauEnergyScale, systJetEnergyScale, soft_met)
-    event = primary_columns(data)
+    event = _copied_primaries(data)
     shift_energies(event, tes=tes, jes=jes, soft_met=_soft_met_noise(soft_met, len(data), seed))
     round_primaries(event)
     return _with_columns(data, event)
@@ -334,10 +146,17 @@ def postprocess(data: pd.DataFrame, *, corrected: bool = False) -> pd.DataFrame:
     DataFrame
         A new frame with a fresh index.
     """
-    event = primary_columns(data)
+    event = _copied_primaries(data)
     remove_soft_jets(event, corrected=corrected)
     keep = passes_cuts(event)
     return _with_columns(data, event)[keep].reset_index(drop=True)
+
+
+def _copied_primaries(data: pd.DataFrame) -> dict[str, Array]:
+    """Return the primaries as arrays of one type that may be changed."""
+    columns = primary_columns(data)
+    dtype = np.result_type(*columns.values())
+    return {name: np.array(column, dtype) for name, column in columns.items()}
 
 
 def _with_columns(data: pd.DataFrame, event: Mapping[str, Array]) -> pd.DataFrame:
@@ -454,31 +273,44 @@ def _shifted_features(
 ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
     """Return the 28 features of the events that pass, shape (28, m), and their row numbers."""
     columns = primary_columns(frame)
+    dtype = np.result_type(*columns.values())
     kept = np.arange(len(frame))
     if cuts:
         # Which events pass depends on two columns only: the others need not be computed at all.
-        pt = {"PRI_had_pt": columns["PRI_had_pt"] * tes, "PRI_lep_pt": columns["PRI_lep_pt"]}
-        round_primaries(pt, list(pt))
+        pt = {"PRI_had_pt": columns["PRI_had_pt"] * tes, "PRI_lep_pt": columns["PRI_lep_pt"].copy()}
+        round_primaries(pt, pt)
         kept = np.flatnonzero(passes_cuts(pt))
     everything = kept.size == len(frame)
     block = np.empty((len(FEATURES), kept.size), dtype=np.float32)
 
-    def work(_: int, rows: slice) -> None:
-        mine: Any = rows if everything else kept[rows]
-        event = {name: column[mine] for name, column in columns.items()}
-        shift_energies(
-            event,
-            tes=tes,
-            jes=jes,
-            soft_met=None if noise is None else (noise[0][mine], noise[1][mine]),
-        )
-        round_primaries(event)
-        if cuts:
-            remove_soft_jets(event, corrected=corrected)
-        for row, values in enumerate((event | derive(event)).values()):
-            block[row, rows] = values
+    def start_worker() -> Work:
+        scratch = Scratch(dtype)
+        wide = np.empty((len(FEATURES), min(CHUNK_ROWS, kept.size)), dtype)
 
-    run_in_chunks(kept.size, work)
+        def work(_: int, rows: slice) -> None:
+            mine = rows if everything else kept[rows]
+            features = block[:, rows] if dtype == block.dtype else wide[:, : rows.stop - rows.start]
+            primaries, derived = np.split(features, [len(PRI_COLUMNS)])
+            event = dict(zip(PRI_COLUMNS, primaries, strict=True))
+            for name, column in columns.items():
+                event[name][:] = column[mine]
+            shift_energies(
+                event,
+                tes=tes,
+                jes=jes,
+                soft_met=None if noise is None else (noise[0][mine], noise[1][mine]),
+                scratch=scratch,
+            )
+            round_primaries(event)
+            if cuts:
+                remove_soft_jets(event, corrected=corrected)
+            derive(event, derived, scratch)
+            if dtype != block.dtype:
+                block[:, rows] = features
+
+        return work
+
+    run_in_chunks(kept.size, start_worker)
     return block, kept
 
 
