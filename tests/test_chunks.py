@@ -1,10 +1,12 @@
 """Chunks: every row once, whatever the threads; the first exception comes through."""
 
+import threading
+
 import numpy as np
 import pytest
 
 from HiggsML import chunks
-from HiggsML.chunks import CHUNK_ROWS, run_in_chunks
+from HiggsML.chunks import CHUNK_ROWS, Scratch, run_in_chunks
 
 
 @pytest.mark.parametrize("threads", [None, 1, 3])
@@ -17,7 +19,7 @@ def test_every_row_belongs_to_one_chunk(n_rows, threads):
         seen[rows] += 1
         numbers.append(number)
 
-    run_in_chunks(n_rows, work, threads=threads)
+    run_in_chunks(n_rows, lambda: work, threads=threads)
     assert (seen == 1).all()
     assert sorted(numbers) == list(range(-(-n_rows // CHUNK_ROWS)))
 
@@ -28,7 +30,31 @@ def test_an_exception_in_a_thread_is_raised():
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        run_in_chunks(3 * CHUNK_ROWS, work, threads=2)
+        run_in_chunks(3 * CHUNK_ROWS, lambda: work, threads=2)
+
+
+def test_every_thread_starts_a_worker_of_its_own():
+    started = []
+    barrier = threading.Barrier(3, timeout=60)
+
+    def start_worker():
+        started.append(threading.get_ident())
+        barrier.wait()  # the others start too
+        return lambda number, rows: None
+
+    run_in_chunks(5 * CHUNK_ROWS, start_worker, threads=3)
+    assert len(set(started)) == 3
+
+
+def test_scratch_arrays_are_kept_grow_and_do_not_overlap():
+    scratch = Scratch(np.float64)
+    for size, count in ((5, 2), (3, 3), (8, 1), (8, 4)):
+        arrays = scratch.take(count, size)
+        assert [(array.shape, array.dtype) for array in arrays] == [((size,), float)] * count
+        for number, array in enumerate(arrays):
+            array.fill(number)
+        assert [set(array) for array in arrays] == [{number} for number in range(count)]
+    assert scratch.take(1, 8)[0].base is arrays[0].base
 
 
 @pytest.mark.parametrize(("text", "threads"), [("3", 3), ("0", None), ("", None), ("many", None)])

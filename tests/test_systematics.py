@@ -4,7 +4,6 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from HiggsML import chunks
 from HiggsML.derived_quantities import DER_data
@@ -16,21 +15,16 @@ from HiggsML.schema import (
     NUISANCES,
     PRI_COLUMNS,
     PROCESSES,
-    SHAPE_NUISANCES,
 )
+from HiggsML.shifts import rate_factors
 from HiggsML.systematics import (
     all_bkg_weight_norm,
     diboson_bkg_weight_norm,
-    draw_nuisances,
     generate_pseudo_exp_data,
     get_bootstrapped_dataset,
     get_systematics_dataset,
     mom4_manipulate,
-    passes_cuts,
     postprocess,
-    rate_factors,
-    remove_soft_jets,
-    shift_energies,
     systematics,
     ttbar_bkg_weight_norm,
 )
@@ -94,21 +88,6 @@ def test_defect_6_bkg_scale_in_a_bootstrap():
     for k, name in enumerate(PROCESSES):
         expected = 1000.0 if name == "htautau" else 2000.0
         assert abs(counts[float(k)] - expected) < 4 * math.sqrt(expected)
-
-
-def test_rate_factors_multiply():
-    factors = rate_factors(mu=2, ttbar_scale=1.1, diboson_scale=0, bkg_scale=0.9)
-    assert factors["htautau"] == 2
-    assert factors["ttbar"] == pytest.approx(0.99)
-    assert factors["diboson"] == 0
-    assert factors["ztautau"] == 0.9
-
-
-@pytest.mark.parametrize("value", [-0.1, math.nan, math.inf])
-@pytest.mark.parametrize("name", ["mu", *SCALES])
-def test_impossible_rates_are_refused(name, value):
-    with pytest.raises(SettingsError, match="rates must be finite and not negative"):
-        rate_factors(**{name: value})
 
 
 def test_bkg_scale_needs_labels_only(events):
@@ -245,22 +224,6 @@ def test_numpy_scalars_do_not_change_the_precision(events):
     shifted = mom4_manipulate(events, np.float64(1.02), np.float64(0.98), np.float64(0))
     assert (shifted[list(PRI_COLUMNS)].dtypes == np.float32).all()
     pd.testing.assert_frame_equal(shifted, mom4_manipulate(events, 1.02, 0.98, 0))
-
-
-def test_array_functions_replace_entries_and_leave_arrays(events):
-    event = {name: events[name].to_numpy().copy() for name in PRI_COLUMNS}
-    arrays = dict(event)
-    before = {name: array.copy() for name, array in event.items()}
-    for array in arrays.values():
-        array.flags.writeable = False
-    noise = np.ones(len(events), np.float32)
-    noise.flags.writeable = False
-    shift_energies(event, tes=1.1, jes=0.9, soft_met=(noise, noise))
-    remove_soft_jets(event)
-    passes_cuts(event)
-    for name, array in arrays.items():
-        np.testing.assert_array_equal(array, before[name])
-    assert event["PRI_had_pt"] is not arrays["PRI_had_pt"]
 
 
 # ----------------------------------------------------------------------------------------------
@@ -484,72 +447,6 @@ def test_results_do_not_share_memory_with_the_input(events):
 # ----------------------------------------------------------------------------------------------
 # Nuisance draws and pseudo-experiments from frames
 # ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", NUISANCES)
-def test_nuisance_draws_follow_their_priors(name):
-    """Kolmogorov-Smirnov test against scipy's distributions; the priors are those of the challenge
-    (arXiv 2410.02867), stated here once more on purpose."""
-    prior, low, high = {
-        "tes": (stats.norm(1, 0.01), 0.9, 1.1),
-        "jes": (stats.norm(1, 0.01), 0.9, 1.1),
-        "soft_met": (stats.lognorm(s=1), 0.0, 5.0),
-        "ttbar_scale": (stats.norm(1, 0.02), 0.8, 1.2),
-        "diboson_scale": (stats.norm(1, 0.25), 0.0, 2.0),
-        "bkg_scale": (stats.norm(1, 0.001), 0.99, 1.01),
-    }[name]
-    n = 4_000
-    rng = np.random.default_rng(12)
-    values = np.array([draw_nuisances(ALL, rng)[name] for _ in range(n)])
-    assert values.min() >= low
-    assert values.max() <= high
-    inside = values[(values > low) & (values < high)]
-    edges = prior.cdf(low), prior.cdf(high)
-    cdf = lambda x: (prior.cdf(x) - edges[0]) / (edges[1] - edges[0])  # noqa: E731
-    assert stats.kstest(inside, cdf).pvalue > 0.001
-    share = 1 - (edges[1] - edges[0])
-    at_edges = n - inside.size
-    assert abs(at_edges - n * share) <= 4 * math.sqrt(n * share * (1 - share)) + 1e-9
-    assert (at_edges > 0) == (name == "soft_met")  # 5.4 % of the lognormal lie above 5 GeV
-
-
-class Extreme:
-    """A generator that always draws the same number of standard deviations."""
-
-    def __init__(self, value):
-        self.value = value
-
-    def standard_normal(self):
-        return self.value
-
-
-@pytest.mark.parametrize(("value", "edge"), [(100.0, "high"), (-100.0, "low")])
-def test_extreme_draws_are_clipped(value, edge):
-    drawn = draw_nuisances(ALL, Extreme(value))
-    for name, nuisance in NUISANCES.items():
-        assert drawn[name] == pytest.approx(getattr(nuisance, edge), abs=1e-12)
-
-
-def test_nuisances_are_independent():
-    rng = np.random.default_rng(4)
-    draws = np.array([list(draw_nuisances(ALL, rng).values()) for _ in range(3_000)])
-    correlations = np.corrcoef(draws.T)[np.triu_indices(6, k=1)]
-    assert np.abs(correlations).max() < 4 / math.sqrt(3_000)
-
-
-@pytest.mark.parametrize("name", NUISANCES)
-def test_switching_a_nuisance_off_leaves_the_others(name):
-    every = draw_nuisances(ALL, np.random.default_rng(3))
-    without = draw_nuisances({**ALL, name: False}, np.random.default_rng(3))
-    absent = {other: on for other, on in ALL.items() if other != name}
-    assert without == draw_nuisances(absent, np.random.default_rng(3))
-    nominal = {"soft_met": 0.0}.get(name, 1.0) if name in SHAPE_NUISANCES else None
-    assert without == {**every, name: nominal}
-
-
-def test_unknown_nuisances_are_named():
-    with pytest.raises(SettingsError, match=r"unknown systematics \['tau'\]; known are tes, jes"):
-        draw_nuisances({"tau": True}, np.random.default_rng(0))
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from HiggsML.errors import SettingsError
 from HiggsML.pseudo_experiments import EventStore, Purpose, seed_sequence
 from HiggsML.schema import SIGNAL
-from HiggsML.study import Measurements
 from HiggsML.shifts import rate_factors
+from HiggsML.study import Measurements
 from HiggsML.systematics import systematics
 
 __all__ = ["KnownTruth", "closure", "default_bins", "known_truth", "poisson_interval"]

@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
-from HiggsML.derived_quantities import DER_data
+from HiggsML.derived_quantities import derive_in_chunks
 from HiggsML.errors import DataError, SettingsError
-from HiggsML.schema import DER_COLUMNS, LABEL_COLUMNS, PRI_COLUMNS, PROCESSES, SIGNAL
+from HiggsML.schema import DER_COLUMNS, FEATURES, LABEL_COLUMNS, PRI_COLUMNS, PROCESSES, SIGNAL
 from HiggsML.systematics import DEFAULT_SEED, systematics
 
 __all__ = ["AVAILABLE_DATASETS", "Data", "download_dataset", "split_size"]
@@ -99,7 +100,7 @@ class Data:
         self.input_dir = Path(input_dir)
         self.path = _single_parquet(self.input_dir)
         try:
-            self.parquet_file = pq.ParquetFile(self.path)
+            self.parquet_file = pq.ParquetFile(self.path, read_dictionary=["detailed_labels"])
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{self.path} is not a readable parquet file: {error}") from error
         self.total_rows = int(self.parquet_file.metadata.num_rows)
@@ -211,7 +212,9 @@ class Data:
             for batch in batches:
                 table = pa.Table.from_batches([batch]).slice(0, left)
                 left -= len(table)
-                yield _checked_frame(table, self.path)
+                found = _checked_columns(table, self.path)
+                found["detailed_labels"] = found["detailed_labels"].to_pandas()
+                yield pd.DataFrame(found)
                 if left <= 0:
                     break
         except (pa.ArrowException, OSError) as error:
@@ -234,19 +237,39 @@ class Data:
 
     def _load(self, rows: NDArray[np.intp]) -> pd.DataFrame:
         """Read rows (sorted positions in the file), check them, complete and scale them."""
-        columns = [name for name in self.parquet_file.schema_arrow.names if name in _KNOWN]
-        tables = list(self._tables(rows, columns))
-        schema = pa.schema([self.parquet_file.schema_arrow.field(name) for name in columns])
-        table = pa.concat_tables(tables) if tables else schema.empty_table()
-        frame = _checked_frame(table, self.path)
+        columns: list[str] = self.parquet_file.schema_arrow.names
+        features = np.empty((len(FEATURES), rows.size), dtype=np.float32)
+        place = dict(zip(FEATURES, features, strict=True))
+        weights, labels = np.empty((2, rows.size), dtype=np.float32)
+        place |= {"weights": weights, "labels": labels}
+        processes, filled = [], 0
+        for table in self._tables(rows, columns):
+            for name, values in _checked_columns(table, self.path, filled).items():
+                if name == "detailed_labels":
+                    processes.append(values)
+                else:
+                    place[name][filled : filled + len(table)] = values
+            filled += len(table)
+        primaries, derived = np.split(features, [len(PRI_COLUMNS)])
         if not set(DER_COLUMNS) <= set(columns):
-            frame = DER_data(frame)
-        frame = frame[[*_REQUIRED, *DER_COLUMNS]]
-        total = frame["weights"].to_numpy().sum(dtype=np.float64) if len(frame) else 0.0
+            derive_in_chunks({name: place[name] for name in PRI_COLUMNS}, derived)
+        total = weights.sum(dtype=np.float64)
         if total > 0:
-            scale = self.sum_weights() / total
-            frame["weights"] = (frame["weights"].astype(np.float64) * scale).astype(np.float32)
-        return frame
+            weights[:] = weights.astype(np.float64) * (self.sum_weights() / total)
+        label_columns = {
+            "weights": weights,
+            "detailed_labels": pa.chunked_array(processes, pa.string()).to_pandas(),
+            "labels": labels,
+        }
+        # Of views: putting single columns in order would copy them all.
+        return pd.concat(
+            [
+                pd.DataFrame(primaries.T, columns=list(PRI_COLUMNS), copy=False),
+                pd.DataFrame(label_columns),
+                pd.DataFrame(derived.T, columns=list(DER_COLUMNS), copy=False),
+            ],
+            axis=1,
+        )
 
     def _tables(self, rows: NDArray[np.intp], columns: list[str]) -> Iterator[pa.Table]:
         """Yield the wanted rows (sorted positions) of each row group that has any."""
@@ -350,41 +373,39 @@ def _checked_indices(selected: ArrayLike, available: int) -> NDArray[np.intp]:
     return np.sort(indices.astype(np.intp))
 
 
-def _checked_frame(table: pa.Table, path: Path) -> pd.DataFrame:
-    """Turn a table into a frame (numbers float32), after checking every value."""
-    arrays: dict[str, Any] = {}
+def _checked_columns(table: pa.Table, path: Path, first_row: int = 0) -> dict[str, Any]:
+    """Return a table's columns, after checking every value: arrays (float32), processes as text."""
+    columns: dict[str, Any] = {}
     for name in table.column_names:
         column = table[name]
         if column.null_count:
             raise DataError(f"{path}: column {name} has {column.null_count} empty values")
+        column = column.combine_chunks()
         if name == "detailed_labels":
-            if pa.types.is_dictionary(column.type):
-                column = column.cast(pa.string())
+            columns[name] = column.cast(pa.string())
             unknown = set(column.unique().to_pylist()) - set(PROCESSES)
             if unknown:
                 raise DataError(
                     f"{path}: unknown process {sorted(unknown)} in detailed_labels; known are "
                     f"{', '.join(PROCESSES)}"
                 )
-            arrays[name] = column.to_pandas()
             continue
-        values = column.to_numpy().astype(np.float32, copy=False)
-        bad = np.flatnonzero(~np.isfinite(values))
-        if bad.size:
+        values = column.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+        finite = np.isfinite(values)
+        if not finite.all():
+            bad = np.flatnonzero(~finite)
             raise DataError(
                 f"{path}: column {name} has {bad.size} values that are NaN or infinite, the first "
-                f"in row {bad[0]} of those read"
+                f"in row {first_row + bad[0]} of those read"
             )
-        arrays[name] = values
-    if len(table) and arrays["weights"].min() < 0:
-        raise DataError(f"{path}: {(arrays['weights'] < 0).sum()} weights are negative")
-    is_signal = (arrays["detailed_labels"] == SIGNAL).to_numpy(dtype=bool)
-    wrong = np.flatnonzero(arrays["labels"] != is_signal)
-    if wrong.size:
-        raise DataError(
-            f"{path}: labels must be 1 for {SIGNAL} and 0 else; {wrong.size} rows differ"
-        )
-    return pd.DataFrame(arrays)
+        columns[name] = values
+    if len(table) and columns["weights"].min() < 0:
+        raise DataError(f"{path}: {(columns['weights'] < 0).sum()} weights are negative")
+    is_signal = pc.equal(columns["detailed_labels"], SIGNAL).to_numpy(zero_copy_only=False)
+    wrong = np.count_nonzero(columns["labels"] != is_signal)
+    if wrong:
+        raise DataError(f"{path}: labels must be 1 for {SIGNAL} and 0 else; {wrong} rows differ")
+    return columns
 
 
 def download_dataset(

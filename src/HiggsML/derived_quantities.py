@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from HiggsML.chunks import Scratch, Work, run_in_chunks
 from HiggsML.errors import DataError
@@ -30,6 +31,7 @@ __all__ = [
     "DER_data",
     "calcul_int",
     "derive",
+    "derive_in_chunks",
     "f_DER_deltaeta_jet_jet",
     "f_DER_deltar_had_lep",
     "f_DER_lep_eta_centrality",
@@ -177,7 +179,7 @@ def derive(
     lep_pt, had_pt, met = event["PRI_lep_pt"], event["PRI_had_pt"], event["PRI_met"]
     n_jets = event["PRI_n_jets"]
     if out is None:
-        out = np.empty((len(DER_COLUMNS), met.size), np.result_type(*event.values()))
+        out = np.empty((len(DER_COLUMNS), met.size), met.dtype)
     derived = dict(zip(DER_COLUMNS, out, strict=True))
     x, y, a, b, c = (scratch or Scratch(out.dtype)).take(5, met.size)
 
@@ -235,6 +237,24 @@ def derive(
     return derived
 
 
+def derive_in_chunks(event: Columns, derived: NDArray[np.float32]) -> None:
+    """Do the same as :func:`derive` for many events; write them into ``derived``, shape (12, n)."""
+
+    def start_worker() -> Work:
+        scratch = Scratch(event["PRI_met"].dtype)
+
+        def work(_: int, rows: slice) -> None:
+            part = {name: column[rows] for name, column in event.items()}
+            if scratch.dtype == derived.dtype:
+                derive(part, derived[:, rows], scratch)
+            else:
+                derived[:, rows] = list(derive(part, scratch=scratch).values())
+
+        return work
+
+    run_in_chunks(derived.shape[1], start_worker)
+
+
 def DER_data(data: pd.DataFrame) -> pd.DataFrame:  # noqa: N802 (name of the reference API)
     """Add the twelve ``DER_`` columns to ``data``; every float64 column becomes float32.
 
@@ -246,31 +266,19 @@ def DER_data(data: pd.DataFrame) -> pd.DataFrame:  # noqa: N802 (name of the ref
     DataError
         If a ``PRI_`` column is missing or is not numeric.
     """
-    event = primary_columns(data)
     derived = np.empty((len(DER_COLUMNS), len(data)), dtype=np.float32)
-
-    def start_worker() -> Work:
-        scratch = Scratch(np.result_type(*event.values()))
-
-        def work(_: int, rows: slice) -> None:
-            part = {name: column[rows] for name, column in event.items()}
-            if scratch.dtype == derived.dtype:
-                derive(part, derived[:, rows], scratch)
-            else:
-                derived[:, rows] = list(derive(part, scratch=scratch).values())
-
-        return work
-
-    run_in_chunks(len(data), start_worker)
+    derive_in_chunks(primary_columns(data), derived)
     for name, values in zip(DER_COLUMNS, derived, strict=True):
-        data[name] = values
+        data[name] = pd.Series(values, data.index, copy=False)  # an array would be copied
     for name in data.columns[data.dtypes == np.float64]:
         data[name] = data[name].astype(np.float32)
     return data
 
 
 def primary_columns(data: pd.DataFrame) -> dict[str, Array]:
-    """Return the sixteen ``PRI_`` columns of a frame as floating-point arrays, views if possible.
+    """Return the sixteen ``PRI_`` columns of a frame as arrays of one floating-point type.
+
+    It is the widest of theirs; integers follow the others. The arrays are views where possible.
 
     Raises
     ------
@@ -287,9 +295,9 @@ def primary_columns(data: pd.DataFrame) -> dict[str, Array]:
     for name, column in columns.items():
         if column.dtype.kind not in "fiu":
             raise DataError(f"column {name} must be numeric, not {column.dtype}")
-        if column.dtype.kind != "f":
-            columns[name] = column.astype(np.float64)
-    return columns
+    floating = [column.dtype for column in columns.values() if column.dtype.kind == "f"]
+    dtype = np.result_type(*floating) if floating else np.dtype(np.float64)
+    return {name: column.astype(dtype, copy=False) for name, column in columns.items()}
 
 
 # ----------------------------------------------------------------------------------------------
@@ -337,7 +345,7 @@ def _on_arrays(
     function: Callable[[Columns, Array, Sequence[Array]], None], data: pd.DataFrame
 ) -> Array:
     event = primary_columns(data)
-    out, *spares = Scratch(np.result_type(*event.values())).take(4, len(data))
+    out, *spares = Scratch(event["PRI_met"].dtype).take(4, len(data))
     function(event, out, spares)
     return out
 

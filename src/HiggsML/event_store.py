@@ -364,10 +364,9 @@ def _kept(frame: pd.DataFrame) -> NDArray[np.bool_]:
 def _rows_and_weights(frame: pd.DataFrame) -> tuple[Rows, NDArray[np.float64]]:
     """Return the events that can be drawn: rounded primaries, shape (n, 16), and weights."""
     kept = frame[_kept(frame)]
-    columns: dict[str, Any] = {name: kept[name].to_numpy(np.float32) for name in PRI_COLUMNS}
-    round_primaries(columns)
-    rows = np.stack([columns[name] for name in PRI_COLUMNS], axis=1)
-    return rows, kept["weights"].to_numpy(np.float64)
+    columns = np.stack([kept[name].to_numpy(np.float32) for name in PRI_COLUMNS])
+    round_primaries(dict(zip(PRI_COLUMNS, columns, strict=True)))
+    return np.ascontiguousarray(columns.T), kept["weights"].to_numpy(np.float64)
 
 
 def _pt_bins(had_pt: Rows) -> NDArray[np.int64]:

@@ -153,10 +153,13 @@ def postprocess(data: pd.DataFrame, *, corrected: bool = False) -> pd.DataFrame:
 
 
 def _copied_primaries(data: pd.DataFrame) -> dict[str, Array]:
-    """Return the primaries as arrays of one type that may be changed."""
-    columns = primary_columns(data)
+    columns = _in_one_type(primary_columns(data))
+    return {name: column.copy() for name, column in columns.items()}
+
+
+def _in_one_type(columns: Mapping[str, Array]) -> dict[str, Array]:
     dtype = np.result_type(*columns.values())
-    return {name: np.array(column, dtype) for name, column in columns.items()}
+    return {name: column.astype(dtype, copy=False) for name, column in columns.items()}
 
 
 def _with_columns(data: pd.DataFrame, event: Mapping[str, Array]) -> pd.DataFrame:
@@ -273,7 +276,7 @@ def _shifted_features(
 ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
     """Return the 28 features of the events that pass, shape (28, m), and their row numbers."""
     columns = primary_columns(frame)
-    dtype = np.result_type(*columns.values())
+    dtype = columns["PRI_met"].dtype
     kept = np.arange(len(frame))
     if cuts:
         # Which events pass depends on two columns only: the others need not be computed at all.
@@ -288,12 +291,15 @@ def _shifted_features(
         wide = np.empty((len(FEATURES), min(CHUNK_ROWS, kept.size)), dtype)
 
         def work(_: int, rows: slice) -> None:
-            mine = rows if everything else kept[rows]
+            mine = kept[rows]
             features = block[:, rows] if dtype == block.dtype else wide[:, : rows.stop - rows.start]
             primaries, derived = np.split(features, [len(PRI_COLUMNS)])
             event = dict(zip(PRI_COLUMNS, primaries, strict=True))
             for name, column in columns.items():
-                event[name][:] = column[mine]
+                if everything:
+                    event[name][:] = column[rows]
+                else:
+                    column.take(mine, out=event[name], mode="clip")
             shift_energies(
                 event,
                 tes=tes,
