@@ -181,19 +181,21 @@ def derive(
     if out is None:
         out = np.empty((len(DER_COLUMNS), met.size), met.dtype)
     derived = dict(zip(DER_COLUMNS, out, strict=True))
-    x, y, a, b, c = (scratch or Scratch(out.dtype)).take(5, met.size)
+    x, y, a, b, c, d, e = (scratch or Scratch(out.dtype)).take(7, met.size)
 
-    # x and y collect momenta, one after the other: lepton and missing, tau, leading jet, other jet.
-    _components(lep_pt, event["PRI_lep_phi"], x, y)
-    _components(met, event["PRI_met_phi"], a, b)
+    # x and y collect momenta, one after the other: tau, lepton and missing, leading jet, other jet.
+    _components(had_pt, event["PRI_had_phi"], x, y)
+    _components(lep_pt, event["PRI_lep_phi"], a, b)
     x += a
     y += b
-    np.add(met, lep_pt, out=a)
-    _mass_transverse(a, x, y, derived["DER_mass_transverse_met_lep"], b)
-    _components(had_pt, event["PRI_had_phi"], a, b)
-    x += a
-    y += b
-    _length(x, y, derived["DER_pt_h"], a)
+    _components(met, event["PRI_met_phi"], c, d)
+    x += c
+    y += d
+    _length(x, y, derived["DER_pt_h"], e)
+    a += c
+    b += d
+    np.add(met, lep_pt, out=c)
+    _mass_transverse(c, a, b, derived["DER_mass_transverse_met_lep"], e)
     _components(event["PRI_jet_leading_pt"], event["PRI_jet_leading_phi"], a, b)
     has_jet = n_jets >= 1
     a *= has_jet
