@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 __all__ = ["CHUNK_ROWS", "Scratch", "Work", "run_in_chunks"]
 
-CHUNK_ROWS = 65_536
+CHUNK_ROWS = 131_072
 """Few enough that the columns of a chunk stay in the processor's cache, and so many that threads
 compute most of the time and rarely wait for Python's interpreter lock."""
 

@@ -202,7 +202,7 @@ def run_ingestion(options: IngestionOptions, progress: Progress | None = None) -
                 sandbox.fit(data, timeout=seconds_left(deadline))
                 report("fit", 1, 1)
                 here = Worker(store, sandbox, Draws(entropy, enabled), deadline)
-                executor = _executor(options, sandbox, here)
+                executor = _executor(options, store, sandbox, here)
                 kept.start()
                 with closing(executor.run(todo)) as results:
                     for task, answer in results:
@@ -264,7 +264,9 @@ def _checkpoint(
     return begin(path, identity, entropy, resume=options.resume)
 
 
-def _executor(options: IngestionOptions, sandbox: Sandbox, here: Worker) -> Executor:
+def _executor(
+    options: IngestionOptions, store: EventStore, sandbox: Sandbox, here: Worker
+) -> Executor:
     """Choose where to run, after the fit; ``here`` is the worker of this process."""
     if options.scheduler is None and options.workers == 1:
         return ThisProcess(here)
@@ -287,7 +289,7 @@ def _executor(options: IngestionOptions, sandbox: Sandbox, here: Worker) -> Exec
         budgets=options.budgets.resolved(workers=options.workers),
     )
     if options.scheduler is None:
-        return LocalProcesses(settings, options.workers)
+        return LocalProcesses(settings, store, options.workers)
     # Dask gives each of its threads one task at a time; memory is that of the worker's machine.
     there = replace(settings, threads=1, budgets=options.budgets)
     return DaskCluster(there, options.scheduler)

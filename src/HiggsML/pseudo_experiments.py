@@ -67,7 +67,7 @@ __all__ = [
 MAX_EVENTS_IN_MEMORY = 1_000_000
 """Test sets with more events are converted to a memory-mapped file."""
 
-_GATHERED_ROWS = 4096
+_GATHERED_ROWS = 8192
 """Events that are picked and turned into columns at a time: they stay in the nearest cache."""
 
 

@@ -37,7 +37,6 @@ from HiggsML.executors.worker import (
     Worker,
     WorkerSettings,
     deadline_in,
-    open_store,
     seconds_left,
 )
 from HiggsML.provenance import data_identity, differences, packed_files, software_identity
@@ -297,7 +296,7 @@ class _Run:
         if self._closed:
             raise ClusterError("the run has ended")
         if self._store is None or self._submission is None:
-            self._store = open_store(self._payload.requirements.met())
+            self._store = EventStore.from_data(self._payload.requirements.met())
             self._deadline = deadline_in(self._payload.seconds)
             self._submission = Path(
                 self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="higgsml-"))

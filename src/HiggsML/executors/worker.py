@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from HiggsML.datasets import Data
 from HiggsML.errors import PredictionError, SubmissionError, TimeLimitError
 from HiggsML.isolation.budgets import Budgets
 from HiggsML.isolation.sandbox import IsolationMode, Sandbox
@@ -33,7 +32,6 @@ __all__ = [
     "Worker",
     "WorkerSettings",
     "deadline_in",
-    "open_store",
     "seconds_left",
 ]
 
@@ -178,14 +176,13 @@ class Worker:
         """Return the protections that the submission runs without, and why."""
         return {name: state for name, state in self._sandbox.report.items() if state != "on"}
 
+    def kill(self) -> None:
+        """End the submission's process while another thread uses it; :meth:`close` comes later."""
+        self._sandbox.kill()
+
     def close(self) -> None:
         """End the submission's process."""
         self._sandbox.close()
-
-
-def open_store(data: Data) -> EventStore:
-    """Return the test events of a dataset."""
-    return EventStore.from_data(data)
 
 
 def deadline_in(seconds: float | None) -> float | None:

@@ -209,6 +209,10 @@ class Sandbox:
         self._block_is_new = False
         return check_prediction(message)
 
+    def kill(self) -> None:
+        """End the submission's process at once, from any thread; a request then fails."""
+        self._process.kill()
+
     def close(self) -> None:
         """End the submission's process and all that it started; remove its directory."""
         self._resources.close()
