@@ -13,7 +13,7 @@ from HiggsML.errors import SettingsError
 from HiggsML.information import Information
 from HiggsML.schema import COVERAGE_TARGET, MU_RANGE
 from HiggsML.study import Point, Study, Summary, summarize
-from HiggsML.visualization.style import BLUE, GRAY, PALETTE, SKY, panel_grid, style
+from HiggsML.visualization.style import BLUE, GRAY, INK, PALETTE, SKY, panel_grid, style
 
 __all__ = ["coverage_by_mu", "impact_plot", "study_plot"]
 
@@ -100,8 +100,8 @@ def impact_plot(limits: Mapping[str, Information]) -> Figure:
             shifts.set_title(f"{name}: impact")
             shifts.legend(loc="lower right", fontsize=7)
             widths.barh(places, [limit.width_without(n) for n in ranked], color=BLUE)
-            widths.axvline(limit.width_profiled, color=GRAY, linewidth=0.8)
-            widths.axvline(limit.width_known, color=GRAY, linewidth=0.8, linestyle="--")
+            widths.axvline(limit.width_profiled, color=INK, linewidth=1)
+            widths.axvline(limit.width_known, color=INK, linewidth=1, linestyle="--")
             widths.set_xlim(0.9 * limit.width_known, 1.05 * limit.width_profiled)
             widths.set(xlabel="width if this one were known")
             widths.set_title("lines: none known, all known (dashed)")
