@@ -2,8 +2,7 @@
 
 Bins. Where events look like top quarks or dibosons, they are divided by the signal score alone.
 Elsewhere each slice of the score is divided once more by the pt of the tau, on which the tau energy
-scale acts directly: the fit can then measure that scale instead of suffering from it (without the
-second division the uncertainty of mu is 5 % larger on the mini data).
+scale acts directly: the fit can then measure that scale instead of suffering from it.
 
 Morphing. For process p and bin b the expected number of events is
 

@@ -31,7 +31,8 @@ def test_one_bin_with_a_background_uncertainty_adds_in_quadrature():
     found = information_at(lambda t: t[:1] * 50 + (1 + 0.1 * t[1]) * 400.0, 1.0, ["rate"])
     assert found.sigma_known == pytest.approx(np.sqrt(450) / 50)
     assert found.sigma_profiled == pytest.approx(np.sqrt(450 + 40**2) / 50)
-    assert found.impacts["rate"] == pytest.approx(40 / 50)
+    assert found.impacts["rate"] == pytest.approx(-40 / 50)  # more background, less signal
+    assert found.width_without("rate") == pytest.approx(found.width_known)
     assert found.width_profiled == 2 * found.sigma_profiled
     assert found.width_known == 2 * found.sigma_known
 

@@ -17,6 +17,7 @@ from rich.table import Table
 from HiggsML import __version__, cli_bundle
 from HiggsML.cli_doctor import doctor
 from HiggsML.cli_explore import explore_command, four_lepton_command
+from HiggsML.cli_information import information
 from HiggsML.cli_options import DIRECTORY, EXISTING, input_option, nuisance_names
 from HiggsML.cli_study import compare, study
 from HiggsML.errors import HiggsMLError, SettingsError
@@ -354,6 +355,6 @@ def generate(
 
 for _command in (
     *(cli_bundle.bundle, cli_bundle.dry_run, cli_bundle.submission),
-    *(compare, doctor, explore_command, four_lepton_command, study),
+    *(compare, doctor, explore_command, four_lepton_command, information, study),
 ):
     _cli.add_command(_command)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,13 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from HiggsML.cli_options import DIRECTORY, EXISTING, input_option, nuisance_names
+from HiggsML.cli_options import (
+    DIRECTORY,
+    EXISTING,
+    input_option,
+    nuisance_names,
+    output_console,
+)
 from HiggsML.comparison import ComparedRun, compare_runs, markdown_table
 from HiggsML.datasets import Data
 from HiggsML.pseudo_experiments import EventStore
@@ -29,10 +34,6 @@ from HiggsML.study import (
 from HiggsML.study_figures import study_plot
 
 __all__ = ["compare", "study"]
-
-
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else 110)
 
 
 def _mus(context: click.Context, parameter: click.Parameter, value: str) -> list[float]:
@@ -120,7 +121,7 @@ def study(
     save_study(found, output / "study.json")
     figure = study_plot({submission.name: found, **others})
     figure.savefig(output / "study.png", dpi=120)
-    console = _console()
+    console = output_console()
     console.print(_study_table(found))
     for name, other in others.items():
         differences = paired_differences(other.pooled("drawn"), found.pooled("drawn"))
@@ -141,7 +142,7 @@ def compare(runs: tuple[Path, ...], markdown: bool) -> None:
     if markdown:
         click.echo(markdown_table(compared))
         return
-    console = _console()
+    console = output_console()
     console.print(_run_table(compared))
     for name, changes in differences.items():
         console.print(_difference_table(f"{name} minus {compared[0].name}", changes))

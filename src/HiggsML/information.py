@@ -51,7 +51,9 @@ class Information:
     sigma_known, sigma_profiled : float
         Smallest standard deviation of mu when all nuisance parameters are known, and when none is.
     impacts : dict of str to float
-        By nuisance parameter: the uncertainty that vanishes, in quadrature, if it were known.
+        By nuisance parameter: how far the estimate of mu moves if the parameter rises by its
+        uncertainty after the measurement and the others adjust. This is also, in quadrature and
+        up to the sign, the part of mu's uncertainty that vanishes if the parameter is known.
     constraints : dict of str to float
         By nuisance parameter: its uncertainty after the measurement in widths of its prior.
     """
@@ -71,6 +73,10 @@ class Information:
     def width_profiled(self) -> float:
         """Width of the 68.27 % interval with nuisance parameters profiled."""
         return 2 * self.sigma_profiled
+
+    def width_without(self, name: str) -> float:
+        """Width of the interval if one nuisance parameter were known and the others were not."""
+        return 2 * float(np.sqrt(self.sigma_profiled**2 - self.impacts[name] ** 2))
 
 
 def fisher_information(
@@ -140,20 +146,15 @@ def information_at(
     start = np.zeros(len(names)) if z is None else np.asarray(z, dtype=np.float64)
     matrix = fisher_information(expected, np.array([mu, *start]), variance=variance)
     covariance = np.linalg.inv(matrix)
-    total = float(covariance[0, 0])
-    impacts = {}
-    for k, name in enumerate(names, start=1):
-        others = [i for i in range(len(names) + 1) if i != k]
-        without = float(np.linalg.inv(matrix[np.ix_(others, others)])[0, 0])
-        impacts[name] = float(np.sqrt(max(total - without, 0.0)))
+    spread = np.sqrt(np.diagonal(covariance))
+    # The conditional variance of a normal distribution is V_00 - V_0k^2 / V_kk.
+    impacts = {name: float(covariance[0, k] / spread[k]) for k, name in enumerate(names, start=1)}
     return Information(
         mu=mu,
         sigma_known=float(matrix[0, 0] ** -0.5),
-        sigma_profiled=float(np.sqrt(total)),
+        sigma_profiled=float(spread[0]),
         impacts=impacts,
-        constraints={
-            name: float(np.sqrt(covariance[k + 1, k + 1])) for k, name in enumerate(names)
-        },
+        constraints={name: float(spread[k]) for k, name in enumerate(names, start=1)},
     )
 
 

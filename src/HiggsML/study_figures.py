@@ -10,16 +10,12 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from HiggsML.errors import SettingsError
+from HiggsML.information import Information
 from HiggsML.schema import COVERAGE_TARGET, MU_RANGE
 from HiggsML.study import Point, Study, Summary, summarize
-from HiggsML.visualization.style import (
-    GRAY,
-    PALETTE,
-    panel_grid,
-    style,
-)
+from HiggsML.visualization.style import BLUE, GRAY, INK, PALETTE, SKY, panel_grid, style
 
-__all__ = ["coverage_by_mu", "study_plot"]
+__all__ = ["coverage_by_mu", "impact_plot", "study_plot"]
 
 
 def coverage_by_mu(
@@ -79,6 +75,42 @@ def study_plot(studies: Mapping[str, Study]) -> Figure:
     return figure
 
 
+def impact_plot(limits: Mapping[str, Information]) -> Figure:
+    """Draw what each nuisance parameter does to mu, and how long the interval is without it.
+
+    Parameters
+    ----------
+    limits : mapping of str to Information
+        By the name of the scenario.
+    """
+    if not limits:
+        raise SettingsError("there is no limit to draw")
+    with style():
+        figure, panels = panel_grid(2 * len(limits), columns=2, size=(3.1, 2.0), pads=(1.15, 0.8))
+        for row, (name, limit) in enumerate(limits.items()):
+            shifts, widths = panels[2 * row : 2 * row + 2]
+            ranked = sorted(limit.impacts, key=lambda n: abs(limit.impacts[n]))
+            places = np.arange(len(ranked))
+            impact = np.array([limit.impacts[n] for n in ranked])
+            shifts.barh(places, impact, color=BLUE, label="+1 standard deviation")
+            shifts.barh(places, -impact, color=SKY, label="-1 standard deviation")
+            shifts.axvline(0, color=GRAY, linewidth=0.8)
+            reach = 1.15 * np.abs(impact).max()
+            shifts.set(xlim=(-reach, reach), xlabel=rf"shift of $\mu$ at $\mu$ = {limit.mu:g}")
+            shifts.set_title(f"{name}: impact")
+            shifts.legend(loc="lower right", fontsize=7)
+            widths.barh(places, [limit.width_without(n) for n in ranked], color=BLUE)
+            widths.axvline(limit.width_profiled, color=INK, linewidth=1)
+            widths.axvline(limit.width_known, color=INK, linewidth=1, linestyle="--")
+            widths.set_xlim(0.9 * limit.width_known, 1.05 * limit.width_profiled)
+            widths.set(xlabel="width if this one were known")
+            widths.set_title("lines: none known, all known (dashed)")
+            for panel in (shifts, widths):
+                panel.set_yticks(places, ranked)
+                panel.tick_params(axis="y", length=0)
+    return figure
+
+
 def _of_axis(summaries: list[tuple[Point, Summary]], axis: str) -> list[tuple[float, Summary]]:
     return [(point.value, summary) for point, summary in summaries if point.axis == axis]
 
@@ -96,6 +128,7 @@ def _by_value(
 def _widths(panel: Axes, summaries: list[tuple[Point, Summary]], color: str) -> None:
     found = _of_axis(summaries, "mu")
     panel.plot([x for x, _ in found], [s.width for _, s in found], "o-", color=color)
+    panel.margins(x=0.06)
 
 
 def _pulls(panel: Axes, study: Study, color: str) -> None:
@@ -115,4 +148,6 @@ def _drawn(panel: Axes, study: Study, color: str, label: str) -> None:
 
 def _target(panel: Axes, title: str, label: str) -> None:
     panel.axhline(COVERAGE_TARGET, color=GRAY, linewidth=0.8)
-    panel.set(title=title, xlabel=label, ylim=(0, 1.02))
+    # Room for points at the ends, also for a coverage of 0 or 1.
+    panel.margins(x=0.06)
+    panel.set(title=title, xlabel=label, ylim=(-0.04, 1.04))

@@ -5,6 +5,6 @@
 ``four_lepton`` makes the events of the second exercise.
 """
 
-from HiggsML.generator.dataset import generate_dataset, recommended_events
+from HiggsML.generator.dataset import expected_events, generate_dataset, recommended_events
 
-__all__ = ["generate_dataset", "recommended_events"]
+__all__ = ["expected_events", "generate_dataset", "recommended_events"]

@@ -39,6 +39,7 @@ __all__ = [
     "DATA_FILE",
     "METADATA_FILE",
     "Engine",
+    "expected_events",
     "generate_dataset",
     "recommended_events",
 ]
@@ -154,6 +155,22 @@ def _scenario(name: str) -> _Scenario:
             f"unknown scenario {name!r}: choose one of {', '.join(map(repr, _SCENARIOS))}"
         )
     return _SCENARIOS[name]
+
+
+def expected_events(scenario: Literal["mini", "official"]) -> dict[str, float]:
+    """Expected events of every process in a pseudo-experiment, before the cuts of a shift.
+
+    Parameters
+    ----------
+    scenario
+        "mini" or "official".
+
+    Raises
+    ------
+    SettingsError
+        If the scenario is unknown.
+    """
+    return dict(_scenario(scenario).expected)
 
 
 def recommended_events(scenario: Literal["mini", "official"]) -> int:

@@ -1,0 +1,157 @@
+"""The command ``higgsml information``: parse, call, print."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from HiggsML.cli_options import DIRECTORY, EXISTING, output_console
+from HiggsML.comparison import load_run
+from HiggsML.limit import ExpectedCounts, Limit, counts_of_scenario, library_counts, limit
+from HiggsML.results import write_json
+from HiggsML.study_figures import impact_plot
+
+__all__ = ["information"]
+
+
+@click.command()
+@click.option(
+    "--events",
+    type=click.IntRange(50_000),
+    default=1_200_000,
+    show_default=True,
+    help="Simulated events of each half; 70 % of them are used.",
+)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the events.")
+@click.option(
+    "--output",
+    type=DIRECTORY,
+    default=Path("outputs/information"),
+    show_default=True,
+    help="Where information.json, information.png and the events go.",
+)
+@click.option(
+    "--mini-run",
+    "mini_runs",
+    type=EXISTING,
+    multiple=True,
+    help="Output of 'higgsml run' on mini data: its width as a ratio of the limit.",
+)
+@click.option(
+    "--official-run",
+    "official_runs",
+    type=EXISTING,
+    multiple=True,
+    help="The same at official yields.",
+)
+def information(
+    events: int,
+    seed: int,
+    output: Path,
+    mini_runs: tuple[Path, ...],
+    official_runs: tuple[Path, ...],
+) -> None:
+    """Compute the information limit: the shortest honest interval, and what lengthens it.
+
+    Generates two datasets from separate halves of the generator's library, trains large classifiers
+    on the first, and takes the Fisher information of mu from the second, for both scenarios.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    errors = Console(stderr=True)
+    with Progress(console=errors, disable=not errors.is_terminal) as progress:
+        bar = progress.add_task("Histograms", total=None)
+        halves = library_counts(
+            output,
+            events=events,
+            seed=seed,
+            step=lambda done, total: progress.update(bar, completed=done, total=total),
+        )
+    found: dict[str, Limit] = {}
+    ratios: list[dict[str, Any]] = []
+    runs: dict[Literal["mini", "official"], tuple[Path, ...]]
+    runs = {"mini": mini_runs, "official": official_runs}
+    for scenario, directories in runs.items():
+        first, second = (counts_of_scenario(counts, scenario) for counts in halves)
+        found[scenario] = limit((first, second))
+        ratios += [_ratio(scenario, run, (first, second)) for run in directories]
+    content = {
+        "events": events,
+        "seed": seed,
+        "limits": {name: asdict(one) for name, one in found.items()},
+        "runs": ratios,
+    }
+    write_json(output / "information.json", content)
+    impact_plot({name: one.nominal for name, one in found.items()}).savefig(
+        output / "information.png", dpi=120
+    )
+    console = output_console()
+    console.print(_limit_table(found))
+    console.print(_impact_table(found))
+    if ratios:
+        console.print(_run_table(ratios))
+    console.print(
+        f"Numbers: {output / 'information.json'}, figure: {output / 'information.png'}",
+        soft_wrap=True,
+    )
+
+
+def _ratio(
+    scenario: str, directory: Path, halves: tuple[ExpectedCounts, ExpectedCounts]
+) -> dict[str, Any]:
+    """Compare a run's mean width with the limit at its own true signal strengths."""
+    run = load_run(directory)
+    bound, bound_error = limit(halves, mus=list(run.settings.mus.values())).profiled
+    ratio = run.width / bound
+    error = ratio * ((run.width_error / run.width) ** 2 + (bound_error / bound) ** 2) ** 0.5
+    return {
+        "run": run.name,
+        "scenario": scenario,
+        "width": [run.width, run.width_error],
+        "limit": [bound, bound_error],
+        "ratio": [ratio, error],
+    }
+
+
+def _table(title: str, columns: tuple[str, ...]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="left" if place == 0 else "right")
+    return table
+
+
+def _number(pair: tuple[float, float] | list[float]) -> str:
+    return f"{pair[0]:.4f} ± {pair[1]:.4f}"
+
+
+def _limit_table(limits: dict[str, Limit]) -> Table:
+    table = _table("Mean width that no method can beat", ("scenario", "all known", "none known"))
+    for name, one in limits.items():
+        table.add_row(name, _number(one.known), _number(one.profiled))
+    return table
+
+
+def _impact_table(limits: dict[str, Limit]) -> Table:
+    columns = ("nuisance parameter", "shift of mu", "width if known", "uncertainty [prior widths]")
+    table = _table("Impacts at mu = 1", ("scenario", *columns))
+    for scenario, one in limits.items():
+        table.add_row(scenario, "(none known)", "", f"{one.nominal.width_profiled:.4f}", "")
+        for name, impact in one.nominal.impacts.items():
+            width = f"{one.nominal.width_without(name):.4f}"
+            constraint = f"{one.nominal.constraints[name]:.3f}"
+            table.add_row("", name, f"{impact:+.4f}", width, constraint)
+    return table
+
+
+def _run_table(ratios: list[dict[str, Any]]) -> Table:
+    columns = ("run", "scenario", "width", "limit at its mu", "ratio")
+    table = _table("Runs and the limit", columns)
+    for one in ratios:
+        numbers = (_number(one[name]) for name in ("width", "limit", "ratio"))
+        table.add_row(one["run"], one["scenario"], *numbers)
+    return table
