@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from HiggsML.closure import N_BINS, KnownTruth, closure, default_bins, known_truth, poisson_interval
+from HiggsML.closure import (
+    N_BINS,
+    KnownTruth,
+    closure,
+    default_bins,
+    known_truth,
+    poisson_interval,
+    simulated_repeats,
+)
 from HiggsML.datasets import Data
 from HiggsML.errors import SettingsError
 from HiggsML.pseudo_experiments import EventStore
@@ -58,6 +66,30 @@ def test_a_method_that_knows_everything_covers(mini):
     assert s.coverage == pytest.approx(0.6827, abs=3 * s.coverage_error)
     assert s.pull_mean == pytest.approx(0, abs=3 / np.sqrt(s.n))
     assert s.pull_width == pytest.approx(1, abs=0.15)
+
+
+def test_simulated_repeats_are_the_mean_over_what_decides():
+    truth = KnownTruth(np.array([10.0, 40.0, 0.0]), np.array([90.0, 60.0, 7.0]))
+    equal = KnownTruth(truth.signal / 25, truth.background / 25)
+    assert simulated_repeats(truth, equal, 1.0) == pytest.approx(25)
+    # The same simulated signal must serve for more expected events.
+    assert 25 / 3 < simulated_repeats(truth, equal, 3.0) < 25
+    few_signal = KnownTruth(truth.signal / 5, truth.background / 25)
+    # By hand, at mu = 1: (100 / 100 * 1 + 16) / ((10/5 + 90/25) / 100 + 16/100 (40/5 + 60/25)).
+    assert simulated_repeats(truth, few_signal, 1.0) == pytest.approx(17 / 1.72)
+
+
+def test_the_bias_of_a_finite_test_split_has_the_expected_spread():
+    """Histograms of random test splits, fitted with those they were drawn from."""
+    rng = np.random.default_rng(4)
+    truth = KnownTruth(np.array([20.0, 60.0, 120.0]), np.array([900.0, 500.0, 200.0]))
+    nu = truth.signal + truth.background
+    biases = []
+    for _ in range(400):
+        best, low, high = poisson_interval(rng.poisson(25 * nu) / 25, truth)
+        biases.append(2 * (best - 1) / (high - low))
+    # The spread of 400 numbers is known to 3.5 %.
+    assert np.std(biases) == pytest.approx(1 / 5, rel=0.11)
 
 
 def test_bins_and_numbers(mini):

@@ -23,7 +23,14 @@ from HiggsML.schema import SIGNAL
 from HiggsML.study import Measurements
 from HiggsML.systematics import rate_factors, systematics
 
-__all__ = ["KnownTruth", "closure", "default_bins", "known_truth", "poisson_interval"]
+__all__ = [
+    "KnownTruth",
+    "closure",
+    "default_bins",
+    "known_truth",
+    "poisson_interval",
+    "simulated_repeats",
+]
 
 Array = NDArray[np.float64]
 Bins = Callable[[pd.DataFrame], NDArray[np.intp]]
@@ -90,6 +97,32 @@ def known_truth(
             kind = "signal" if process == SIGNAL else "background"
             histograms[kind] += np.bincount(bins(shifted), weights, minlength=n_bins)
     return KnownTruth(**histograms)
+
+
+def simulated_repeats(truth: KnownTruth, squares: KnownTruth, mu: float) -> float:
+    """Return the simulated events per expected event that count for the estimate of mu.
+
+    If every event had the same weight 1 / r, this would be r at mu = 1. With other weights in each
+    process it is their mean, each process counting by its share in the variance of mu: the ratio of
+    the estimate's statistical variance to the variance that finite simulation gives it,
+
+        sum_b s_b^2 / nu_b  over  sum_b (s_b / nu_b)^2 V_b,   nu_b = mu s_b + b_b,
+
+    where V_b is the sum of squared weights in the bin. It is what
+    :func:`HiggsML.information.expected_coverage` takes.
+
+    Parameters
+    ----------
+    truth, squares : KnownTruth
+        Sums of weights and of squared weights.
+    mu : float
+        Signal strength.
+    """
+    used = truth.signal > 0
+    expected = mu * truth.signal[used] + truth.background[used]
+    slope = truth.signal[used] / expected
+    variance = mu**2 * squares.signal[used] + squares.background[used]
+    return float((slope**2 @ expected) / (slope**2 @ variance))
 
 
 def poisson_interval(counts: Array, truth: KnownTruth) -> tuple[float, float, float]:
