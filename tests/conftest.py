@@ -29,6 +29,18 @@ def pytest_configure(config):
     config.stash[REPORT_LINES] = []
 
 
+def pytest_sessionfinish(session):
+    # With pytest-xdist, tests run in workers, and what these leave here reaches the terminal.
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["report_lines"] = session.config.stash[REPORT_LINES]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    # A worker that crashed left nothing.
+    node.config.stash[REPORT_LINES] += getattr(node, "workeroutput", {}).get("report_lines", [])
+
+
 def pytest_terminal_summary(terminalreporter, config):
     lines = config.stash[REPORT_LINES]
     if lines:
