@@ -71,11 +71,6 @@ def frames_of(train):
     return {str(process): frame for process, frame in groups}
 
 
-def squared(frames):
-    """The same events with squared weights."""
-    return {name: frame.assign(weights=frame["weights"] ** 2) for name, frame in frames.items()}
-
-
 def reweighted(frames, expected):
     """Scale each process to its expected events, all with equal weights."""
     return {
@@ -121,7 +116,6 @@ def random_splits(everything, rows, *, part, truths, experiments, seed):
     rng = np.random.default_rng([seed, round(1 / part)])
     expected = {name: frame["weights"].sum() for name, frame in everything.items()}
     truth = known_truth(everything)
-    squares = known_truth(squared(everything))
     found, biases, inverse = [], [], []
     for k in range(truths):
         mu = draw_mu(seed, k)
@@ -136,9 +130,9 @@ def random_splits(everything, rows, *, part, truths, experiments, seed):
             closure(store, lambda _: truth, [(mu, {})], experiments=experiments, seed=seed + k)
         )
         biases.append(bias(split, truth, mu))
-        own = simulated_repeats(known_truth(split), known_truth(squared(split)), mu)
-        # Drawn without replacement from all events, which are the truth: the variances subtract.
-        inverse.append(1 / own - 1 / simulated_repeats(truth, squares, mu))
+        # Drawn without replacement from all events, which are the truth: less varies.
+        drawn = sum(map(len, split.values())) / sum(map(len, everything.values()))
+        inverse.append((1 - drawn) / simulated_repeats(split, mu))
     covered = np.array([m.covered.mean() for m in found])
     repeats = 1 / np.mean(inverse)
     return described(pooled(found)) | {

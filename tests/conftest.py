@@ -1,5 +1,7 @@
 """Fixtures that several test modules share."""
 
+import contextlib
+import fcntl
 import importlib.util
 import json
 import os
@@ -53,6 +55,23 @@ def pytest_terminal_summary(terminalreporter, config):
 def report_line(pytestconfig):
     """A function that adds a line to the end of pytest's output."""
     return pytestconfig.stash[REPORT_LINES].append
+
+
+@pytest.fixture(scope="session")
+def container_turn(tmp_path_factory):
+    """A function that waits until no other test process uses containers, for a with statement.
+
+    Some tests look whether any container is left.
+    """
+    path = tmp_path_factory.getbasetemp().parent / "containers.lock"
+
+    @contextlib.contextmanager
+    def turn():
+        with path.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    return turn
 
 
 @pytest.fixture(scope="session")

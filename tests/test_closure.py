@@ -68,28 +68,31 @@ def test_a_method_that_knows_everything_covers(mini):
     assert s.pull_width == pytest.approx(1, abs=0.15)
 
 
-def test_simulated_repeats_are_the_mean_over_what_decides():
-    truth = KnownTruth(np.array([10.0, 40.0, 0.0]), np.array([90.0, 60.0, 7.0]))
-    equal = KnownTruth(truth.signal / 25, truth.background / 25)
-    assert simulated_repeats(truth, equal, 1.0) == pytest.approx(25)
-    # The same simulated signal must serve for more expected events.
-    assert 25 / 3 < simulated_repeats(truth, equal, 3.0) < 25
-    few_signal = KnownTruth(truth.signal / 5, truth.background / 25)
-    # By hand, at mu = 1: (100 / 100 * 1 + 16) / ((10/5 + 90/25) / 100 + 16/100 (40/5 + 60/25)).
-    assert simulated_repeats(truth, few_signal, 1.0) == pytest.approx(17 / 1.72)
-
-
-def test_the_bias_of_a_finite_test_split_has_the_expected_spread():
-    """Histograms of random test splits, fitted with those they were drawn from."""
+def test_simulated_repeats_predict_the_bias_of_random_test_splits(mini):
+    """Splits of a twentieth of all events, whose distribution is the truth here."""
     rng = np.random.default_rng(4)
-    truth = KnownTruth(np.array([20.0, 60.0, 120.0]), np.array([900.0, 500.0, 200.0]))
-    nu = truth.signal + truth.background
-    biases = []
-    for _ in range(400):
-        best, low, high = poisson_interval(rng.poisson(25 * nu) / 25, truth)
+    everything = mini.get_test_set()
+    truth = known_truth(everything)
+    biases, inverse = [], []
+    for _ in range(60):
+        split = {}
+        for name, events in everything.items():
+            chosen = events.iloc[rng.choice(len(events), len(events) // 20, replace=False)]
+            weight = events["weights"].sum() / len(chosen)
+            split[name] = chosen.assign(weights=weight)
+        own = known_truth(split)
+        best, low, high = poisson_interval(own.signal + own.background, truth)
         biases.append(2 * (best - 1) / (high - low))
-    # The spread of 400 numbers is known to 3.5 %.
-    assert np.std(biases) == pytest.approx(1 / 5, rel=0.11)
+        inverse.append(0.95 / simulated_repeats(split, 1.0))  # drawn without replacement
+    # The spread of 60 numbers is known to 9 %.
+    assert np.std(biases) == pytest.approx(np.mean(inverse) ** 0.5, rel=0.27)
+
+
+def test_only_the_distribution_within_a_process_counts(mini):
+    """With the yields known, a single bin leaves nothing but the events that fail the cuts."""
+    test_set = mini.get_test_set()
+    in_one = simulated_repeats(test_set, 1.0, bins=lambda e: np.zeros(len(e), int), n_bins=1)
+    assert in_one > 3 * simulated_repeats(test_set, 1.0)
 
 
 def test_bins_and_numbers(mini):
