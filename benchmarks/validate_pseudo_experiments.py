@@ -150,7 +150,7 @@ def random_splits(everything, rows, *, part, truths, experiments, seed):
 def draw(splits, path):
     """Coverage against the size of the test split, with the formula."""
     figure, axis = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
-    repeats = np.geomspace(0.6, 60, 200)
+    repeats = np.geomspace(1.5, 150, 200)
     axis.plot(repeats, [expected_coverage(r) for r in repeats], color="#3f90da", label="formula")
     axis.errorbar(
         [s["repeats"] for s in splits],
@@ -167,7 +167,7 @@ def draw(splits, path):
         xlabel="simulated test events per expected event",
         ylabel="coverage of a perfect method",
     )
-    ticks = [1, 2, 5, 10, 20, 50]
+    ticks = [2, 5, 10, 20, 50, 100]
     axis.set_xticks(ticks, [str(tick) for tick in ticks])
     axis.set_xticks([], minor=True)
     axis.legend(frameon=False, loc="lower right")
