@@ -1,5 +1,7 @@
 """Fixtures that several test modules share."""
 
+import contextlib
+import fcntl
 import importlib.util
 import json
 import os
@@ -29,6 +31,18 @@ def pytest_configure(config):
     config.stash[REPORT_LINES] = []
 
 
+def pytest_sessionfinish(session):
+    # With pytest-xdist, tests run in workers, and what these leave here reaches the terminal.
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["report_lines"] = session.config.stash[REPORT_LINES]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    # A worker that crashed left nothing.
+    node.config.stash[REPORT_LINES] += getattr(node, "workeroutput", {}).get("report_lines", [])
+
+
 def pytest_terminal_summary(terminalreporter, config):
     lines = config.stash[REPORT_LINES]
     if lines:
@@ -41,6 +55,23 @@ def pytest_terminal_summary(terminalreporter, config):
 def report_line(pytestconfig):
     """A function that adds a line to the end of pytest's output."""
     return pytestconfig.stash[REPORT_LINES].append
+
+
+@pytest.fixture(scope="session")
+def container_turn(tmp_path_factory):
+    """A function that waits until no other test process uses containers, for a with statement.
+
+    Some tests look whether any container is left.
+    """
+    path = tmp_path_factory.getbasetemp().parent / "containers.lock"
+
+    @contextlib.contextmanager
+    def turn():
+        with path.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    return turn
 
 
 @pytest.fixture(scope="session")

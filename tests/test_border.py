@@ -1,12 +1,11 @@
 """Parsers of what a submission, or who writes results, may send: frames, messages, metadata."""
 
 import contextlib
-import ctypes
 import json
 import os
-import signal
 import socket
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -214,18 +213,17 @@ def test_isolation_as_a_number():
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux")
 def test_memory_counts_in_a_process_that_can_not_be_looked_into():
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        held = bytearray(b"x" * (50 << 20))
-        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
-        os.write(writer, held[:1])
-        signal.pause()
-    try:
-        os.read(reader, 1)
-        assert _proportional((child,)) > 50 << 20
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        os.close(reader)
-        os.close(writer)
+    script = """
+import ctypes, signal
+held = bytearray(b"x" * (50 << 20))
+ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
+print("ready", flush=True)
+signal.pause()
+"""
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            assert child.stdout.readline() == "ready\n"
+            assert _proportional((child.pid,)) > 50 << 20
+        finally:
+            child.kill()

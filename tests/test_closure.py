@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from HiggsML.closure import N_BINS, KnownTruth, closure, default_bins, known_truth, poisson_interval
+from HiggsML.closure import (
+    N_BINS,
+    KnownTruth,
+    closure,
+    default_bins,
+    known_truth,
+    poisson_interval,
+    simulated_repeats,
+)
 from HiggsML.datasets import Data
 from HiggsML.errors import SettingsError
 from HiggsML.pseudo_experiments import EventStore
@@ -58,6 +66,33 @@ def test_a_method_that_knows_everything_covers(mini):
     assert s.coverage == pytest.approx(0.6827, abs=3 * s.coverage_error)
     assert s.pull_mean == pytest.approx(0, abs=3 / np.sqrt(s.n))
     assert s.pull_width == pytest.approx(1, abs=0.15)
+
+
+def test_simulated_repeats_predict_the_bias_of_random_test_splits(mini):
+    """Splits of a twentieth of all events, whose distribution is the truth here."""
+    rng = np.random.default_rng(4)
+    everything = mini.get_test_set()
+    truth = known_truth(everything)
+    biases, inverse = [], []
+    for _ in range(60):
+        split = {}
+        for name, events in everything.items():
+            chosen = events.iloc[rng.choice(len(events), len(events) // 20, replace=False)]
+            weight = events["weights"].sum() / len(chosen)
+            split[name] = chosen.assign(weights=weight)
+        own = known_truth(split)
+        best, low, high = poisson_interval(own.signal + own.background, truth)
+        biases.append(2 * (best - 1) / (high - low))
+        inverse.append(0.95 / simulated_repeats(split, 1.0))  # drawn without replacement
+    # The spread of 60 numbers is known to 9 %.
+    assert np.std(biases) == pytest.approx(np.mean(inverse) ** 0.5, rel=0.27)
+
+
+def test_only_the_distribution_within_a_process_counts(mini):
+    """With the yields known, a single bin leaves nothing but the events that fail the cuts."""
+    test_set = mini.get_test_set()
+    in_one = simulated_repeats(test_set, 1.0, bins=lambda e: np.zeros(len(e), int), n_bins=1)
+    assert in_one > 3 * simulated_repeats(test_set, 1.0)
 
 
 def test_bins_and_numbers(mini):

@@ -30,17 +30,18 @@ ALL_ON = dict.fromkeys(NUISANCES, True)
 AS_PLATFORM = Restrictions(as_platform=True)
 
 
-@pytest.fixture(scope="session")
-def engine():
+@pytest.fixture(scope="module")
+def engine(container_turn):
     try:
         client = connect()
     except ContainerError as error:
         pytest.skip(f"no container tests: {error}")
-    yield client
+    with container_turn():
+        yield client
     client.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def image(engine):
     name = yaml.safe_load((ROOT / "competition.yaml").read_text())["docker_image"]
     try:

@@ -42,13 +42,15 @@ def edit(path, old, new):
     path.write_text(text.replace(old, new, 1))
 
 
-@pytest.fixture(scope="session")
-def needs_engine():
+@pytest.fixture(scope="module")
+def needs_engine(container_turn):
     try:
         with closing(connect()) as client:
             ensure_image(client, DEFAULT_IMAGE)
     except ContainerError as error:
         pytest.skip(f"no dry run in containers: {error}")
+    with container_turn():
+        yield
 
 
 def test_a_dry_run_in_containers(checkout, tmp_path, needs_engine):

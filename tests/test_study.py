@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import re
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from HiggsML.cli_study import compare, study
 from HiggsML.comparison import compare_runs, load_run, markdown_table
 from HiggsML.datasets import Data
 from HiggsML.errors import ResultsError, SettingsError
+from HiggsML.metrics import compute_scores
 from HiggsML.pseudo_experiments import EventStore
+from HiggsML.report import findings
 from HiggsML.results import Predictions, Settings, write_duration, write_predictions, write_settings
 from HiggsML.schema import NUISANCES
 from HiggsML.study import (
@@ -142,24 +145,44 @@ def load_example(root, name):
     return module.Model
 
 
-def test_the_gaming_example_wins_officially_and_loses_properly(mini_dataset):
-    """On exactly normal measurements whose sigma grows with mu."""
+def gamed(mini_dataset, mu):
+    """Sigma, growing with mu, exactly normal estimates, and the gaming example's half widths."""
     model = load_example(mini_dataset.parent, "gaming")
-    rng = np.random.default_rng(1)
-    mu = rng.uniform(0.1, 3, 20_000)
     sigma = 0.03 + 0.05 * mu
-    mu_hat = mu + sigma * rng.normal(size=mu.size)
+    mu_hat = mu + sigma * np.random.default_rng(1).normal(size=mu.size)
     factors = np.geomspace(0.01, 10, 2000)
     coverages = [2 * _phi(model.widths(sigma, f)).mean() - 1 for f in factors]
-    t = model.widths(sigma, factors[np.argmin(np.abs(np.array(coverages) - 0.6827))])
+    best = factors[np.argmin(np.abs(np.array(coverages) - 0.6827))]
+    return sigma, mu_hat, sigma * model.widths(sigma, best)
+
+
+def test_the_gaming_example_wins_officially_and_loses_properly(mini_dataset):
+    mu = np.random.default_rng(2).uniform(0.1, 3, 20_000)
+    sigma, mu_hat, half = gamed(mini_dataset, mu)
     honest = Measurements(mu, mu_hat, sigma, mu_hat - sigma, mu_hat + sigma)
-    gaming = Measurements(mu, mu_hat, sigma, mu_hat - t * sigma, mu_hat + t * sigma)
+    gaming = Measurements(mu, mu_hat, sigma, mu_hat - half, mu_hat + half)
     a, b = summarize(honest, n_bootstraps=1), summarize(gaming, n_bootstraps=1)
     assert b.quantiles_score > a.quantiles_score + 0.05
     assert b.interval_score > a.interval_score
     shares = [share for _, share, _ in coverage_by_mu(gaming.mu, gaming.covered)]
     assert shares[0] > 0.8
     assert shares[-1] < 0.6
+
+
+def test_the_report_reveals_the_gaming_example(mini_dataset):
+    mus = np.linspace(0.2, 2.9, 10)
+    _, mu_hat, half = gamed(mini_dataset, np.repeat(mus, 100))
+    sets = {
+        k: Predictions(
+            *(x.reshape(10, 100)[k] for x in (mu_hat, half, mu_hat - half, mu_hat + half))
+        )
+        for k in range(10)
+    }
+    truth = {k: float(mu) for k, mu in enumerate(mus)}
+    found = [text for _, text in findings(sets, truth, compute_scores(sets, truth))]
+    assert any(text.startswith("Over all sets,") and "as they should" in text for text in found)
+    assert any(re.match("It covers too much at \u03bc <", text) for text in found)
+    assert any(re.match("It covers too little at \u03bc >", text) for text in found)
 
 
 def _phi(x):

@@ -139,7 +139,7 @@ def _run_in_docker(client, temporary):
 
 
 @pytest.fixture(scope="session")
-def attacked(tmp_path_factory):
+def attacked(tmp_path_factory, container_turn):
     """Results of all attacks by person and name, and why some persons can not be played here."""
     persons = _persons()
     able = {name: how for name, how in persons.items() if not isinstance(how, str)}
@@ -155,7 +155,8 @@ def attacked(tmp_path_factory):
         for job in jobs:
             results |= job.result()
         if client is not None:  # after the others, whose processes would disturb its time limits
-            results |= _run_in_docker(client, tmp_path_factory.mktemp("docker"))
+            with container_turn():
+                results |= _run_in_docker(client, tmp_path_factory.mktemp("docker"))
     return persons, first, results
 
 
