@@ -6,6 +6,7 @@ of their arguments.
 Examples
 --------
 >>> import pandas as pd
+>>> from HiggsML.schema import MISSING
 >>> event = dict.fromkeys(PRI_COLUMNS, MISSING) | {
 ...     "PRI_lep_pt": 30.0, "PRI_lep_eta": 0.5, "PRI_lep_phi": 0.1,
 ...     "PRI_had_pt": 40.0, "PRI_had_eta": 1.0, "PRI_had_phi": 3.0,
