@@ -154,13 +154,8 @@ def postprocess(data: pd.DataFrame, *, corrected: bool = False) -> pd.DataFrame:
 
 
 def _copied_primaries(data: pd.DataFrame) -> dict[str, Array]:
-    columns = _in_one_type(primary_columns(data))
-    return {name: column.copy() for name, column in columns.items()}
-
-
-def _in_one_type(columns: Mapping[str, Array]) -> dict[str, Array]:
-    dtype = np.result_type(*columns.values())
-    return {name: column.astype(dtype, copy=False) for name, column in columns.items()}
+    """Return the primaries as arrays that may be changed."""
+    return {name: column.copy() for name, column in primary_columns(data).items()}
 
 
 def _with_columns(data: pd.DataFrame, event: Mapping[str, Array]) -> pd.DataFrame:
