@@ -57,7 +57,7 @@ def information(
     mini_runs: tuple[Path, ...],
     official_runs: tuple[Path, ...],
 ) -> None:
-    """Compute the information limit: the shortest honest interval, and what lengthens it.
+    """Estimate the information limit: how short honest intervals can be, and what costs how much.
 
     Generates two datasets from separate halves of the generator's library, trains large classifiers
     on the first, and takes the Fisher information of mu from the second, for both scenarios.
@@ -130,7 +130,7 @@ def _number(pair: tuple[float, float] | list[float]) -> str:
 
 
 def _limit_table(limits: dict[str, Limit]) -> Table:
-    table = _table("Mean width that no method can beat", ("scenario", "all known", "none known"))
+    table = _table("Mean width of the best division found", ("scenario", "all known", "none known"))
     for name, one in limits.items():
         table.add_row(name, _number(one.known), _number(one.profiled))
     return table

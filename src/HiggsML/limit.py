@@ -359,7 +359,7 @@ def counts_of_scenario(
 
 @dataclass(frozen=True)
 class Limit:
-    """Mean widths of 68.27 % intervals that no method can beat on average, with errors.
+    """Mean widths of 68.27 % intervals found with the best classifier trained, with errors.
 
     Attributes
     ----------
