@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from HiggsML import pseudo_experiments
 from HiggsML.chunks import CHUNK_ROWS
 from HiggsML.datasets import Data
 from HiggsML.errors import DataError, SettingsError
@@ -282,6 +283,27 @@ def test_fill_writes_into_a_block_of_the_caller(store):
     store.fill(plan, block)
     whole = store.pseudo_experiment(mu=1.0, nuisances={"jes": 1.05}, seed=4)
     np.testing.assert_array_equal(features_frame(block), whole["data"])
+
+
+def test_a_watched_block_gets_primaries_when_they_are_final(store, monkeypatch):
+    plan = store.plan(mu=1.5, nuisances={"tes": 1.02, "soft_met": 2.0}, seed=7)
+    block = np.full((len(FEATURES), plan.n_events), np.nan, np.float32)
+    states = []
+
+    def watched(step):
+        def look(*arguments, **keywords):
+            states.append(np.isnan(block).all())
+            return step(*arguments, **keywords)
+
+        return look
+
+    for name in ("shift_energies", "remove_soft_jets"):
+        monkeypatch.setattr(pseudo_experiments, name, watched(getattr(pseudo_experiments, name)))
+    store.fill(plan, block, watched=True)
+    unwatched = np.empty_like(block)
+    assert states == [True, True]
+    store.fill(plan, unwatched)
+    assert block.tobytes() == unwatched.tobytes()
 
 
 def test_defect_7_corrected_jet_counting_is_an_option(store):

@@ -231,6 +231,7 @@ class EventStore:
         plan: Plan,
         block: NDArray[np.float32],
         *,
+        watched: bool = False,
         corrected: bool = False,
         threads: int = 1,
     ) -> None:
@@ -242,6 +243,9 @@ class EventStore:
             From :meth:`plan`.
         block : array of shape (28, n_events), float32
             Where the features are written, column by column of :data:`HiggsML.schema.FEATURES`.
+        watched : bool
+            Whether others can read the block meanwhile. It then gets the primaries when they are
+            final, at the price of a copy: before, they would tell the nuisance parameters.
         corrected : bool
             How jets that are cut away are counted, see
             :func:`HiggsML.shifts.remove_soft_jets`.
@@ -254,19 +258,24 @@ class EventStore:
             )
         run_in_chunks(
             plan.n_events,
-            lambda: self._start_worker(plan, block, corrected),
+            lambda: self._start_worker(plan, block, watched, corrected),
             threads=threads,
         )
 
-    def _start_worker(self, plan: Plan, block: NDArray[np.float32], corrected: bool) -> Work:
+    def _start_worker(
+        self, plan: Plan, block: NDArray[np.float32], watched: bool, corrected: bool
+    ) -> Work:
         scratch, integers, doubles = Scratch(), Scratch(np.int64), Scratch(np.float64)
         shifts, n_primaries = plan.shifts, len(PRI_COLUMNS)
         gathered = np.empty((_GATHERED_ROWS, n_primaries), dtype=np.float32)
-        noise = np.empty((2, min(CHUNK_ROWS, plan.n_events)), dtype=np.float32)
+        longest = min(CHUNK_ROWS, plan.n_events)
+        hidden = np.empty((n_primaries, longest if watched else 0), dtype=np.float32)
+        noise = np.empty((2, longest), dtype=np.float32)
 
         def work(chunk: int, rows: slice) -> None:
             size = rows.stop - rows.start
-            primaries, derived = np.split(block[:, rows], [n_primaries])
+            final, derived = np.split(block[:, rows], [n_primaries])
+            primaries = hidden[:, :size] if watched else final
             # Branches of the seed start at 1 here: the number of events has used 0.
             rng = _generator(plan.seed, chunk + 1)
             (drawn,), (position,) = integers.take(1, size), doubles.take(1, size)
@@ -288,6 +297,8 @@ class EventStore:
                 scratch=scratch,
             )
             remove_soft_jets(event, corrected=corrected)
+            if watched:
+                final[:] = primaries
             derive(event, derived, scratch)
 
         return work

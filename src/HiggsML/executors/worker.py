@@ -165,7 +165,7 @@ class Worker:
             nuisances=experiment_nuisances(entropy, *task, self.draws.systematics),
             seed=seed_sequence(entropy, Purpose.EVENTS, *task),
         )
-        self._store.fill(plan, self._sandbox.block(plan.n_events))
+        self._store.fill(plan, self._sandbox.block(plan.n_events), watched=True)
         try:
             return self._sandbox.predict(plan.n_events, timeout=seconds_left(self.deadline))
         except (PredictionError, TimeLimitError, SubmissionError) as error:
