@@ -36,7 +36,7 @@ from HiggsML.errors import (
 from HiggsML.isolation.channel import Channel, ChannelClosedError, ChannelError
 from HiggsML.isolation.restrict import missing
 from HiggsML.isolation.sandbox import Sandbox
-from HiggsML.isolation.shared_memory import SharedBlock, map_block, sealed_bytes
+from HiggsML.isolation.shared_memory import SharedBlock, map_block, sealed_memory
 from HiggsML.schema import FEATURES
 from tests.pipeline_fixtures import (
     SUBMISSIONS,
@@ -244,8 +244,8 @@ def test_a_block_can_not_be_written_resized_or_unsealed_by_its_descriptor(block)
 
 
 @linux
-def test_sealed_bytes_can_only_be_read():
-    descriptor = sealed_bytes(b"training events")
+def test_sealed_memory_can_only_be_read():
+    descriptor = sealed_memory(lambda file: file.write(b"training events"))
     assert os.pread(descriptor, 100, 0) == b"training events"
     for attempt in (
         lambda: os.pwrite(descriptor, b"0", 0),
@@ -266,7 +266,7 @@ def test_without_sealable_memory_the_receiver_gets_a_descriptor_for_reading(monk
         os.pwrite(shared.descriptor, b"0", 0)
     gc.collect()
     shared.close()
-    descriptor = sealed_bytes(b"events")
+    descriptor = sealed_memory(lambda file: file.write(b"events"))
     assert os.pread(descriptor, 100, 0) == b"events"
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.pwrite(descriptor, b"0", 0)

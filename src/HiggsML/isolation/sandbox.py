@@ -42,7 +42,7 @@ from HiggsML.isolation.output_log import OutputLog
 from HiggsML.isolation.private_files import readable_copy, remove_tree
 from HiggsML.isolation.process import WatchedProcess
 from HiggsML.isolation.restrict import missing, protect_parent
-from HiggsML.isolation.shared_memory import SharedBlock, sealed_bytes
+from HiggsML.isolation.shared_memory import SharedBlock, sealed_memory
 from HiggsML.submission import check_prediction, find_model, shadowed_modules
 
 __all__ = ["IsolationMode", "Sandbox"]
@@ -406,7 +406,9 @@ def _train_set(data: Data, request: dict[str, Any], payload: bytes) -> _Reply:
         return {"kind": "refused", "reason": str(error)[:1000]}, []
     table = pa.Table.from_pandas(data.get_train_set(), preserve_index=False)
     data.delete_train_set()
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
-    return {"kind": "train_set"}, [sealed_bytes(sink.getvalue())]
+
+    def write(file: IO[bytes]) -> None:
+        with pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table)
+
+    return {"kind": "train_set"}, [sealed_memory(write)]

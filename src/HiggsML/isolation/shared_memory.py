@@ -10,14 +10,15 @@ import fcntl
 import mmap
 import os
 import tempfile
-from typing import Any
+from collections.abc import Callable
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from HiggsML.schema import FEATURES
 
-__all__ = ["SharedBlock", "map_block", "sealed_bytes"]
+__all__ = ["SharedBlock", "map_block", "sealed_memory"]
 
 _F_SEAL_FUTURE_WRITE = 0x10  # linux/fcntl.h; not named by Python 3.11
 
@@ -65,11 +66,11 @@ def map_block(descriptor: int, n_events: int) -> NDArray[np.float32]:
     return flat.reshape(len(FEATURES), n_events)
 
 
-def sealed_bytes(content: Any) -> int:
-    """Return a descriptor of memory that holds ``content`` (a buffer) and can only be read."""
-    writable, readable = _memory(len(content))
+def sealed_memory(write: Callable[[IO[bytes]], object]) -> int:
+    """Return a descriptor of memory that can only be read, filled by a call of ``write``."""
+    writable, readable = _memory(0)
     with open(writable, "wb", closefd=writable != readable) as file:
-        file.write(content)
+        write(file)
     if writable == readable:
         _seal(readable, fcntl.F_SEAL_WRITE)
     return readable
