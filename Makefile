@@ -33,7 +33,7 @@ examples: .venv/installed
 	$(BIN)/higgsml compare --markdown $(foreach path,$(EXAMPLES),outputs/examples/$(notdir $(path)))
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -12,4 +12,5 @@ FIT_SECONDS = 4
 
 class Model(Honest):
     def fit(self):
-        os.kill(os.getpid(), signal.SIGSTOP)
+        while True:  # the watch lets its processes go on after it has counted their files
+            os.kill(os.getpid(), signal.SIGSTOP)
