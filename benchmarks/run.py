@@ -44,6 +44,7 @@ class Variant:
     side: str
     case: str
     parameters: dict = field(default_factory=dict)
+    threads: int = 1  # of numerical libraries, and of our own work on data frames
 
 
 @dataclass
@@ -52,6 +53,15 @@ class Case:
 
     title: str
     variants: list[Variant]
+
+
+def by_threads(case, parameters):
+    """Return the variants of a case in which both implementations may use two threads."""
+    return [
+        Variant("reference", "reference", case, parameters, threads=2),
+        Variant("1 thread", "ours", case, parameters),
+        Variant("2 threads", "ours", case, parameters, threads=2),
+    ]
 
 
 def cases(chosen, cache, sizes, small, experiments):
@@ -83,21 +93,12 @@ def cases(chosen, cache, sizes, small, experiments):
     for name, case in (("systematics", "shifted_frame"), ("DER_data", "derived_frame")):
         if name in chosen:
             parameters = {"data": str(dataset(cache, total)), **frame}
-            yield Case(
-                f"`{name}`, {rows / 1e6:g} M rows",
-                [
-                    Variant("reference", "reference", case, parameters),
-                    Variant("1 thread", "ours", case, parameters),
-                ],
-            )
+            yield Case(f"`{name}`, {rows / 1e6:g} M rows", by_threads(case, parameters))
     if "training" in chosen:
         parameters = {"data": str(dataset(cache, total, derived=True)), "repetitions": 3}
         yield Case(
             f"Loading a training set, {0.7 * total / 1e6:g} M rows, 28 features in the file",
-            [
-                Variant("reference", "reference", "training_set", parameters),
-                Variant("1 thread", "ours", "training_set", parameters),
-            ],
+            by_threads("training_set", parameters),
         )
     if "ingestion" in chosen:
         parameters = {
@@ -177,7 +178,8 @@ def measure(variant, interpreters):
         for name, value in os.environ.items()
         if name != "PYTHONPATH" or variant.side == "ours"
     }
-    environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    environment |= dict.fromkeys(names, str(variant.threads))
     environment["MPLBACKEND"] = "agg"
     command = [interpreters[variant.side], HERE / "measure.py", variant.side, variant.case]
     with tempfile.TemporaryDirectory() as directory:
