@@ -69,7 +69,7 @@ def cases(chosen, cache, sizes, small, experiments):
     for size in sizes:
         if "pseudo-experiment" in chosen:
             data = str(dataset(cache, int(size * 1e6)))
-            repeated = {"data": data, "repetitions": 3, "warm_up": 1}
+            repeated = {"data": data, "repetitions": 5, "warm_up": 2}
             yield Case(
                 f"One pseudo-experiment, {size:g} M test rows",
                 [
@@ -89,13 +89,13 @@ def cases(chosen, cache, sizes, small, experiments):
                 ],
             )
     rows, total = (20_000, 40_000) if small else (1_000_000, 2_000_000)
-    frame = {"rows": rows, "repetitions": 3, "warm_up": 1}
+    frame = {"rows": rows, "repetitions": 5, "warm_up": 2}
     for name, case in (("systematics", "shifted_frame"), ("DER_data", "derived_frame")):
         if name in chosen:
             parameters = {"data": str(dataset(cache, total)), **frame}
             yield Case(f"`{name}`, {rows / 1e6:g} M rows", by_threads(case, parameters))
     if "training" in chosen:
-        parameters = {"data": str(dataset(cache, total, derived=True)), "repetitions": 3}
+        parameters = {"data": str(dataset(cache, total, derived=True)), "repetitions": 5, "warm_up": 1}
         yield Case(
             f"Loading a training set, {0.7 * total / 1e6:g} M rows, 28 features in the file",
             by_threads("training_set", parameters),
@@ -330,7 +330,7 @@ def parse_arguments():
     parser.add_argument("--sizes", default="2,16,80", help="test sets, million rows")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
-        "--experiments", type=int, default=100, help="pseudo-experiments of an ingestion"
+        "--experiments", type=int, default=200, help="pseudo-experiments of an ingestion"
     )
     parser.add_argument("--only", default=",".join(CASES), help="some of " + ", ".join(CASES))
     parser.add_argument("--small", action="store_true", help="tiny data: to try the harness")

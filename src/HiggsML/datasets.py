@@ -380,7 +380,8 @@ def _checked_columns(table: pa.Table, path: Path, first_row: int = 0) -> dict[st
         column = table[name]
         if column.null_count:
             raise DataError(f"{path}: column {name} has {column.null_count} empty values")
-        column = column.combine_chunks()
+        # Combining even a single chunk would copy it.
+        column = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
         if name == "detailed_labels":
             columns[name] = column.cast(pa.string())
             unknown = set(column.unique().to_pylist()) - set(PROCESSES)
