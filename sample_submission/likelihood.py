@@ -8,9 +8,10 @@ where S, Z, T, D are the templates of signal, ztautau, ttbar and diboson under t
 and b the three background rates. The factors beta_b stand for the finite simulation: each template
 bin is known with a relative uncertainty delta_b only (R. Barlow and C. Beeston, Comput. Phys.
 Commun. 77 (1993) 219; one factor per bin as in J. Conway, arXiv:1103.0354). With the constraints of
-the nuisance parameters, each a standard normal z, twice the negative logarithm of the likelihood is
+the nuisance parameters, each a standard normal z, twice the negative logarithm of the likelihood,
+less a constant that keeps it small and its differences exact, is
 
-    q = 2 sum_b [beta_b nu_b - n_b ln(beta_b nu_b)]
+    q = 2 sum_b [beta_b nu_b - n_b - n_b ln(beta_b nu_b / n_b)]
         + sum_b (beta_b - 1)^2 / delta_b^2 + sum_k z_k^2.
 
 For given nu_b the best beta_b solves a quadratic equation, so that it costs no parameter.
@@ -91,7 +92,8 @@ class ProfileLikelihood:
         beta = 0.5 * ((1 - v) + np.sqrt((1 - v) ** 2 + 4 * v * counts / nu))
         beta = np.maximum(beta, 1e-9)
         mean = beta * nu
-        return 2 * np.sum(mean - counts * np.log(mean)) + np.sum((beta - 1) ** 2 * nu / v) + z @ z
+        poisson = np.sum(mean - counts - counts * np.log(mean / np.maximum(counts, 1)))
+        return 2 * poisson + np.sum((beta - 1) ** 2 * nu / v) + z @ z
 
     def measure(self, counts):
         """Return the best mu, the ends of its 68.27 % interval, and the nuisance parameters."""

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from classifier import Classifier
 from likelihood import ProfileLikelihood
-from templates import PRIORS, PROCESSES, SOFT_MET_MAX, Templates
+from templates import PRIORS, PROCESSES, SOFT_MET_MAX, Templates, observables
 
-MAX_EVENTS = 5_000_000  # for the templates: the more, the better they are known
+MAX_EVENTS = 30_000_000  # for the templates: the more, the better they are known (3.5 GB)
 MAX_LEARNING_EVENTS = 800_000
 COPIES = 2  # of every learning event, each under another shift
 
@@ -81,7 +81,7 @@ class Model:
         """Return the number of events in each bin."""
         events = test_set["data"]
         binning = self.templates.binning
-        bins = binning(self.classifier(events), events["PRI_had_pt"].to_numpy())
+        bins = binning(observables(events, self.classifier))
         return np.bincount(bins, test_set["weights"], minlength=binning.n_bins)
 
     def shifted_copies(self, events):

@@ -1,16 +1,16 @@
 """Step 2: expected histograms of every process as functions of the nuisance parameters.
 
-Bins. Where events look like top quarks or dibosons, they are divided by the signal score alone.
-Elsewhere each slice of the score is divided once more by the pt of the tau, on which the tau energy
-scale acts directly: the fit can then measure that scale instead of suffering from it.
+Bins. Where events look like top quarks or dibosons, they are divided by the signal score and by
+the sum of the jets' pt. Elsewhere also by the pt of the tau. The two energy scales act directly on
+these momenta: the fit can then measure the scales instead of suffering from them.
 
 Morphing. For process p and bin b the expected number of events is
 
-    n_pb(tes, jes, soft_met) = n_pb(nominal) + sum over shifts k of  n_pb,k(z_k)
+    n_pb(tes, jes, soft_met) = n_pb(nominal) + sum over k of c_pbk T_k(tes, jes, soft_met)
 
-where n_pb,k is a polynomial of z_k that is zero at the nominal value. Its coefficients are a
-least-squares fit to histograms of events that ``systematics`` has shifted. The shifts are small, so
-their joint effect is taken as the sum of the single ones.
+where the T_k are the terms of a polynomial that is zero at the nominal value: powers of each shift,
+and the products of two, since a shifted jet changes what a shifted tau does. The coefficients c are
+a least-squares fit to histograms of events that ``systematics`` has shifted.
 
 The energy scales are counted in widths of their priors, z = (value - 1) / width. For ``soft_met``
 the polynomial has powers of the width squared, since Gaussian noise adds in quadrature.
@@ -20,35 +20,44 @@ Finite simulation. A bin's content is a sum of weights w with the variance sum o
 
 from __future__ import annotations
 
+import itertools
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from classifier import THREADS
 
 PROCESSES = ("htautau", "ztautau", "ttbar", "diboson")
 PRIORS = {"tes": 0.01, "jes": 0.01, "ttbar": 0.02, "diboson": 0.25, "background": 0.001}
 SOFT_MET_MAX = 5.0  # GeV, where the challenge clips its log-normal
 
-GRID = {
-    "tes": (0.98, 0.99, 1.01, 1.02),
-    "jes": (0.98, 0.99, 1.01, 1.02),
-    "soft_met": (1.0, 2.0, 3.0, 4.0, 5.0),
-}
-SCORE_BINS, PT_BINS, TOP_BINS = 12, 4, 6
+# Where the histograms are filled: widths of the priors of tes and jes, and soft_met in GeV. Each
+# one alone, then two at a time.
+POINTS = (
+    *((z, 0.0, 0.0) for z in (-3.0, -2.0, -1.0, 1.0, 2.0, 3.0)),
+    *((0.0, z, 0.0) for z in (-3.0, -2.0, -1.0, 1.0, 2.0, 3.0)),
+    *((0.0, 0.0, width) for width in (1.0, 2.0, 3.0, 4.0, 5.0)),
+    *((z_1, z_2, 0.0) for z_1 in (-1.5, 1.5) for z_2 in (-1.5, 1.5)),
+    *((z, 0.0, 3.0) for z in (-1.5, 1.5)),
+    *((0.0, z, 3.0) for z in (-1.5, 1.5)),
+)
+MAX_SLICES = 24  # of the signal score
+PARTS = (2, 4)  # of every slice: by the jets' pt, and these by the pt of the tau
 TOP_LIKE = 1.0  # ln of the density ratio of (ttbar, diboson) and ztautau
-EVENTS_PER_BIN = 1500  # simulated ones: a small training set gets fewer bins
-SIGNAL_SHARE = 0.6  # of the signal in the quantiles that divide the score
+EVENTS_PER_BIN = 3000  # simulated ones: a small training set gets fewer bins
+SIGNAL_SHARE = 0.7  # of the signal in the quantiles that divide the score
+ENOUGH_FOR_QUANTILES = 2_000_000  # events
 
 CHUNK_ROWS = 250_000  # events that are shifted at once, to save memory
-MAX_SHIFTED_EVENTS = 1_500_000  # more would only take time: shifts change small parts of a bin
+MAX_SHIFTED_EVENTS = 10_000_000  # more would only take time: shifts move few events across edges
 
 
-def powers(shift, value):
-    """Return the polynomial's two terms: z and z^2, or for soft_met s^2 and s^4."""
-    if shift == "soft_met":
-        variance = (value / SOFT_MET_MAX) ** 2
-        return np.array([variance, variance * variance])
-    z = (value - 1.0) / PRIORS[shift]
-    return np.array([z, z * z])
+def terms(tes, jes, soft_met):
+    """Return the terms of the polynomial, shape (11,)."""
+    t, j = (tes - 1.0) / PRIORS["tes"], (jes - 1.0) / PRIORS["jes"]
+    s = (soft_met / SOFT_MET_MAX) ** 2
+    return np.array([t, t**2, t**3, t**4, j, j**2, j**3, j**4, s, s**2, t * j, t * s, j * s])
 
 
 def quantiles(values, weights, parts):
@@ -60,43 +69,82 @@ def quantiles(values, weights, parts):
     return values[order][np.searchsorted(sums, np.arange(1, parts) / parts * sums[-1])]
 
 
-class Binning:
-    """Divides events by the two scores and the pt of the tau.
+def observables(events, classifier):
+    """Return what the bins depend on, shape (4, n): both scores, the jets' pt and the tau's."""
+    momenta = [events[name].to_numpy() for name in ("PRI_jet_all_pt", "PRI_had_pt")]
+    return np.stack([*classifier(events), *momenta])
+
+
+class Division:
+    """Divides events by one quantity, each slice by the next quantity, and so on, at quantiles.
 
     Parameters
     ----------
-    scores : array of shape (2, n)
-        From the classifier.
-    had_pt, weights : arrays of shape (n,)
-        The pt of the tau [GeV], and expected events.
+    columns : array of shape (n_columns, n)
+        The quantities.
+    weights : array of shape (n,)
+        The parts of a slice have equal sums of them.
+    parts : sequence of int
+        Into how many parts each quantity divides.
+    """
+
+    def __init__(self, columns, weights, parts):
+        self.edges = []  # by column, one line for every part that the columns before have made
+        self.n_bins = 1
+        number = np.zeros(weights.size, dtype=np.int64)
+        for values, n in zip(columns, parts, strict=True):
+            slices = (number == k for k in range(self.n_bins))
+            self.edges.append(np.array([quantiles(values[s], weights[s], n) for s in slices]))
+            self.n_bins *= n
+            number = self(columns)
+
+    def __call__(self, columns):
+        """Return the number of each event's part."""
+        number = np.searchsorted(self.edges[0][0], columns[0])
+        for values, edges in zip(columns[1:], self.edges[1:], strict=False):
+            above = [values > edge[number] for edge in edges.T]
+            number = number * (len(above) + 1) + np.sum(above, axis=0, dtype=np.int64)
+        return number
+
+
+class Binning:
+    """Divides events by the two scores, the jets' pt and the tau's.
+
+    Parameters
+    ----------
+    seen : array of shape (4, n)
+        From :func:`observables`.
+    weights : array of shape (n,)
+        Expected events.
     is_signal : array of bool, shape (n,)
         Which events are signal.
     """
 
-    def __init__(self, scores, had_pt, weights, is_signal):
+    def __init__(self, seen, weights, is_signal):
         # The signal's bins, in which mu is measured, and the background's, in which the nuisance
         # parameters are: the quantiles are those of a mixture.
         sums = np.array([weights[~is_signal].sum(), weights[is_signal].sum()])
         mixed = weights * (np.array([1 - SIGNAL_SHARE, SIGNAL_SHARE]) / sums)[is_signal.astype(int)]
-        shrink = min(1.0, weights.size / (EVENTS_PER_BIN * SCORE_BINS * PT_BINS))
-        n_score, n_pt = max(2, round(SCORE_BINS * shrink)), max(1, round(PT_BINS * shrink))
-        top = scores[1] > TOP_LIKE
-        self.score_edges = quantiles(scores[0][~top], mixed[~top], n_score)
-        self.top_edges = quantiles(scores[0][top], mixed[top], max(1, round(TOP_BINS * shrink)))
-        row = np.searchsorted(self.score_edges, scores[0])
-        slices = [(row == k) & ~top for k in range(n_score)]
-        self.pt_edges = np.array([quantiles(had_pt[s], weights[s], n_pt) for s in slices])
-        self.n_main = n_score * n_pt
-        self.n_bins = self.n_main + len(self.top_edges) + 1
+        bins = seen.shape[1] / EVENTS_PER_BIN
+        slices = min(int(bins / (np.prod(PARTS) + 1)), MAX_SLICES)
+        if slices >= 4:
+            main, top = (slices, *PARTS), (slices // 2, PARTS[0], 1)
+        else:  # too few events for momenta
+            main, top = (max(2, min(int(bins), 12)), 1, 1), (1, 1, 1)
+        some = slice(None, None, 1 + mixed.size // ENOUGH_FOR_QUANTILES)
+        values, top_like, mixed = seen[[0, 2, 3], some], seen[1, some] > TOP_LIKE, mixed[some]
+        self.main, self.top = (
+            Division(values[:, mine], mixed[mine], parts)
+            for mine, parts in ((~top_like, main), (top_like, top))
+        )
+        self.n_bins = self.main.n_bins + self.top.n_bins
 
-    def __call__(self, scores, had_pt):
+    def __call__(self, seen):
         """Return the number of each event's bin."""
-        row = np.searchsorted(self.score_edges, scores[0])
-        number = row * (self.pt_edges.shape[1] + 1)
-        for edges in self.pt_edges.T:  # two or three comparisons
-            number += had_pt > edges[row]
-        top = np.flatnonzero(scores[1] > TOP_LIKE)
-        number[top] = self.n_main + np.searchsorted(self.top_edges, scores[0][top])
+        values = seen[[0, 2, 3]]
+        number = self.main(values)
+        top = np.flatnonzero(seen[1] > TOP_LIKE)
+        number[top] = self.main.n_bins + self.top(values[:, top])
         return number
 
 
@@ -110,8 +158,8 @@ class Templates:
         Puts events into bins.
     nominal : array of shape (4, n_bins)
         Expected events without shifts, in the order of ``PROCESSES``.
-    changes : array of shape (6, 4, n_bins)
-        Coefficients of the polynomials: two for each of tes, jes and soft_met.
+    changes : array of shape (11, 4, n_bins)
+        Coefficients of :func:`terms`.
     variances : array of shape (4, n_bins)
         Of the finite simulation, at nominal.
     """
@@ -124,19 +172,24 @@ class Templates:
     @classmethod
     def fill(cls, events, systematics, classifier):
         """Fill all histograms from simulated events with weights."""
-        parts = [_judged(part, systematics, classifier) for part in _chunks(events)]
-        process, scores, had_pt, weights = (
+        # One thread for each matrix product, and one for each chunk.
+        with THREADS.limit(limits=1), ThreadPoolExecutor(os.cpu_count()) as pool:
+            return cls._fill(events, systematics, classifier, pool.map)
+
+    @classmethod
+    def _fill(cls, events, systematics, classifier, map_chunks):
+        parts = map_chunks(lambda part: _judged(part, systematics, classifier), _chunks(events))
+        everything = process, seen, weights = [
             np.concatenate(p, axis=-1) for p in zip(*parts, strict=True)
-        )
-        binning = Binning(scores, had_pt, weights, process == 0)
+        ]
+        binning = Binning(seen, weights, process == 0)
 
         def histogram(judged, power=1):
-            process, scores, had_pt, weights = judged
-            flat = process * binning.n_bins + binning(scores, had_pt)
+            process, seen, weights = judged
+            flat = process * binning.n_bins + binning(seen)
             sums = np.bincount(flat, weights**power, minlength=len(PROCESSES) * binning.n_bins)
             return sums.reshape(len(PROCESSES), binning.n_bins)
 
-        everything = process, scores, had_pt, weights
         nominal, variances = histogram(everything), histogram(everything, power=2)
 
         # Changes are measured on a part of the events if there are very many.
@@ -145,29 +198,26 @@ class Templates:
         scale = np.divide(whole, less, out=np.zeros_like(whole), where=less > 0)[:, None]
 
         def shifted_histogram(**shift):
-            return scale * sum(
-                histogram(_judged(chunk, systematics, classifier, seed=seed, **shift))
-                for seed, chunk in enumerate(_chunks(part))
-            )
+            def filled(seed, chunk):
+                return histogram(_judged(chunk, systematics, classifier, seed=seed, **shift))
+
+            return scale * sum(map_chunks(filled, itertools.count(), _chunks(part)))
 
         unshifted = nominal if len(part) == len(events) else shifted_histogram()
-        changes = []
-        for shift, values in GRID.items():
-            # The same seed for every width: the noise is then the same but for its size, and the
-            # change of the histogram is not blurred by different random numbers.
-            shifted = [shifted_histogram(**{shift: value}) for value in values]
-            terms = np.array([powers(shift, value) for value in values])
-            target = (np.array(shifted) - unshifted).reshape(len(values), -1)
-            solution, *_ = np.linalg.lstsq(terms, target, rcond=None)
-            changes.append(solution.reshape(2, *nominal.shape))
-        return cls(binning, nominal, np.concatenate(changes), variances)
+        # The same seed for every point: the noise is then the same but for its size, and the change
+        # of the histogram is not blurred by different random numbers.
+        found, factors = [], []
+        for z_tes, z_jes, soft_met in POINTS:
+            tes, jes = 1 + z_tes * PRIORS["tes"], 1 + z_jes * PRIORS["jes"]
+            shifted = shifted_histogram(tes=tes, jes=jes, soft_met=soft_met)
+            found.append((shifted - unshifted).ravel())
+            factors.append(terms(tes, jes, soft_met))
+        changes, *_ = np.linalg.lstsq(np.array(factors), np.array(found), rcond=None)
+        return cls(binning, nominal, changes.reshape(-1, *nominal.shape), variances)
 
     def expected(self, tes, jes, soft_met):
         """Return the expected events of every process and bin, shape (4, n_bins)."""
-        terms = np.concatenate(
-            [powers("tes", tes), powers("jes", jes), powers("soft_met", soft_met)]
-        )
-        change = terms @ self.changes.reshape(len(terms), -1)
+        change = terms(tes, jes, soft_met) @ self.changes.reshape(len(self.changes), -1)
         return np.maximum(self.nominal + change.reshape(self.nominal.shape), 0.0)
 
 
@@ -183,13 +233,8 @@ def _yields(events):
 
 
 def _judged(events, systematics, classifier, **shift):
-    """Shift events; return their processes, scores, tau pts and weights."""
+    """Shift events; return their processes, observables and weights."""
     shifted = systematics(events, **shift)
     names = shifted["detailed_labels"].to_numpy()
     process = np.select([names == name for name in PROCESSES], range(len(PROCESSES)))
-    return (
-        process,
-        classifier(shifted),
-        shifted["PRI_had_pt"].to_numpy(),
-        shifted["weights"].to_numpy(np.float64),
-    )
+    return process, observables(shifted, classifier), shifted["weights"].to_numpy(np.float64)

@@ -185,17 +185,27 @@ def test_soft_met_follows_its_prior_up_to_the_cut(modules):
     assert likelihood.soft_met_width(9.0) == pytest.approx(5.0, rel=1e-3)
 
 
-def test_bins_hold_every_event_once(modules):
+def test_a_division_has_even_parts_of_parts(modules):
     (templates,) = modules("templates")
     rng = np.random.default_rng(2)
-    scores, had_pt = rng.normal(size=(2, 90_000)), rng.exponential(20, 90_000) + 26
-    is_signal = rng.random(90_000) < 0.2
-    binning = templates.Binning(scores, had_pt, np.ones(90_000), is_signal)
-    numbers = binning(scores, had_pt)
+    columns, weights = rng.normal(size=(3, 50_000)), rng.uniform(0.5, 1.5, 50_000)
+    columns[2] += columns[0]  # the last one is divided where the first one is, not everywhere alike
+    division = templates.Division(columns, weights, (5, 2, 3))
+    sums = np.bincount(division(columns), weights, minlength=30)
+    assert division.n_bins == sums.size == 30
+    assert sums == pytest.approx(weights.sum() / 30, rel=0.01)
+
+
+@pytest.mark.parametrize(("n", "n_bins"), [(330_000, 12 * 8 + 6 * 2), (90_000, 13), (1000, 3)])
+def test_bins_hold_every_event_once(modules, n, n_bins):
+    (templates,) = modules("templates")
+    rng = np.random.default_rng(2)
+    seen = np.vstack([rng.normal(size=(2, n)), rng.exponential(20, (2, n)) + 26])
+    binning = templates.Binning(seen, np.ones(n), rng.random(n) < 0.2)
+    numbers = binning(seen)
     counts = np.bincount(numbers, minlength=binning.n_bins)
-    assert binning.n_bins == 12 * 4 + 6
-    assert counts.size == binning.n_bins
-    assert counts.min() > 500
+    assert counts.size == binning.n_bins == n_bins
+    assert counts.min() > 0.2 * n / n_bins
 
 
 def test_templates_follow_shifted_events(modules, events):
@@ -210,6 +220,25 @@ def test_templates_follow_shifted_events(modules, events):
     assert total == pytest.approx(exact["weights"].sum(), rel=5e-3)
     assert found.expected(1.0, 1.0, 0.0) == pytest.approx(found.nominal)
     assert (found.variances[found.nominal > 0] > 0).all()
+
+
+def test_joint_shifts_are_morphed_exactly_where_they_are_polynomials(modules, events):
+    (templates,) = modules("templates")
+
+    def factor(tes, jes, soft_met):
+        t, j, s = 100 * (tes - 1), 100 * (jes - 1), (soft_met / 5) ** 2
+        return 1 + 0.05 * t + 0.01 * t**3 - 0.03 * j**2 + 0.02 * t * j + 0.2 * s - 0.04 * j * s
+
+    def shift(frame, *, tes=1.0, jes=1.0, soft_met=0.0, seed=0):
+        return frame.assign(weights=frame["weights"] * factor(tes, jes, soft_met))
+
+    def judge(shifted):
+        return np.stack([shifted["DER_mass_vis"], np.zeros(len(shifted))]).astype(np.float32)
+
+    found = templates.Templates.fill(events, shift, judge)
+    for point in ((1.015, 0.99, 0.0), (0.985, 1.01, 4.5), (1.02, 1.02, 2.0)):
+        morphed = found.expected(*point)
+        np.testing.assert_allclose(morphed, found.nominal * factor(*point), rtol=1e-4, atol=1e-6)
 
 
 def test_changes_from_a_part_of_the_events_are_scaled_to_all(modules, events):
