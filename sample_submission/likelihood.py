@@ -105,12 +105,15 @@ class ProfileLikelihood:
         for name in self.fixed:
             minuit.fixed[name] = True
         minuit.migrad()
-        minuit.minos("mu")
-        mu_hat, interval = minuit.values["mu"], minuit.merrors["mu"]
-        if interval.is_valid:
+        if minuit.valid:
+            minuit.minos("mu")
+        mu_hat = minuit.values["mu"]
+        if minuit.valid and minuit.merrors["mu"].is_valid:
+            interval = minuit.merrors["mu"]
             low, high = mu_hat + interval.lower, mu_hat + interval.upper
         else:
-            # MINOS can fail on poor data; the curvature at the minimum is then the best there is.
+            # On data that no parameters describe both can fail; the curvature is then the best
+            # there is.
             low, high = mu_hat - minuit.errors["mu"], mu_hat + minuit.errors["mu"]
         pulls = {name: (minuit.values[name], minuit.errors[name]) for name in NUISANCES}
         return max(mu_hat, 0.0), max(low, 0.0), max(high, 0.0), pulls

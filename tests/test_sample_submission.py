@@ -178,6 +178,18 @@ def test_the_interval_ends_at_zero(modules):
     assert high >= 0.0
 
 
+def test_counts_that_nothing_describes_still_get_an_answer(modules, monkeypatch):
+    (likelihood,) = modules("likelihood")
+    fit = likelihood.ProfileLikelihood(Toy())
+    for counts in ([1e6, 10.0], [0.0, 0.0], [3.0, 1e7]):
+        mu_hat, low, high, _ = fit.measure(np.array(counts))
+        assert 0 <= low <= mu_hat <= high < np.inf
+    monkeypatch.setattr(likelihood.Minuit, "valid", False)
+    mu_hat, low, high, _ = fit.measure(fit.expected(1.3, np.zeros(6))[0])
+    assert low < mu_hat < high
+    assert mu_hat == pytest.approx(1.3, abs=2e-3)
+
+
 def test_soft_met_follows_its_prior_up_to_the_cut(modules):
     (likelihood,) = modules("likelihood")
     assert likelihood.soft_met_width(0.0) == pytest.approx(1.0)
