@@ -54,7 +54,7 @@ MAX_SHIFTED_EVENTS = 10_000_000  # more would only take time: shifts move few ev
 
 
 def terms(tes, jes, soft_met):
-    """Return the terms of the polynomial, shape (11,)."""
+    """Return the terms of the polynomial, shape (13,)."""
     t, j = (tes - 1.0) / PRIORS["tes"], (jes - 1.0) / PRIORS["jes"]
     s = (soft_met / SOFT_MET_MAX) ** 2
     return np.array([t, t**2, t**3, t**4, j, j**2, j**3, j**4, s, s**2, t * j, t * s, j * s])
@@ -158,7 +158,7 @@ class Templates:
         Puts events into bins.
     nominal : array of shape (4, n_bins)
         Expected events without shifts, in the order of ``PROCESSES``.
-    changes : array of shape (11, 4, n_bins)
+    changes : array of shape (13, 4, n_bins)
         Coefficients of :func:`terms`.
     variances : array of shape (4, n_bins)
         Of the finite simulation, at nominal.
