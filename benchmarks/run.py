@@ -95,7 +95,11 @@ def cases(chosen, cache, sizes, small, experiments):
             parameters = {"data": str(dataset(cache, total)), **frame}
             yield Case(f"`{name}`, {rows / 1e6:g} M rows", by_threads(case, parameters))
     if "training" in chosen:
-        parameters = {"data": str(dataset(cache, total, derived=True)), "repetitions": 5, "warm_up": 1}
+        parameters = {
+            "data": str(dataset(cache, total, derived=True)),
+            "repetitions": 5,
+            "warm_up": 1,
+        }
         yield Case(
             f"Loading a training set, {0.7 * total / 1e6:g} M rows, 28 features in the file",
             by_threads("training_set", parameters),
