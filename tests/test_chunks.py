@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from HiggsML import chunks
-from HiggsML.chunks import CHUNK_ROWS, Scratch, run_in_chunks
+from HiggsML.chunks import CHUNK_ROWS, Scratch, run_beside, run_in_chunks
 
 
 @pytest.mark.parametrize("threads", [None, 1, 3])
@@ -62,3 +62,19 @@ def test_the_usual_variable_limits_the_threads(monkeypatch, text, threads):
     monkeypatch.setenv("OMP_NUM_THREADS", text)
     monkeypatch.setattr(chunks.os, "cpu_count", lambda: 5)
     assert chunks._available_threads() == (threads or 5)
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+@pytest.mark.parametrize("n_rows", [10, 10 * CHUNK_ROWS])
+def test_what_runs_beside_gives_its_result_or_its_error(monkeypatch, threads, n_rows):
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    where, here = [], threading.current_thread()
+
+    def work():
+        where.append(threading.current_thread() is here)
+        return 7
+
+    assert run_beside(n_rows, work)() == 7
+    assert where == [threads == "1" or n_rows == 10]
+    with pytest.raises(ZeroDivisionError):
+        run_beside(n_rows, lambda: 1 / 0)()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["CHUNK_ROWS", "Scratch", "Work", "run_in_chunks"]
+__all__ = ["CHUNK_ROWS", "Scratch", "Work", "run_beside", "run_in_chunks"]
 
 CHUNK_ROWS = 131_072
 """Few enough that the columns of a chunk stay in the processor's cache, and so many that threads
@@ -18,6 +18,7 @@ compute most of the time and rarely wait for Python's interpreter lock."""
 
 _ROWS_WORTH_THREADS = 2 * CHUNK_ROWS
 
+T = TypeVar("T")
 Work = Callable[[int, slice], None]
 """What a thread does with a chunk, given its number and its rows."""
 
@@ -77,6 +78,30 @@ def run_in_chunks(
     with ThreadPoolExecutor(threads) as pool:
         for done in [pool.submit(work_through) for _ in range(threads)]:
             done.result()
+
+
+def run_beside(n_rows: int, function: Callable[[], T]) -> Callable[[], T]:
+    """Start something that takes a while for many rows, and go on where another thread can do it.
+
+    Parameters
+    ----------
+    n_rows : int
+        How many.
+    function : callable
+        Takes nothing.
+
+    Returns
+    -------
+    callable
+        Waits until it is done, and returns what it returns.
+    """
+    if n_rows < _ROWS_WORTH_THREADS or _available_threads() < 2:
+        found = function()
+        return lambda: found
+    pool = ThreadPoolExecutor(1)
+    running = pool.submit(function)
+    pool.shutdown(wait=False)
+    return running.result
 
 
 def _available_threads() -> int:

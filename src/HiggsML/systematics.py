@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from HiggsML.chunks import CHUNK_ROWS, Scratch, Work, run_in_chunks
+from HiggsML.chunks import CHUNK_ROWS, Scratch, Work, run_beside, run_in_chunks
 from HiggsML.derived_quantities import derive, primary_columns
 from HiggsML.errors import DataError, SettingsError
 from HiggsML.kinematics import V4, Array
@@ -251,9 +251,12 @@ def systematics(
     else:
         raise DataError(f"data_set must be a DataFrame or a dict, not {type(data_set).__name__}")
     tes, jes, soft_met = _check_shifts(tes, jes, soft_met)
-    noise = _soft_met_noise(soft_met, len(frame), seed)
-    block, kept = _shifted_features(frame, tes, jes, noise, dopostprocess, corrected)
-    result = _assemble(frame, block, kept)
+    noise = run_beside(len(frame), lambda: _soft_met_noise(soft_met, len(frame), seed))
+    primaries = primary_columns(frame)
+    kept = _passing(primaries, tes) if dopostprocess else np.arange(len(frame))
+    others = _other_columns(frame, kept)
+    block = _shifted_features(primaries, kept, tes, jes, noise(), dopostprocess, corrected)
+    result = _assemble(frame, block, others)
     _scale_weights(result, ttbar_scale, diboson_scale, bkg_scale)
     if isinstance(data_set, pd.DataFrame):
         return result
@@ -262,24 +265,36 @@ def systematics(
     return {**arrays, "data": result, **settings}
 
 
+def _passing(columns: Mapping[str, Array], tes: float) -> NDArray[np.intp]:
+    """Return the rows that pass the cuts: two columns tell which, the others need no computing."""
+    pt = {"PRI_had_pt": columns["PRI_had_pt"] * tes, "PRI_lep_pt": columns["PRI_lep_pt"].copy()}
+    round_primaries(pt, pt)
+    return np.flatnonzero(passes_cuts(pt))
+
+
+def _other_columns(frame: pd.DataFrame, kept: NDArray[np.intp]) -> dict[str, Any]:
+    """Return the kept rows of all columns but the features."""
+    others = {}
+    for name in frame.columns:
+        if name not in FEATURES:
+            values = frame[name].take(kept).array
+            wide = frame[name].dtype == np.float64
+            others[name] = values.astype(np.float32) if wide else values
+    return others
+
+
 def _shifted_features(
-    frame: pd.DataFrame,
+    columns: Mapping[str, Array],
+    kept: NDArray[np.intp],
     tes: float,
     jes: float,
     noise: tuple[Array, Array] | None,
     cuts: bool,
     corrected: bool,
-) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-    """Return the 28 features of the events that pass, shape (28, m), and their row numbers."""
-    columns = primary_columns(frame)
+) -> NDArray[np.float32]:
+    """Return the 28 features of the kept rows, shape (28, m)."""
     dtype = columns["PRI_met"].dtype
-    kept = np.arange(len(frame))
-    if cuts:
-        # Which events pass depends on two columns only: the others need not be computed at all.
-        pt = {"PRI_had_pt": columns["PRI_had_pt"] * tes, "PRI_lep_pt": columns["PRI_lep_pt"].copy()}
-        round_primaries(pt, pt)
-        kept = np.flatnonzero(passes_cuts(pt))
-    everything = kept.size == len(frame)
+    everything = kept.size == columns["PRI_met"].size
     block = np.empty((len(FEATURES), kept.size), dtype=np.float32)
 
     def start_worker() -> Work:
@@ -313,13 +328,13 @@ def _shifted_features(
         return work
 
     run_in_chunks(kept.size, start_worker)
-    return block, kept
+    return block
 
 
 def _assemble(
-    frame: pd.DataFrame, block: NDArray[np.float32], kept: NDArray[np.intp]
+    frame: pd.DataFrame, block: NDArray[np.float32], others: Mapping[str, Any]
 ) -> pd.DataFrame:
-    """Put features (shape (28, m)) and the kept rows of all other columns into one frame.
+    """Put features (shape (28, m)) and all other columns into one frame.
 
     Columns stand where they stood in ``frame``; derived quantities that were not there follow.
     """
@@ -327,11 +342,7 @@ def _assemble(
     n_jets_type = frame["PRI_n_jets"].dtype
     if n_jets_type.kind != "f":
         result["PRI_n_jets"] = result["PRI_n_jets"].astype(n_jets_type)
-    others = [name for name in frame.columns if name not in FEATURES]
-    for name in others:
-        values = frame[name].take(kept).array
-        if frame[name].dtype == np.float64:
-            values = values.astype(np.float32)
+    for name, values in others.items():
         result[name] = values
     order = [*frame.columns, *(name for name in FEATURES if name not in frame.columns)]
     return result if order == list(result.columns) else result[order]
