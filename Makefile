@@ -33,7 +33,8 @@ examples: .venv/installed
 	$(BIN)/higgsml compare --markdown $(foreach path,$(EXAMPLES),outputs/examples/$(notdir $(path)))
 
 test: lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest tests/attacks
+	$(BIN)/python -m pytest --ignore tests/attacks --numprocesses 2 --dist loadfile
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
