@@ -105,11 +105,9 @@ class ProfileLikelihood:
         for name in self.fixed:
             minuit.fixed[name] = True
         minuit.migrad()
-        if minuit.valid:
-            minuit.minos("mu")
+        interval = minuit.minos("mu").merrors["mu"] if minuit.valid else None
         mu_hat = minuit.values["mu"]
-        if minuit.valid and minuit.merrors["mu"].is_valid:
-            interval = minuit.merrors["mu"]
+        if interval is not None and interval.is_valid:
             low, high = mu_hat + interval.lower, mu_hat + interval.upper
         else:
             # On data that no parameters describe both can fail; the curvature is then the best
