@@ -169,6 +169,13 @@ def test_visible_mass_of_close_pairs_is_a_number(dtype):
     assert (np.abs(mass.astype(float) ** 2 - exact**2) < noise + 1e-3 * exact**2).all()
 
 
+def test_mass_of_jets_in_one_place_or_of_a_removed_one_is_zero():
+    together = {"PRI_jet_subleading_eta": 1.5, "PRI_jet_subleading_phi": 1.0}
+    assert one_event(**together)["DER_mass_jet_jet"] == 0
+    removed = dict.fromkeys((f"PRI_jet_subleading_{name}" for name in ("pt", "eta", "phi")), -25)
+    assert one_event(**removed)["DER_mass_jet_jet"] == 0
+
+
 def test_derive_keeps_precision_and_order(primaries, exact):
     for frame, dtype in ((primaries, np.float32), (exact, np.float64)):
         derived = derive(primary_columns(frame))

