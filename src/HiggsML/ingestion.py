@@ -13,6 +13,7 @@ import platform
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -186,11 +187,15 @@ def run_ingestion(options: IngestionOptions, progress: Progress | None = None) -
     data = Data(options.input_dir, options.test_size)
     if options.scheduler is not None:
         check_cluster(options.scheduler, data, options.test_size)
-    store = EventStore.from_data(data)
     enabled = {name: bool(options.systematics.get(name, False)) for name in NUISANCES}
     with ExitStack() as stack:
         budgets = options.budgets.resolved()
-        with Sandbox(options.submission, isolation=options.isolation, budgets=budgets) as sandbox:
+        # First of all, so that the processes import their libraries while the test events are read.
+        with (
+            Sandbox(options.submission, isolation=options.isolation, budgets=budgets) as sandbox,
+            _sandboxes_of_workers(options) as sandboxes,
+        ):
+            store = EventStore.from_data(data)
             kept = stack.enter_context(_checkpoint(options, data, enabled, sandbox.report))
             entropy = kept.entropy
             order = draw_order(entropy, options.num_of_sets, options.num_pseudo_experiments)
@@ -201,8 +206,11 @@ def run_ingestion(options: IngestionOptions, progress: Progress | None = None) -
                 report("fit", 0, 1)
                 sandbox.fit(data, timeout=seconds_left(deadline))
                 report("fit", 1, 1)
-                here = Worker(store, sandbox, Draws(entropy, enabled), deadline)
-                executor = _executor(options, store, sandbox, here)
+                draws = Draws(entropy, enabled)
+                here, *others = (
+                    Worker(store, one, draws, deadline) for one in (sandbox, *sandboxes)
+                )
+                executor = _executor(options, sandbox, here, others)
                 kept.start()
                 with closing(executor.run(todo)) as results:
                     for task, answer in results:
@@ -264,10 +272,27 @@ def _checkpoint(
     return begin(path, identity, entropy, resume=options.resume)
 
 
+@contextmanager
+def _sandboxes_of_workers(options: IngestionOptions) -> Iterator[list[Sandbox]]:
+    """Start the sandboxes that will get the fitted Model, if several workers are wanted here."""
+    number = options.workers if options.workers > 1 else 0
+    budgets = options.budgets.resolved(workers=options.workers)
+    threads = max(1, (os.cpu_count() or 1) // options.workers)
+    with ExitStack() as stack, ThreadPoolExecutor(max(1, number)) as pool:
+
+        def start(_: int) -> Sandbox:
+            sandbox = Sandbox(
+                options.submission, isolation=options.isolation, threads=threads, budgets=budgets
+            )
+            return stack.enter_context(sandbox)
+
+        yield list(pool.map(start, range(number)))
+
+
 def _executor(
-    options: IngestionOptions, store: EventStore, sandbox: Sandbox, here: Worker
+    options: IngestionOptions, sandbox: Sandbox, here: Worker, others: list[Worker]
 ) -> Executor:
-    """Choose where to run, after the fit; ``here`` is the worker of this process."""
+    """Choose where to run, after the fit in ``sandbox``, with ``here`` or with all ``others``."""
     if options.scheduler is None and options.workers == 1:
         return ThisProcess(here)
     state = sandbox.state(timeout=seconds_left(here.deadline))
@@ -277,6 +302,9 @@ def _executor(
         )
         return ThisProcess(here)
     sandbox.close()
+    if options.scheduler is None:
+        return LocalProcesses(others, state)
+    # Dask gives each of its threads one task at a time; memory is that of the worker's machine.
     settings = WorkerSettings(
         input_dir=options.input_dir,
         test_size=options.test_size,
@@ -284,15 +312,11 @@ def _executor(
         state=state,
         draws=here.draws,
         isolation=options.isolation,
-        threads=max(1, (os.cpu_count() or 1) // options.workers),
+        threads=1,
         deadline=here.deadline,
-        budgets=options.budgets.resolved(workers=options.workers),
+        budgets=options.budgets,
     )
-    if options.scheduler is None:
-        return LocalProcesses(settings, store, options.workers)
-    # Dask gives each of its threads one task at a time; memory is that of the worker's machine.
-    there = replace(settings, threads=1, budgets=options.budgets)
-    return DaskCluster(there, options.scheduler)
+    return DaskCluster(settings, options.scheduler)
 
 
 @contextmanager

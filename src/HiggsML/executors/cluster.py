@@ -39,6 +39,7 @@ from HiggsML.executors.worker import (
     deadline_in,
     seconds_left,
 )
+from HiggsML.isolation.sandbox import Sandbox
 from HiggsML.provenance import data_identity, differences, packed_files, software_identity
 from HiggsML.pseudo_experiments import EventStore
 from HiggsML.submission import find_model
@@ -303,9 +304,18 @@ class _Run:
             )
             with zipfile.ZipFile(io.BytesIO(self._payload.files)) as archive:
                 archive.extractall(self._submission)
-        settings = replace(self._payload.settings, deadline=self._deadline)
-        worker = Worker.restored(settings, self._store, self._submission)
-        self._cleanup.callback(worker.close)
+        settings = self._payload.settings
+        with contextlib.ExitStack() as started:
+            sandbox = Sandbox(
+                self._submission,
+                isolation=settings.isolation,
+                threads=settings.threads,
+                budgets=settings.budgets,
+            )
+            started.enter_context(sandbox)
+            worker = Worker(self._store, sandbox, settings.draws, self._deadline)
+            worker.restore(settings.state)
+            self._cleanup.push(started.pop_all())
         return worker
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from queue import SimpleQueue
 
-from HiggsML.executors.worker import Answer, Answers, Task, Worker, WorkerSettings
-from HiggsML.pseudo_experiments import EventStore
+from HiggsML.executors.worker import Answer, Answers, Task, Worker
 
 __all__ = ["LocalProcesses", "ThisProcess"]
 
@@ -40,18 +39,15 @@ class LocalProcesses:
 
     Parameters
     ----------
-    settings : WorkerSettings
-        What each worker sets up for itself.
-    store : EventStore
-        The test events.
-    n_workers : int
-        How many.
+    workers : sequence of Worker
+        One for each process. They are closed when the tasks have run, and else by the caller.
+    state : bytes
+        The fitted Model, see :meth:`HiggsML.isolation.sandbox.Sandbox.state`.
     """
 
-    def __init__(self, settings: WorkerSettings, store: EventStore, n_workers: int) -> None:
-        self._settings = settings
-        self._store = store
-        self._n_workers = n_workers
+    def __init__(self, workers: Sequence[Worker], state: bytes) -> None:
+        self._workers = workers
+        self._state = state
         self.lacking: dict[str, str] = {}
 
     def run(self, tasks: Iterable[Task]) -> Answers:
@@ -62,12 +58,12 @@ class LocalProcesses:
         SubmissionError
             The first failure of the submission; the other workers are then stopped.
         """
-        workers: list[Worker] = []
+        workers = self._workers
         idle: SimpleQueue[Worker] = SimpleQueue()
 
-        def start() -> None:
-            workers.append(Worker.restored(self._settings, self._store, self._settings.submission))
-            idle.put(workers[-1])
+        def restore(worker: Worker) -> None:
+            worker.restore(self._state)
+            idle.put(worker)
 
         def run(task: Task) -> Answer:
             worker = idle.get()
@@ -78,12 +74,12 @@ class LocalProcesses:
 
         todo = iter(tasks)
         running: dict[Future[Answer], Task] = {}
-        with ThreadPoolExecutor(self._n_workers) as pool:
+        with ThreadPoolExecutor(len(workers)) as pool:
             try:
-                for started in [pool.submit(start) for _ in range(self._n_workers)]:
-                    started.result()
+                for restored in [pool.submit(restore, worker) for worker in workers]:
+                    restored.result()
                 while True:
-                    for task in islice(todo, 2 * self._n_workers - len(running)):
+                    for task in islice(todo, 2 * len(workers) - len(running)):
                         running[pool.submit(run, task)] = task
                     if not running:
                         return

@@ -79,7 +79,7 @@ class Draws:
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """All that a worker process needs to set itself up.
+    """All that a worker on another machine needs to set itself up.
 
     Attributes
     ----------
@@ -120,7 +120,7 @@ class Worker:
     store : EventStore
         The test events.
     sandbox : Sandbox
-        Holds the fitted submission; the caller closes it.
+        Holds the submission; the caller closes it.
     draws : Draws
         Seed and systematics.
     deadline : float, optional
@@ -135,21 +135,9 @@ class Worker:
         self.draws = draws
         self.deadline = deadline
 
-    @classmethod
-    def restored(cls, settings: WorkerSettings, store: EventStore, submission: Path) -> Worker:
-        """Start a sandbox and hand it the fitted Model; :meth:`close` ends it."""
-        sandbox = Sandbox(
-            submission,
-            isolation=settings.isolation,
-            threads=settings.threads,
-            budgets=settings.budgets,
-        )
-        try:
-            sandbox.restore(settings.state, timeout=seconds_left(settings.deadline))
-        except BaseException:
-            sandbox.close()
-            raise
-        return cls(store, sandbox, settings.draws, settings.deadline)
+    def restore(self, state: bytes) -> None:
+        """Hand a Model that was fitted elsewhere to the submission's process."""
+        self._sandbox.restore(state, timeout=seconds_left(self.deadline))
 
     def run(self, task: Task) -> Answer:
         """Make one pseudo-experiment and return the submission's answer.
