@@ -21,7 +21,16 @@ def test_every_row_belongs_to_one_chunk(n_rows, threads):
 
     run_in_chunks(n_rows, lambda: work, threads=threads)
     assert (seen == 1).all()
-    assert sorted(numbers) == list(range(-(-n_rows // CHUNK_ROWS)))
+    assert sorted(numbers) == list(range(len(numbers)))
+
+
+@pytest.mark.parametrize("n_rows", [CHUNK_ROWS + 1, 949_007, 20 * CHUNK_ROWS - 7])
+def test_chunks_can_be_shared_fairly_among_two_and_four_threads(n_rows):
+    sizes = []
+    run_in_chunks(n_rows, lambda: lambda _, rows: sizes.append(rows.stop - rows.start), threads=1)
+    assert len(sizes) % 4 == 0
+    assert max(sizes) == sizes[0] <= CHUNK_ROWS  # so that temporary arrays fit from the start on
+    assert max(sizes) - min(sizes) <= 1
 
 
 def test_an_exception_in_a_thread_is_raised():

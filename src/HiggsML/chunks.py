@@ -13,8 +13,12 @@ from numpy.typing import DTypeLike, NDArray
 __all__ = ["CHUNK_ROWS", "Scratch", "Work", "run_beside", "run_in_chunks"]
 
 CHUNK_ROWS = 131_072
-"""Few enough that the columns of a chunk stay in the processor's cache, and so many that threads
-compute most of the time and rarely wait for Python's interpreter lock."""
+"""Most rows of a chunk: few enough that its columns stay in the processor's cache, and so many that
+threads compute most of the time and rarely wait for Python's interpreter lock."""
+
+_CHUNKS_ARE_MULTIPLE_OF = 4
+"""Chunks are equally large, and so many that two or four threads have equally many of them; they
+must not depend on the number of threads, since each has random numbers of its own."""
 
 _ROWS_WORTH_THREADS = 2 * CHUNK_ROWS
 
@@ -58,10 +62,11 @@ def run_in_chunks(
     threads : int, optional
         By default what OMP_NUM_THREADS says, or as many as there are processors, for many rows.
     """
-    chunks = [
-        (number, slice(start, min(start + CHUNK_ROWS, n_rows)))
-        for number, start in enumerate(range(0, n_rows, CHUNK_ROWS))
-    ]
+    count = -(-n_rows // CHUNK_ROWS)
+    if count > 1:
+        count += -count % _CHUNKS_ARE_MULTIPLE_OF
+    ends = [-(-n_rows * number // count) for number in range(1, count + 1)]
+    chunks = list(enumerate(map(slice, [0, *ends], ends)))
     if threads is None:
         threads = _available_threads() if n_rows >= _ROWS_WORTH_THREADS else 1
     threads = min(threads, len(chunks))

@@ -15,7 +15,7 @@ missing jet; this module does the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -72,12 +72,19 @@ def _lep_eta_centrality(lep_eta: Array, eta_1: Array, eta_2: Array) -> Array:
 # ----------------------------------------------------------------------------------------------
 
 
-def _components(pt: Array, phi: Array, x: Array, y: Array) -> None:
-    """Write pt cos(phi) into ``x`` and pt sin(phi) into ``y``."""
-    np.cos(phi, out=x)
-    x *= pt
-    np.sin(phi, out=y)
-    y *= pt
+_Direction = tuple[Array, Array]
+"""Cosine and sine of an azimuthal angle."""
+
+
+def _direction(phi: Array, x: Array, y: Array) -> _Direction:
+    """Write cos(phi) into ``x`` and sin(phi) into ``y``, and return both."""
+    return np.cos(phi, out=x), np.sin(phi, out=y)
+
+
+def _sine_between(one: _Direction, other: _Direction, out: Array, spare: Array) -> None:
+    """Write the sine of an angle less another one into ``out``: exactly 0 for the same angle."""
+    np.multiply(one[1], other[0], out=out)
+    out -= np.multiply(one[0], other[1], out=spare)
 
 
 def _length(x: Array, y: Array, out: Array, spare: Array) -> None:
@@ -129,37 +136,30 @@ def _deltar_had_lep(event: Columns, out: Array, spares: Sequence[Array]) -> None
     _length(out, turn, out, turns)
 
 
-def _met_phi_centrality(event: Columns, out: Array, spares: Sequence[Array]) -> None:
+def _met_phi_centrality(
+    met: _Direction, lep: _Direction, had: _Direction, out: Array, spares: Sequence[Array]
+) -> None:
     """Where the missing momentum points: sqrt(2) midway between lepton and tau, 1 along one.
 
     With A = sin(met - lep) and B = sin(had - met), both times the sign of sin(had - lep), it is
     (A + B) / sqrt(A^2 + B^2). Lepton and tau at the same angle leave it undefined: the lepton is
     then turned by 10^-4.
     """
-    met_phi, lep_phi, had_phi = (event[f"PRI_{name}_phi"] for name in ("met", "lep", "had"))
-
-    def parts(
-        met: Array, lep: Array, had: Array, total: Array, norm: Array, b: Array, sign: Array
-    ) -> None:
-        for first, second, sine in ((had, lep, sign), (met, lep, norm), (had, met, b)):
-            np.subtract(first, second, out=sine)
-            np.sin(sine, out=sine)
-        np.sign(sign, out=sign)
-        norm *= sign
-        b *= sign
-        np.add(norm, b, out=total)
-        _length(norm, b, norm, sign)
-
-    norm, b, sign = spares
-    parts(met_phi, lep_phi, had_phi, out, norm, b, sign)
+    norm, other, spare, *_ = spares
+    _sine_between(met, lep, norm, spare)
+    _sine_between(had, met, other, spare)
+    np.add(norm, other, out=out)
+    _length(norm, other, norm, spare)
+    _sine_between(had, lep, other, spare)
+    norm *= np.sign(other, out=other)
     undefined = np.flatnonzero(norm == 0)
     if undefined.size:
-        turned = np.empty((4, undefined.size), out.dtype)
-        angles = met_phi[undefined], lep_phi[undefined] + _EPSILON, had_phi[undefined]
-        parts(*angles, *turned)
-        still = turned[1] == 0
-        turned[0, still], turned[1, still] = MISSING, 1
-        out[undefined], norm[undefined] = turned[0], turned[1]
+        met, lep, had = ((x[undefined], y[undefined]) for x, y in (met, lep, had))
+        cosine, sine = np.cos(_EPSILON), np.sin(_EPSILON)
+        turned = lep[0] * cosine - lep[1] * sine, lep[1] * cosine + lep[0] * sine
+        value, *more = np.empty((4, undefined.size), out.dtype)
+        _met_phi_centrality(met, turned, had, value, more)
+        out[undefined], norm[undefined] = value, 1
     out /= norm
 
 
@@ -187,27 +187,31 @@ def derive(
     if out is None:
         out = np.empty((len(DER_COLUMNS), met.size), met.dtype)
     derived = dict(zip(DER_COLUMNS, out, strict=True))
-    x, y, a, b, c, d, e = (scratch or Scratch(out.dtype)).take(7, met.size)
+    x, y, a, b, c, d, *spares = (scratch or Scratch(out.dtype)).take(9, met.size)
+    spare = spares[0]
+
+    tau = _direction(event["PRI_had_phi"], x, y)
+    lepton = _direction(event["PRI_lep_phi"], a, b)
+    missing = _direction(event["PRI_met_phi"], c, d)
+    _met_phi_centrality(missing, lepton, tau, derived["DER_met_phi_centrality"], spares)
 
     # x and y collect momenta, one after the other: tau, lepton and missing, leading jet, other jet.
-    _components(had_pt, event["PRI_had_phi"], x, y)
-    _components(lep_pt, event["PRI_lep_phi"], a, b)
+    for pt, direction in ((had_pt, tau), (lep_pt, lepton), (met, missing)):
+        for component in direction:
+            component *= pt
     x += a
     y += b
-    _components(met, event["PRI_met_phi"], c, d)
     x += c
     y += d
-    _length(x, y, derived["DER_pt_h"], e)
+    _length(x, y, derived["DER_pt_h"], spare)
     a += c
     b += d
     np.add(met, lep_pt, out=c)
-    _mass_transverse(c, a, b, derived["DER_mass_transverse_met_lep"], e)
-    _components(event["PRI_jet_leading_pt"], event["PRI_jet_leading_phi"], a, b)
-    has_jet = n_jets >= 1
-    a *= has_jet
-    b *= has_jet
-    x += a
-    y += b
+    _mass_transverse(c, a, b, derived["DER_mass_transverse_met_lep"], spare)
+    jet_pt = np.multiply(event["PRI_jet_leading_pt"], n_jets >= 1, out=c)
+    for total, part in zip((x, y), _direction(event["PRI_jet_leading_phi"], a, b), strict=True):
+        part *= jet_pt
+        total += part
 
     # Fewer than one event in five has two jets: their quantities are computed for those alone.
     two = np.flatnonzero(n_jets >= 2)
@@ -230,15 +234,14 @@ def derive(
         derived[name][two] = values
 
     _length(x, y, derived["DER_pt_tot"], a)
-    lepton, tau = (
+    one, other = (
         [event[f"PRI_{name}_{part}"] for part in ("pt", "eta", "phi")] for name in ("lep", "had")
     )
-    _mass_of_two(lepton, tau, derived["DER_mass_vis"], a)
+    _mass_of_two(one, other, derived["DER_mass_vis"], a)
     _deltar_had_lep(event, derived["DER_deltar_had_lep"], (a, b))
     np.add(had_pt, lep_pt, out=derived["DER_sum_pt"])
     derived["DER_sum_pt"] += event["PRI_jet_all_pt"]
     np.divide(lep_pt, had_pt, out=derived["DER_pt_ratio_lep_had"])
-    _met_phi_centrality(event, derived["DER_met_phi_centrality"], (a, b, c))
     return derived
 
 
@@ -346,15 +349,6 @@ def _two_jets(data: pd.DataFrame, values: Array) -> Array:
     return np.where(data["PRI_n_jets"] >= 2, values, values.dtype.type(MISSING))
 
 
-def _on_arrays(
-    function: Callable[[Columns, Array, Sequence[Array]], None], data: pd.DataFrame
-) -> Array:
-    event = primary_columns(data)
-    out, *spares = Scratch(event["PRI_met"].dtype).take(4, len(data))
-    function(event, out, spares)
-    return out
-
-
 def f_DER_mass_transverse_met_lep(data: pd.DataFrame) -> pd.DataFrame:  # noqa: N802
     """Add the transverse mass of lepton and missing momentum [GeV]; needs ``calcul_int``."""
     data["DER_mass_transverse_met_lep"] = _mass(
@@ -413,7 +407,10 @@ def f_DER_prodeta_jet_jet(data: pd.DataFrame) -> pd.DataFrame:  # noqa: N802
 
 def f_DER_deltar_had_lep(data: pd.DataFrame) -> pd.DataFrame:  # noqa: N802
     """Add the distance of tau and lepton in the (eta, phi) plane."""
-    data["DER_deltar_had_lep"] = _on_arrays(_deltar_had_lep, data)
+    event = primary_columns(data)
+    out, *spares = Scratch(event["PRI_met"].dtype).take(3, len(data))
+    _deltar_had_lep(event, out, spares)
+    data["DER_deltar_had_lep"] = out
     return data
 
 
@@ -445,7 +442,14 @@ def f_DER_pt_ratio_lep_had(data: pd.DataFrame) -> pd.DataFrame:  # noqa: N802
 
 def f_DER_met_phi_centrality(data: pd.DataFrame) -> pd.DataFrame:  # noqa: N802
     """Add the centrality in azimuth of the missing momentum between lepton and tau."""
-    data["DER_met_phi_centrality"] = _on_arrays(_met_phi_centrality, data)
+    event = primary_columns(data)
+    met, lep, had = (
+        (np.cos(phi), np.sin(phi))
+        for phi in (event[f"PRI_{of}_phi"] for of in ("met", "lep", "had"))
+    )
+    out, *spares = Scratch(event["PRI_met"].dtype).take(4, len(data))
+    _met_phi_centrality(met, lep, had, out, spares)
+    data["DER_met_phi_centrality"] = out
     return data
 
 
