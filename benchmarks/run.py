@@ -33,7 +33,7 @@ from HiggsML.schema import NUISANCES
 HERE = Path(__file__).resolve().parent
 REFERENCE = "HiggsML==0.1.5"
 TIMEOUT = 3600  # s, for one measurement
-SHARE_OF_MEMORY = 0.8  # of what is available may be used by one measurement
+SHARE_OF_MEMORY = 0.95  # of what is available may be used by one measurement
 
 
 @dataclass
