@@ -10,8 +10,11 @@ from HiggsML.chunks import CHUNK_ROWS, Scratch, run_beside, run_in_chunks
 
 
 @pytest.mark.parametrize("threads", [None, 1, 3])
-@pytest.mark.parametrize("n_rows", [0, 1, CHUNK_ROWS, CHUNK_ROWS + 1, 20 * CHUNK_ROWS])
-def test_every_row_belongs_to_one_chunk(n_rows, threads):
+@pytest.mark.parametrize(
+    ("n_rows", "chunks_expected"),
+    [(0, 0), (1, 1), (CHUNK_ROWS, 1), (CHUNK_ROWS + 1, 4), (20 * CHUNK_ROWS, 20)],
+)
+def test_every_row_belongs_to_one_chunk(n_rows, chunks_expected, threads):
     seen = np.zeros(n_rows, dtype=int)
     numbers = []
 
@@ -21,7 +24,7 @@ def test_every_row_belongs_to_one_chunk(n_rows, threads):
 
     run_in_chunks(n_rows, lambda: work, threads=threads)
     assert (seen == 1).all()
-    assert sorted(numbers) == list(range(len(numbers)))
+    assert sorted(numbers) == list(range(chunks_expected))
 
 
 @pytest.mark.parametrize("n_rows", [CHUNK_ROWS + 1, 949_007, 20 * CHUNK_ROWS - 7])

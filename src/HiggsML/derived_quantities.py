@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from HiggsML.chunks import Scratch, Work, run_in_chunks
 from HiggsML.errors import DataError
-from HiggsML.kinematics import Array
+from HiggsML.kinematics import Array, length
 from HiggsML.schema import DER_COLUMNS, MISSING, PRI_COLUMNS
 
 __all__ = [
@@ -87,14 +87,6 @@ def _sine_between(one: _Direction, other: _Direction, out: Array, spare: Array) 
     out -= np.multiply(one[0], other[1], out=spare)
 
 
-def _length(x: Array, y: Array, out: Array, spare: Array) -> None:
-    """Write sqrt(x^2 + y^2) into ``out``, which may be ``x``."""
-    np.square(y, out=spare)
-    np.square(x, out=out)
-    out += spare
-    np.sqrt(out, out=out)
-
-
 def _mass_transverse(pt_sum: Array, x: Array, y: Array, out: Array, spare: Array) -> None:
     """Write sqrt(pt_sum^2 - x^2 - y^2) into ``out``; rounding below zero counts as zero."""
     np.square(pt_sum, out=out)
@@ -133,7 +125,7 @@ def _deltar_had_lep(event: Columns, out: Array, spares: Sequence[Array]) -> None
     turns *= 2 * np.pi
     turn -= turns
     np.subtract(event["PRI_lep_eta"], event["PRI_had_eta"], out=out)
-    _length(out, turn, out, turns)
+    length(out, turn, out, turns)
 
 
 def _met_phi_centrality(
@@ -149,7 +141,7 @@ def _met_phi_centrality(
     _sine_between(met, lep, norm, spare)
     _sine_between(had, met, other, spare)
     np.add(norm, other, out=out)
-    _length(norm, other, norm, spare)
+    length(norm, other, norm, spare)
     _sine_between(had, lep, other, spare)
     norm *= np.sign(other, out=other)
     undefined = np.flatnonzero(norm == 0)
@@ -203,7 +195,7 @@ def derive(
     y += b
     x += c
     y += d
-    _length(x, y, derived["DER_pt_h"], spare)
+    length(x, y, derived["DER_pt_h"], spare)
     a += c
     b += d
     np.add(met, lep_pt, out=c)
@@ -233,7 +225,7 @@ def derive(
         derived[name].fill(MISSING)
         derived[name][two] = values
 
-    _length(x, y, derived["DER_pt_tot"], a)
+    length(x, y, derived["DER_pt_tot"], a)
     one, other = (
         [event[f"PRI_{name}_{part}"] for part in ("pt", "eta", "phi")] for name in ("lep", "had")
     )

@@ -275,10 +275,12 @@ def _checkpoint(
 @contextmanager
 def _sandboxes_of_workers(options: IngestionOptions) -> Iterator[list[Sandbox]]:
     """Start the sandboxes that will get the fitted Model, if several workers are wanted here."""
-    number = options.workers if options.workers > 1 else 0
+    if options.workers == 1:
+        yield []
+        return
     budgets = options.budgets.resolved(workers=options.workers)
     threads = max(1, (os.cpu_count() or 1) // options.workers)
-    with ExitStack() as stack, ThreadPoolExecutor(max(1, number)) as pool:
+    with ExitStack() as stack:
 
         def start(_: int) -> Sandbox:
             sandbox = Sandbox(
@@ -286,7 +288,9 @@ def _sandboxes_of_workers(options: IngestionOptions) -> Iterator[list[Sandbox]]:
             )
             return stack.enter_context(sandbox)
 
-        yield list(pool.map(start, range(number)))
+        with ThreadPoolExecutor(options.workers) as pool:
+            sandboxes = list(pool.map(start, range(options.workers)))
+        yield sandboxes
 
 
 def _executor(

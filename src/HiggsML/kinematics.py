@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["V4", "Array", "azimuth"]
+__all__ = ["V4", "Array", "azimuth", "length"]
 
 Array = NDArray[np.floating[Any]]
 
@@ -32,6 +32,14 @@ _ARCTAN = (
     *(1.2732387, -0.424368968, 0.253967561, -0.177090168),
     *(0.122768261, -0.071189773, 0.0278367735, -0.0051624327),
 )
+
+
+def length(x: Array, y: Array, out: Array, spare: Array) -> None:
+    """Write sqrt(x^2 + y^2) into ``out``, which may be ``x``."""
+    np.square(y, out=spare)
+    np.square(x, out=out)
+    out += spare
+    np.sqrt(out, out=out)
 
 
 def azimuth(x: Array, y: Array, r: Array, out: Array, spares: Sequence[Array]) -> None:

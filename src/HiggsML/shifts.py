@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from HiggsML.chunks import Scratch
 from HiggsML.errors import SettingsError
-from HiggsML.kinematics import Array, azimuth
+from HiggsML.kinematics import Array, azimuth, length
 from HiggsML.schema import BACKGROUNDS, MISSING, NUISANCES, PRI_COLUMNS, SIGNAL
 
 __all__ = [
@@ -115,9 +115,7 @@ def shift_energies(
         met_x += soft_met[0]
         met_y += soft_met[1]
 
-    np.square(met_x, out=met)
-    met += np.square(met_y, out=gained)
-    np.sqrt(met, out=met)
+    length(met_x, met_y, met, spare)
     azimuth(met_x, met_y, met, met_phi, (gained, spare))
     round_primaries(event, changed)
 

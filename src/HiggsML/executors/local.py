@@ -40,7 +40,7 @@ class LocalProcesses:
     Parameters
     ----------
     workers : sequence of Worker
-        One for each process. They are closed when the tasks have run, and else by the caller.
+        One for each process; their sandboxes are the caller's to close.
     state : bytes
         The fitted Model, see :meth:`HiggsML.isolation.sandbox.Sandbox.state`.
     """
@@ -92,6 +92,3 @@ class LocalProcesses:
                 pool.shutdown(wait=False, cancel_futures=True)
                 for worker in workers:
                     worker.kill()
-                pool.shutdown(wait=True)
-                for worker in workers:
-                    worker.close()

@@ -165,12 +165,8 @@ class Worker:
         return {name: state for name, state in self._sandbox.report.items() if state != "on"}
 
     def kill(self) -> None:
-        """End the submission's process while another thread uses it; :meth:`close` comes later."""
+        """End the submission's process, even while another thread uses it."""
         self._sandbox.kill()
-
-    def close(self) -> None:
-        """End the submission's process."""
-        self._sandbox.close()
 
 
 def deadline_in(seconds: float | None) -> float | None:
