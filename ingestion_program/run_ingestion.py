@@ -7,7 +7,7 @@ import logging
 import os
 from pathlib import Path
 
-from HiggsML.cli import fail_cleanly, progress_bar
+from HiggsML.cli.console import fail_cleanly, progress_bar
 from HiggsML.datasets import download_dataset
 from HiggsML.ingestion import IngestionOptions, run_ingestion
 from HiggsML.isolation.budgets import BUDGET_FLAGS, Budgets, parse_amount

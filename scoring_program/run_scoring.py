@@ -6,7 +6,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from HiggsML.cli import fail_cleanly, show_scores
+from HiggsML.cli.console import fail_cleanly, show_scores
 from HiggsML.score import run_scoring
 
 ROOT = Path(__file__).resolve().parents[1]

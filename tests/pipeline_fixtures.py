@@ -55,7 +55,7 @@ class Doors:
 
     _SERVER = """
 import json, os, runpy, sys, traceback
-import HiggsML.cli
+import HiggsML.cli.run
 
 for line in sys.stdin:
     request = json.loads(line)

@@ -12,11 +12,11 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from HiggsML import cli_bundle
 from HiggsML.bundle import build_bundle, build_starting_kit, errors_of, validate_path
 from HiggsML.bundle.source import assemble, find_checkout
 from HiggsML.bundle.tree import Tree, is_junk, write_zip
 from HiggsML.bundle.unpack import unpack
+from HiggsML.cli import bundle as cli_bundle
 from HiggsML.errors import BundleError, SubmissionError
 from HiggsML.score import SCORE_KEYS
 from HiggsML.submission_check import Timing, check_layout, pack, trial_run

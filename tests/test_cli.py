@@ -1,6 +1,7 @@
 """The ``higgsml`` command: what it prints, and with which exit code it ends."""
 
 import json
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -33,6 +34,8 @@ OPTIONS = {
     "score": ["PREDICTIONS", "--output", "--reference", "--phase-2"],
     "generate": ["--scenario", "--events", "--seed", "--output", "--workers"],
 }
+
+COMMANDS = cli._cli.list_commands(None)
 
 
 def call(*arguments):
@@ -69,10 +72,31 @@ def counting_run(doors, tiny_dataset, tmp_path_factory):
 def test_help_lists_every_command(flag):
     result = call(flag)
     assert result.exit_code == 0
-    for command in cli._cli.commands:
+    for command in COMMANDS:
         assert f"\n  {command} " in result.output
     assert "higgsml run sample_submission" in result.output
-    assert set(OPTIONS) <= set(cli._cli.commands)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_listed_command_is_there_under_its_name(command):
+    assert cli._cli.get_command(None, command).name == command
+
+
+def test_an_unknown_command_is_named():
+    result = call("rnu")
+    assert result.exit_code == 2
+    assert "No such command 'rnu'" in result.output
+
+
+def test_help_needs_no_library_of_a_command():
+    """They take seconds to import."""
+    code = (
+        "import sys; from HiggsML.cli import _cli; _cli(['--help'], standalone_mode=False); "
+        "print({'numpy', 'pandas', 'matplotlib', 'sklearn'} & sys.modules.keys())"
+    )
+    end = run_process(sys.executable, "-c", code)
+    assert end.returncode == 0, end.stderr
+    assert end.stdout.endswith("\nset()\n")
 
 
 @pytest.mark.parametrize("command", OPTIONS)
@@ -81,7 +105,7 @@ def test_help_of_a_command_explains_its_options(command):
     assert result.exit_code == 0
     for option in OPTIONS[command]:
         assert option in result.output
-    for parameter in cli._cli.commands[command].params:
+    for parameter in cli._cli.get_command(None, command).params:
         if parameter.param_type_name == "option":
             assert parameter.help, f"{command} {parameter.name} has no help"
 
@@ -138,7 +162,7 @@ def asked(monkeypatch, tmp_path):
         seen.append(options)
         raise DataError("enough")
 
-    monkeypatch.setattr(cli, "run_ingestion", remember)
+    monkeypatch.setattr("HiggsML.cli.run.run_ingestion", remember)
 
     def ask(*arguments):
         result = call("run", COUNTING, "--input", tmp_path, *arguments)

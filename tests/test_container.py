@@ -127,7 +127,7 @@ def test_no_sdk(monkeypatch):
 
 
 def test_the_library_imports_without_the_sdk():
-    code = "import sys; sys.modules['docker'] = None; import HiggsML.cli_bundle"
+    code = "import sys; sys.modules['docker'] = None; import HiggsML.cli.bundle"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

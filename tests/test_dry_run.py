@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from HiggsML import cli_bundle
 from HiggsML.bundle.unpack import Column
+from HiggsML.cli import bundle as cli_bundle
 from HiggsML.container import connect, ensure_image
 from HiggsML.container.local import DEFAULT_IMAGE
 from HiggsML.dry_run import DryRunOptions, check_scores, dry_run

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from matplotlib.figure import Figure
 
-from HiggsML.cli_explore import explore_command, four_lepton_command
+from HiggsML.cli.explore import explore_command, four_lepton_command
 from HiggsML.datasets import Data
 from HiggsML.errors import SettingsError, SubmissionError
 from HiggsML.explore import SECTIONS, explore, score_events, write_folder, write_page

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from HiggsML.cli_information import information
+from HiggsML.cli.information import information
 from HiggsML.datasets import Data
 from HiggsML.limit import Bins, ExpectedCounts, counts_of_scenario, expected_counts, limit
 from HiggsML.schema import NUISANCES, PROCESSES, SIGNAL

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from HiggsML.cli_study import compare, study
+from HiggsML.cli.study import compare, study
 from HiggsML.comparison import compare_runs, load_run, markdown_table
 from HiggsML.datasets import Data
 from HiggsML.errors import ResultsError, SettingsError

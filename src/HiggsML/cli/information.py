@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
-from HiggsML.cli_options import DIRECTORY, EXISTING, output_console
+from HiggsML.cli.console import output_console, progress_bar
+from HiggsML.cli.options import DIRECTORY, EXISTING
 from HiggsML.comparison import load_run
 from HiggsML.limit import ExpectedCounts, Limit, counts_of_scenario, library_counts, limit
 from HiggsML.results import write_json
@@ -63,14 +62,12 @@ def information(
     on the first, and takes the Fisher information of mu from the second, for both scenarios.
     """
     output.mkdir(parents=True, exist_ok=True)
-    errors = Console(stderr=True)
-    with Progress(console=errors, disable=not errors.is_terminal) as progress:
-        bar = progress.add_task("Histograms", total=None)
+    with progress_bar() as progress:
         halves = library_counts(
             output,
             events=events,
             seed=seed,
-            step=lambda done, total: progress.update(bar, completed=done, total=total),
+            step=lambda done, total: progress("count", done, total),
         )
     found: dict[str, Limit] = {}
     ratios: list[dict[str, Any]] = []

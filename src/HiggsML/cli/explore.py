@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from HiggsML.cli_options import ANY_PATH, DIRECTORY, EXISTING, input_option
+from HiggsML.cli.options import ANY_PATH, DIRECTORY, EXISTING, input_option
 from HiggsML.datasets import Data
 from HiggsML.explore import FORMATS, explore, write_folder, write_page
 from HiggsML.generator.four_lepton import write_four_lepton

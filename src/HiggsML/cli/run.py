@@ -1,92 +1,24 @@
-"""The ``higgsml`` command: parse, call, print."""
+"""The commands ``higgsml run`` and ``higgsml score``: parse, call, print."""
 
 from __future__ import annotations
 
-import logging
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from HiggsML import __version__, cli_bundle
-from HiggsML.cli_doctor import doctor
-from HiggsML.cli_explore import explore_command, four_lepton_command
-from HiggsML.cli_information import information
-from HiggsML.cli_options import DIRECTORY, EXISTING, input_option, nuisance_names
-from HiggsML.cli_study import compare, study
-from HiggsML.errors import HiggsMLError, SettingsError
-from HiggsML.generator import generate_dataset
+from HiggsML.cli.console import print_log, progress_bar, show_scores, stderr
+from HiggsML.cli.options import DIRECTORY, EXISTING, input_option, nuisance_names
+from HiggsML.container import DockerOptions, Restrictions, read_progress, run_locally
+from HiggsML.errors import SettingsError
 from HiggsML.ingestion import IngestionOptions, run_ingestion
 from HiggsML.isolation.budgets import BUDGET_FLAGS, Budgets, parse_amount
 from HiggsML.schema import NUISANCES
 from HiggsML.score import run_scoring
 
-__all__ = ["fail_cleanly", "main", "progress_bar", "show_scores"]
-
-logger = logging.getLogger(__name__)
-
-_errors = Console(stderr=True)
-
-
-def main() -> None:
-    """Run the command; an error of ours is one message and exit code 1, never a traceback."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    with fail_cleanly():
-        _cli()
-
-
-@contextmanager
-def fail_cleanly() -> Iterator[None]:
-    """Print a named error and exit with code 1."""
-    try:
-        yield
-    except HiggsMLError as error:
-        # Not wrapped: file names and the participant's own lines stay in one piece in a log.
-        _errors.print(
-            f"Error: {error}", style="bold red", markup=False, highlight=False, soft_wrap=True
-        )
-        sys.exit(1)
-
-
-@contextmanager
-def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """Show the progress of named stages: bars on a terminal, a few lines of the log elsewhere."""
-    names = {"fit": "Fitting the model", "predict": "Pseudo-experiments", "generate": "Events"}
-    columns = (
-        TextColumn("{task.description:20}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=_errors, disable=not _errors.is_terminal) as progress:
-        bars: dict[str, Any] = {}
-
-        def report(stage: str, done: int, total: int) -> None:
-            if stage not in bars:
-                bars[stage] = progress.add_task(names.get(stage, stage), total=total)
-            progress.update(bars[stage], completed=done)
-            # Whoever reads the log of a container shows progress from these lines.
-            if not _errors.is_terminal and (done == total or done % max(1, total // 20) == 0):
-                logger.info("%s: %d of %d", stage, done, total)
-
-        yield report
-
-
-def show_scores(scores: Mapping[str, float], report: Path) -> None:
-    """Print the leaderboard row and where the report is."""
-    table = Table(title="Leaderboard row", title_justify="left")
-    for name in scores:
-        table.add_column(name.replace("_", " "), justify="right")
-    table.add_row(*(f"{value:.4f}" for value in scores.values()))
-    console = Console(width=None if sys.stdout.isatty() else 100)
-    console.print(table)
-    console.print(f"Report: {report}", soft_wrap=True, highlight=False)
+__all__ = ["run", "score"]
 
 
 def _systematics(context: click.Context, parameter: click.Parameter, value: str) -> dict[str, bool]:
@@ -112,18 +44,7 @@ def _budgets(command: Callable[..., Any]) -> Callable[..., Any]:
 _submission = click.Path(exists=True, path_type=Path)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="higgsml")
-def _cli() -> None:
-    """The HiggsML Uncertainty Challenge: measure the Higgs signal strength with honest intervals.
-
-    \b
-    higgsml run sample_submission        fit, measure, score and report a submission
-    higgsml generate --output my_data    make a dataset
-    """  # noqa: D301 (click's mark for a paragraph that is not to be wrapped)
-
-
-@_cli.command()
+@click.command()
 @click.argument("submission", type=_submission)
 @input_option
 @click.option(
@@ -233,7 +154,7 @@ def run(
             if options.pop(name):
                 raise SettingsError(f"--{name} and --docker can not be combined")
         with progress_bar() as progress:
-            scores = cli_bundle.run_in_docker(
+            scores = _run_in_docker(
                 output=output,
                 sets=sets,
                 pseudo_experiments=pseudo_experiments,
@@ -259,13 +180,13 @@ def run(
             progress,
         )
     for notice in settings.notices:
-        _errors.print(
+        stderr.print(
             f"Note: {notice}", style="yellow", markup=False, highlight=False, soft_wrap=True
         )
     show_scores(run_scoring(predictions, scoring), scoring / "detailed_results.html")
 
 
-@_cli.command()
+@click.command()
 @click.argument("predictions", type=EXISTING)
 @click.option(
     "--output",
@@ -287,74 +208,54 @@ def score(predictions: Path, output: Path | None, reference: Path | None, phase_
     show_scores(scores, target / "detailed_results.html")
 
 
-@_cli.command()
-@click.option(
-    "--scenario",
-    type=click.Choice(["mini", "official"]),
-    default="mini",
-    show_default=True,
-    help="Expected yields: the official ones (a million events), or backgrounds divided by 200.",
-)
-@click.option(
-    "--events",
-    type=click.IntRange(1),
-    default=500_000,
-    show_default=True,
-    help="Simulated events in the file.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=None,
-    help="Makes the dataset repeatable, hence public; a competition needs one without.",
-)
-@click.option("--output", type=DIRECTORY, required=True, help="New dataset directory.")
-@click.option(
-    "--workers",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Processes; changes no byte.",
-)
-@click.option(
-    "--engine",
-    type=click.Choice(["fast", "pythia"]),
-    default="fast",
-    show_default=True,
-    help="pythia is the slow reference; run the command again to continue it.",
-)
-@click.option(
-    "--library-half",
-    type=click.Choice(["1", "2"]),
-    default=None,
-    help="Use only this half of the fast engine's library, to test what it gives away.",
-)
-def generate(
-    scenario: Any,
-    events: int,
-    seed: int | None,
+def _run_in_docker(
+    *,
+    submission: Path,
+    input_dir: Path,
     output: Path,
-    workers: int,
-    engine: Any,
-    library_half: str | None,
-) -> None:
-    """Make a dataset of simulated events in the official layout."""
-    with progress_bar() as progress:
-        path = generate_dataset(
-            output,
-            scenario=scenario,
-            events=events,
-            seed=seed,
-            workers=workers,
-            engine=engine,
-            library_half=None if library_half is None else cast(Literal[1, 2], int(library_half)),
-            progress=lambda done, total: progress("generate", done, total),
-        )
-    click.echo(f"Dataset: {path}")
+    sets: int,
+    pseudo_experiments: int,
+    systematics: Mapping[str, bool],
+    seed: int | None = None,
+    workers: int = 1,
+    deadline: float | None = None,
+    isolation: str = "prefer",
+    image: str | None = None,
+    as_platform: bool = False,
+    budgets: Budgets | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> dict[str, float]:
+    """Run a submission in containers for ``higgsml run --docker`` and return its scores.
 
+    Logs go to standard error; lines that only tell progress go to ``progress`` where there is one.
+    """
+    budgets = budgets or Budgets()
+    restrictions = Restrictions(as_platform=as_platform)
+    if budgets.memory_bytes is not None and not as_platform:
+        # The container's limit, a share of which is then the submission's.
+        restrictions = replace(restrictions, memory=f"{int(budgets.memory_bytes)}b")
+        budgets = replace(budgets, memory_bytes=None)
+    options = DockerOptions(
+        input_dir=input_dir,
+        submission=submission,
+        output=output,
+        num_of_sets=sets,
+        num_pseudo_experiments=pseudo_experiments,
+        systematics=systematics,
+        seed=seed,
+        workers=workers,
+        deadline=deadline,
+        isolation=isolation,
+        image=image,
+        restrictions=restrictions,
+        budgets=budgets,
+    )
 
-for _command in (
-    *(cli_bundle.bundle, cli_bundle.dry_run, cli_bundle.submission),
-    *(compare, doctor, explore_command, four_lepton_command, information, study),
-):
-    _cli.add_command(_command)
+    def log(stage: str, line: str) -> None:
+        step = read_progress(line)
+        if step is not None and progress is not None:
+            progress(*step)
+        elif stage != "scoring":  # its table of scores is printed by the caller
+            print_log(stage, line)
+
+    return run_locally(options, log=log)

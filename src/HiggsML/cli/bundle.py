@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -14,69 +13,13 @@ from rich.console import Console
 
 from HiggsML.bundle import Finding, build_bundle, build_starting_kit, errors_of, validate_path
 from HiggsML.bundle.source import find_checkout
-from HiggsML.cli_options import ANY_PATH, DIRECTORY, EXISTING, FILE
-from HiggsML.container import DockerOptions, Restrictions, read_progress, run_locally
+from HiggsML.cli.console import print_log, stderr
+from HiggsML.cli.options import ANY_PATH, DIRECTORY, EXISTING, FILE
 from HiggsML.dry_run import DryRunOptions, Step
 from HiggsML.dry_run import dry_run as run_dry_run
-from HiggsML.isolation.budgets import Budgets
 from HiggsML.submission_check import check_layout, pack, trial_run
 
-__all__ = ["bundle", "dry_run", "run_in_docker", "submission"]
-
-_errors = Console(stderr=True)
-
-
-def run_in_docker(
-    *,
-    submission: Path,
-    input_dir: Path,
-    output: Path,
-    sets: int,
-    pseudo_experiments: int,
-    systematics: Mapping[str, bool],
-    seed: int | None = None,
-    workers: int = 1,
-    deadline: float | None = None,
-    isolation: str = "prefer",
-    image: str | None = None,
-    as_platform: bool = False,
-    budgets: Budgets | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
-) -> dict[str, float]:
-    """Run a submission in containers for ``higgsml run --docker`` and return its scores.
-
-    Logs go to standard error; lines that only tell progress go to ``progress`` where there is one.
-    """
-    budgets = budgets or Budgets()
-    restrictions = Restrictions(as_platform=as_platform)
-    if budgets.memory_bytes is not None and not as_platform:
-        # The container's limit, a share of which is then the submission's.
-        restrictions = replace(restrictions, memory=f"{int(budgets.memory_bytes)}b")
-        budgets = replace(budgets, memory_bytes=None)
-    options = DockerOptions(
-        input_dir=input_dir,
-        submission=submission,
-        output=output,
-        num_of_sets=sets,
-        num_pseudo_experiments=pseudo_experiments,
-        systematics=systematics,
-        seed=seed,
-        workers=workers,
-        deadline=deadline,
-        isolation=isolation,
-        image=image,
-        restrictions=restrictions,
-        budgets=budgets,
-    )
-
-    def log(stage: str, line: str) -> None:
-        step = read_progress(line)
-        if step is not None and progress is not None:
-            progress(*step)
-        elif stage != "scoring":  # its table of scores is printed by the caller
-            _print_log(stage, line)
-
-    return run_locally(options, log=log)
+__all__ = ["bundle", "dry_run", "submission"]
 
 
 @click.group()
@@ -105,7 +48,7 @@ def build(output: Path, input_data: Path | None, competition: bool) -> None:
     built = build_bundle(find_checkout(), output, input_data=input_data, competition=competition)
     _print_findings(built.findings)
     if built.path is None:
-        _errors.print("No bundle was written.", style="bold red")
+        stderr.print("No bundle was written.", style="bold red")
         sys.exit(1)
     click.echo(f"Bundle: {built.path} ({built.files} files, {built.size / 1e6:.1f} MB)")
     click.echo(f"SHA-256: {built.digest}")
@@ -180,7 +123,7 @@ def dry_run(output: Path, without_docker: bool, **options: object) -> None:
             **options,  # type: ignore[arg-type]
         ),
         on_step=on_step,
-        log=_print_log,
+        log=print_log,
     )
     _print_findings(result.findings)
     if result.questions:
@@ -224,7 +167,7 @@ def check(path: Path, input_dir: Path, pseudo_experiments: int, static: bool) ->
     click.echo("Files and imports: fine")
     if static:
         return
-    status = _errors.status("Trial run") if _errors.is_terminal else nullcontext()
+    status = stderr.status("Trial run") if stderr.is_terminal else nullcontext()
     with status:
         timing = trial_run(path, input_dir, experiments=pseudo_experiments)
     click.echo(f"Trial run: fine, {pseudo_experiments} pseudo-experiments measured and scored")
@@ -243,14 +186,10 @@ def pack_command(directory: Path, output: Path | None) -> None:
     click.echo(f"{target}: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}")
 
 
-def _print_log(stage: str, line: str) -> None:
-    _errors.print(f"[{stage}] {line}", style="dim", markup=False, highlight=False, soft_wrap=True)
-
-
 def _print_findings(findings: Iterable[Finding]) -> None:
     styles = {"error": "bold red", "warning": "yellow"}
     for finding in findings:
         text = f"{finding.severity}: {finding}"
-        _errors.print(
+        stderr.print(
             text, style=styles[finding.severity], markup=False, highlight=False, soft_wrap=True
         )

@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
-from HiggsML.cli_options import (
+from HiggsML.cli.console import output_console, progress_bar
+from HiggsML.cli.options import (
     DIRECTORY,
     EXISTING,
     input_option,
     nuisance_names,
-    output_console,
 )
 from HiggsML.comparison import ComparedRun, compare_runs, markdown_table
 from HiggsML.datasets import Data
@@ -107,16 +105,14 @@ def study(
     data = Data(input_dir)
     model = fit_submission(submission, data)
     store = EventStore.from_data(data)
-    errors = Console(stderr=True)
-    with Progress(console=errors, disable=not errors.is_terminal) as progress:
-        bar = progress.add_task("Pseudo-experiments", total=None)
+    with progress_bar() as progress:
         found = run_study(
             model,
             store,
             grid(mus, nuisances=nuisances),
             experiments=experiments,
             seed=seed,
-            progress=lambda done, total: progress.update(bar, completed=done, total=total),
+            progress=lambda done, total: progress("predict", done, total),
         )
     save_study(found, output / "study.json")
     figure = study_plot({submission.name: found, **others})

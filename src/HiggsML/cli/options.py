@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from HiggsML.schema import NUISANCES
 
@@ -17,7 +15,6 @@ __all__ = [
     "FILE",
     "input_option",
     "nuisance_names",
-    "output_console",
 ]
 
 EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -52,8 +49,3 @@ def nuisance_names(value: str, what: str) -> list[str]:
         known = ", ".join(NUISANCES)
         raise click.BadParameter(f"unknown {what} {', '.join(unknown)}; known are {known}")
     return names
-
-
-def output_console() -> Console:
-    """Return a console for tables: as wide as the terminal, or as a page where there is none."""
-    return Console(width=None if sys.stdout.isatty() else 110)

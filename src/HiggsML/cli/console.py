@@ -1,0 +1,86 @@
+"""What commands print, beside their results: errors, progress, logs and tables."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from HiggsML.errors import HiggsMLError
+
+__all__ = ["fail_cleanly", "output_console", "print_log", "progress_bar", "show_scores", "stderr"]
+
+logger = logging.getLogger(__name__)
+
+stderr = Console(stderr=True)
+"""Standard error: all that is not a result."""
+
+
+@contextmanager
+def fail_cleanly() -> Iterator[None]:
+    """Print a named error and exit with code 1."""
+    try:
+        yield
+    except HiggsMLError as error:
+        # Not wrapped: file names and the participant's own lines stay in one piece in a log.
+        stderr.print(
+            f"Error: {error}", style="bold red", markup=False, highlight=False, soft_wrap=True
+        )
+        sys.exit(1)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Show the progress of named stages: bars on a terminal, a few lines of the log elsewhere."""
+    names = {
+        "fit": "Fitting the model",
+        "predict": "Pseudo-experiments",
+        "generate": "Events",
+        "count": "Histograms",
+    }
+    columns = (
+        TextColumn("{task.description:20}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=stderr, disable=not stderr.is_terminal) as progress:
+        bars: dict[str, Any] = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in bars:
+                bars[stage] = progress.add_task(names.get(stage, stage), total=total)
+            progress.update(bars[stage], completed=done)
+            # Whoever reads the log of a container shows progress from these lines.
+            if not stderr.is_terminal and (done == total or done % max(1, total // 20) == 0):
+                logger.info("%s: %d of %d", stage, done, total)
+
+        yield report
+
+
+def show_scores(scores: Mapping[str, float], report: Path) -> None:
+    """Print the leaderboard row and where the report is."""
+    table = Table(title="Leaderboard row", title_justify="left")
+    for name in scores:
+        table.add_column(name.replace("_", " "), justify="right")
+    table.add_row(*(f"{value:.4f}" for value in scores.values()))
+    console = output_console()
+    console.print(table)
+    console.print(f"Report: {report}", soft_wrap=True, highlight=False)
+
+
+def print_log(stage: str, line: str) -> None:
+    """Print a line that a container or a program wrote."""
+    stderr.print(f"[{stage}] {line}", style="dim", markup=False, highlight=False, soft_wrap=True)
+
+
+def output_console() -> Console:
+    """Return a console for tables: as wide as the terminal, or as a page where there is none."""
+    return Console(width=None if sys.stdout.isatty() else 110)
