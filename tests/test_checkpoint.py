@@ -21,6 +21,7 @@ from HiggsML.executors import Task
 from HiggsML.generator import generate_dataset
 from HiggsML.ingestion import IngestionOptions, run_ingestion
 from HiggsML.isolation.restrict import probe
+from HiggsML.isolation.sandbox import Sandbox
 from HiggsML.results import load_duration
 
 SETS, EXPERIMENTS, SEED = 2, 6, 8
@@ -122,7 +123,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 
-from HiggsML import ingestion
+from HiggsML.ingestion import IngestionOptions, judged_run, run_ingestion
 
 moment, workers = sys.argv[4], int(sys.argv[5])
 
@@ -138,10 +139,10 @@ def progress(stage, done, total):
 
 if __name__ == "__main__":
     if moment == "write":
-        ingestion.write_settings = die
+        judged_run.write_settings = die
     data, submission, output = map(Path, sys.argv[1:4])
-    ingestion.run_ingestion(
-        ingestion.IngestionOptions(
+    run_ingestion(
+        IngestionOptions(
             data, submission, output, 2, 6, {"tes": True, "soft_met": True}, 8, workers
         ),
         progress,
@@ -193,6 +194,23 @@ def test_a_killed_run_goes_on(
     predicted = [step for step in steps if step[0] == "predict"]
     assert predicted == [("predict", done, TOTAL) for done in range(kept + 1, TOTAL + 1)]
     assert ("fit" in [step[0] for step in steps]) == (kept < TOTAL)
+
+
+def test_where_all_answers_are_there_no_workers_are_started(
+    dataset, submission, expected, tmp_path, monkeypatch
+):
+    output = tmp_path / "out"
+    kill_run(tmp_path, dataset, submission, output, "write")
+    started = []
+
+    def start(*arguments, **keywords):
+        started.append(arguments)
+        return Sandbox(*arguments, **keywords)
+
+    monkeypatch.setattr("HiggsML.ingestion.judged_run.Sandbox", start)
+    run_ingestion(options(dataset, submission, output, resume=True, workers=2))
+    assert results(output) == expected
+    assert len(started) == 1, "only the one that tells which protections hold"
 
 
 def test_a_run_can_be_interrupted_again_and_again(dataset, submission, expected, tmp_path):

@@ -1,9 +1,4 @@
-"""Ingestion: fit a submission once, have it measure every pseudo-experiment, write its answers.
-
-:func:`run_ingestion` is the judged form: the submission runs in a process of its own. The class
-:class:`Ingestion` keeps the interface of the reference implementation for work at home; there the
-Model runs in the caller's process.
-"""
+"""The judged form of an ingestion: the submission runs in processes of its own."""
 
 from __future__ import annotations
 
@@ -15,12 +10,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from HiggsML.checkpoint import (
     Checkpoint,
@@ -30,7 +23,7 @@ from HiggsML.checkpoint import (
     exposed_to_submission,
 )
 from HiggsML.datasets import Data
-from HiggsML.errors import BudgetError, ResultsError, SettingsError, SubmissionError
+from HiggsML.errors import BudgetError, ResultsError, SettingsError
 from HiggsML.executors import (
     Answer,
     DaskCluster,
@@ -45,10 +38,10 @@ from HiggsML.executors import (
     deadline_in,
     seconds_left,
 )
-from HiggsML.isolation.budgets import Budgets
+from HiggsML.ingestion.options import IngestionOptions
 from HiggsML.isolation.private_files import remove_tree
 from HiggsML.isolation.restrict import isolation_level
-from HiggsML.isolation.sandbox import IsolationMode, Sandbox
+from HiggsML.isolation.sandbox import Sandbox
 from HiggsML.isolation.system_paths import opening
 from HiggsML.provenance import (
     data_identity,
@@ -56,14 +49,7 @@ from HiggsML.provenance import (
     software_identity,
     submission_identity,
 )
-from HiggsML.pseudo_experiments import (
-    EventStore,
-    Purpose,
-    draw_mu,
-    draw_order,
-    experiment_nuisances,
-    seed_sequence,
-)
+from HiggsML.pseudo_experiments import EventStore, draw_mu, draw_order
 from HiggsML.results import (
     DURATION_FILE,
     SETTINGS_FILE,
@@ -74,12 +60,10 @@ from HiggsML.results import (
     write_settings,
 )
 from HiggsML.schema import NUISANCES
-from HiggsML.submission import PREDICTION_KEYS, check_prediction, find_model, make_model
+from HiggsML.submission import PREDICTION_KEYS, find_model
 from HiggsML.submission_zip import unpacked
-from HiggsML.systematics import DEFAULT_SEED, systematics
-from HiggsML.timer import Timer
 
-__all__ = ["Ingestion", "IngestionOptions", "run_ingestion"]
+__all__ = ["run_ingestion"]
 
 logger = logging.getLogger(__name__)
 
@@ -89,76 +73,6 @@ Progress = Callable[[str, int, int], None]
 MIN_REPEATS = 20.0
 """Stored test events per expected event below which results are poor; see physics notes in
 ``pages/data.md``."""
-
-
-@dataclass(frozen=True)
-class IngestionOptions:
-    """What to run.
-
-    Attributes
-    ----------
-    input_dir, submission, output : Path
-        Dataset, directory (or zip file) with ``model.py``, and where results go.
-    num_of_sets, num_pseudo_experiments : int
-        Sets (one true mu each) and pseudo-experiments in each.
-    systematics : mapping of str to bool
-        Which nuisance parameters vary; an absent name means no.
-    seed : int, optional
-        Makes a run repeatable. Without it, truth and events come from the operating system's
-        entropy, as they must in a competition.
-    workers : int
-        Processes that make pseudo-experiments, each with a submission of its own.
-    scheduler : str, optional
-        Address of a Dask scheduler, whose cluster then makes them.
-    deadline : float, optional
-        Seconds for the whole ingestion; for this part of it, when one is resumed.
-    isolation : {"require", "prefer", "off"}
-        See :class:`HiggsML.isolation.sandbox.Sandbox`.
-    test_size : float or int
-        Share or number of rows of the dataset that form the test set.
-    empty_output : bool
-        Remove everything that is in ``output``, not only former results. The platform copies a
-        submission's files there, which could pose as results.
-    budgets : Budgets
-        What the submission may use.
-    checkpoint : bool
-        Keep finished pseudo-experiments in a hidden file beside ``output`` until all are finished.
-    resume : bool
-        Go on with an interrupted run, if there is one. The Model is fitted again.
-    """
-
-    input_dir: Path
-    submission: Path
-    output: Path
-    num_of_sets: int = 10
-    num_pseudo_experiments: int = 100
-    systematics: Mapping[str, bool] = field(default_factory=dict)
-    seed: int | None = None
-    workers: int = 1
-    scheduler: str | None = None
-    deadline: float | None = None
-    isolation: IsolationMode = "prefer"
-    test_size: float = 0.3
-    empty_output: bool = False
-    budgets: Budgets = field(default_factory=Budgets)
-    checkpoint: bool = True
-    resume: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("num_of_sets", "num_pseudo_experiments", "workers"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.deadline is not None and not self.deadline > 0:
-            raise SettingsError(f"deadline must be positive seconds, got {self.deadline}")
-        if self.seed is not None and self.seed < 0:
-            raise SettingsError(f"the seed must not be negative, got {self.seed}")
-        if self.scheduler is not None and self.workers > 1:
-            raise SettingsError("workers and scheduler exclude each other: a cluster has its own")
-        if self.resume and not self.checkpoint:
-            raise SettingsError("resume needs a checkpoint, which is turned off")
-        unknown = sorted(set(self.systematics) - set(NUISANCES))
-        if unknown:
-            raise SettingsError(f"unknown systematics {unknown}; known are {', '.join(NUISANCES)}")
 
 
 def run_ingestion(options: IngestionOptions, progress: Progress | None = None) -> Settings:
@@ -190,18 +104,19 @@ def run_ingestion(options: IngestionOptions, progress: Progress | None = None) -
     enabled = {name: bool(options.systematics.get(name, False)) for name in NUISANCES}
     with ExitStack() as stack:
         budgets = options.budgets.resolved()
-        # First of all, so that the processes import their libraries while the test events are read.
         with (
             Sandbox(options.submission, isolation=options.isolation, budgets=budgets) as sandbox,
-            _sandboxes_of_workers(options) as sandboxes,
+            ExitStack() as workers,
         ):
-            store = EventStore.from_data(data)
             kept = stack.enter_context(_checkpoint(options, data, enabled, sandbox.report))
             entropy = kept.entropy
             order = draw_order(entropy, options.num_of_sets, options.num_pseudo_experiments)
             todo = [task for task in map(Task._make, order) if task not in kept.answers]
             protections = dict(sandbox.report)
             stack.enter_context(_told_how_far(kept.answers, len(order), options.deadline))
+            # The workers' processes import their libraries while the test events are read.
+            sandboxes = workers.enter_context(_sandboxes_of_workers(options)) if todo else []
+            store = EventStore.from_data(data)
             if todo:
                 report("fit", 0, 1)
                 sandbox.fit(data, timeout=seconds_left(deadline))
@@ -304,6 +219,8 @@ def _executor(
         logger.warning(
             "the fitted Model can not be pickled (%s): one worker makes all predictions", state
         )
+        for worker in others:
+            worker.kill()
         return ThisProcess(here)
     sandbox.close()
     if options.scheduler is None:
@@ -411,112 +328,3 @@ def _notices(store: EventStore) -> list[str]:
         f"{MIN_REPEATS:.0f} simulated events per expected event ({listed}). Pseudo-experiments "
         "repeat the same events, so these scores test the software, not a method."
     ]
-
-
-class Ingestion(Timer):
-    """The reference implementation's interface: a Model in this process, step by step.
-
-    Parameters
-    ----------
-    data : Data
-        The dataset.
-
-    Attributes
-    ----------
-    results_dict : dict
-        After :meth:`predict_submission` a list of answers per set; after
-        :meth:`process_results_dict` a dict of lists per set.
-    """
-
-    def __init__(self, data: Data | None = None) -> None:
-        super().__init__()
-        self.data = data
-        self.model: Any = None
-        self.results_dict: dict[int, Any] = {}
-
-    def save_duration(self, output_dir: str | Path) -> None:
-        """Write ``ingestion_duration.json`` (fractional minutes)."""
-        duration = self.get_duration()
-        if duration is None:
-            raise SettingsError("call start_timer and stop_timer before save_duration")
-        write_duration(Path(output_dir), duration.total_seconds())
-
-    def load_train_set(self, **keywords: Any) -> pd.DataFrame:
-        """Load and return training events; see :meth:`HiggsML.datasets.Data.load_train_set`."""
-        self._data().load_train_set(**keywords)
-        frame = self._data().get_train_set()
-        assert frame is not None  # noqa: S101 (just loaded)
-        return frame
-
-    def init_submission(self, Model: type, model_type: str = "sample_model") -> None:  # noqa: N803
-        """Build the Model; ``model_type`` is passed on if the Model accepts it."""
-        self.model = make_model(Model, self.load_train_set, systematics, model_type=model_type)
-        self._data().delete_train_set()
-
-    def fit_submission(self) -> None:
-        """Fit the Model."""
-        self._model().fit()
-
-    def predict_submission(
-        self, test_settings: Mapping[str, Any], initial_seed: int = DEFAULT_SEED
-    ) -> None:
-        """Have the Model measure every pseudo-experiment, in random order.
-
-        Parameters
-        ----------
-        test_settings : mapping
-            ``num_of_sets``, ``num_pseudo_experiments``, ``systematics`` (name to bool) and
-            ``ground_truth_mus`` (by set index).
-        initial_seed : int
-            Seed of order, nuisances and events.
-        """
-        model, truth = self._model(), test_settings["ground_truth_mus"]
-        n_sets = int(test_settings["num_of_sets"])
-        n_experiments = int(test_settings["num_pseudo_experiments"])
-        store = EventStore.from_data(self._data())
-        self.results_dict = {index: [] for index in range(n_sets)}
-        for task in draw_order(initial_seed, n_sets, n_experiments):
-            experiment = store.pseudo_experiment(
-                mu=float(truth[task[0]]),
-                nuisances=experiment_nuisances(initial_seed, *task, test_settings["systematics"]),
-                seed=seed_sequence(initial_seed, Purpose.EVENTS, *task),
-            )
-            answer = check_prediction(model.predict(experiment))
-            self.results_dict[task[0]].append({**answer, "test_set_index": task[1]})
-
-    def process_results_dict(self) -> None:
-        """Turn the answers of each set into lists in the order of its pseudo-experiments."""
-        for index, answers in self.results_dict.items():
-            ordered = sorted(answers, key=lambda answer: int(answer["test_set_index"]))
-            lists = {key: [answer[key] for answer in ordered] for key in PREDICTION_KEYS}
-            self.results_dict[index] = {
-                "mu_hats": lists["mu_hat"],
-                "delta_mu_hats": lists["delta_mu_hat"],
-                # Both forms of the reference implementation are served.
-                **dict.fromkeys(("p16", "p16s"), lists["p16"]),
-                **dict.fromkeys(("p84", "p84s"), lists["p84"]),
-            }
-
-    compute_result = process_results_dict
-
-    def save_result(self, output_dir: str | Path) -> None:
-        """Write one ``result_{set}.json`` per set."""
-        write_predictions(
-            Path(output_dir),
-            {
-                index: Predictions(
-                    *(np.array(lists[key]) for key in ("mu_hats", "delta_mu_hats", "p16", "p84"))
-                )
-                for index, lists in self.results_dict.items()
-            },
-        )
-
-    def _data(self) -> Data:
-        if self.data is None:
-            raise SettingsError("Ingestion needs a Data object")
-        return self.data
-
-    def _model(self) -> Any:
-        if self.model is None:
-            raise SubmissionError("call init_submission first")
-        return self.model
