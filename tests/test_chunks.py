@@ -60,7 +60,7 @@ def test_every_thread_starts_a_worker_of_its_own():
 
 def test_scratch_arrays_are_kept_grow_and_do_not_overlap():
     scratch = Scratch(np.float64)
-    for size, count in ((5, 2), (3, 3), (8, 1), (8, 4)):
+    for size, count in ((5, 2), (3, 3), (5, 3), (8, 1), (8, 4)):
         arrays = scratch.take(count, size)
         assert [(array.shape, array.dtype) for array in arrays] == [((size,), float)] * count
         for number, array in enumerate(arrays):

@@ -7,7 +7,9 @@ import pytest
 from scipy import stats
 
 from HiggsML.chunks import Scratch
+from HiggsML.derived_quantities import derive
 from HiggsML.errors import SettingsError
+from HiggsML.kinematics import Directions
 from HiggsML.schema import NUISANCES, PRI_COLUMNS, SHAPE_NUISANCES
 from HiggsML.shifts import (
     draw_nuisances,
@@ -65,6 +67,21 @@ def test_what_is_in_temporary_arrays_does_not_matter(events):
     for array in used.take(10, len(events)):
         array.fill(np.nan)
     np.testing.assert_array_equal(shifted(used), shifted(None))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_directions_that_steps_share_stay_those_of_the_angles(make_events, dtype):
+    events = make_events(2_000)
+    event = {name: events[name].to_numpy(dtype, copy=True) for name in PRI_COLUMNS}
+    directions, jets = Directions(event), event["PRI_n_jets"].sum()
+    shift_energies(event, tes=1.02, jes=0.9, directions=directions)
+    remove_soft_jets(event, directions=directions)
+    assert event["PRI_n_jets"].sum() < jets
+    for name in ("had", "jet_leading", "met"):
+        phi = event[f"PRI_{name}_phi"]
+        np.testing.assert_array_equal(directions[name], (np.cos(phi), np.sin(phi)))
+    for name, values in derive(event, directions=directions).items():
+        np.testing.assert_array_equal(values, derive(event)[name])
 
 
 @pytest.mark.parametrize("name", NUISANCES)

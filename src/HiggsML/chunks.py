@@ -37,13 +37,15 @@ class Scratch:
     def __init__(self, dtype: DTypeLike = np.float32) -> None:
         self.dtype = np.dtype(dtype)
         self._arrays: list[NDArray[Any]] = []
+        self._longest = 0
 
     def take(self, count: int, size: int) -> list[NDArray[Any]]:
         """Return the first ``count`` arrays, of shape (size,); their content is arbitrary."""
-        if self._arrays and self._arrays[0].size < size:
+        if size > self._longest:
+            self._longest = size
             self._arrays.clear()
         while len(self._arrays) < count:
-            self._arrays.append(np.empty(size, self.dtype))
+            self._arrays.append(np.empty(self._longest, self.dtype))
         return [array[:size] for array in self._arrays[:count]]
 
 

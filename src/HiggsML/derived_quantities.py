@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from HiggsML.chunks import Scratch, Work, run_in_chunks
 from HiggsML.errors import DataError
-from HiggsML.kinematics import Array, length
+from HiggsML.kinematics import Array, Direction, Directions, length
 from HiggsML.schema import DER_COLUMNS, MISSING, PRI_COLUMNS
 
 __all__ = [
@@ -72,16 +72,7 @@ def _lep_eta_centrality(lep_eta: Array, eta_1: Array, eta_2: Array) -> Array:
 # ----------------------------------------------------------------------------------------------
 
 
-_Direction = tuple[Array, Array]
-"""Cosine and sine of an azimuthal angle."""
-
-
-def _direction(phi: Array, x: Array, y: Array) -> _Direction:
-    """Write cos(phi) into ``x`` and sin(phi) into ``y``, and return both."""
-    return np.cos(phi, out=x), np.sin(phi, out=y)
-
-
-def _sine_between(one: _Direction, other: _Direction, out: Array, spare: Array) -> None:
+def _sine_between(one: Direction, other: Direction, out: Array, spare: Array) -> None:
     """Write the sine of an angle less another one into ``out``: exactly 0 for the same angle."""
     np.multiply(one[1], other[0], out=out)
     out -= np.multiply(one[0], other[1], out=spare)
@@ -102,22 +93,25 @@ def _mass_transverse(pt_sum: Array, x: Array, y: Array, out: Array, spare: Array
     _root(out, spare)
 
 
-def _mass_of_two(one: Sequence[Array], other: Sequence[Array], out: Array, spare: Array) -> None:
-    """Write the mass of two massless particles, given as (pt, eta, phi), into ``out``.
+_Particle = tuple[Array, Array, Direction]
+"""Transverse momentum, pseudo-rapidity and direction."""
+
+
+def _mass_of_two(one: _Particle, other: _Particle, out: Array, spare: Array) -> None:
+    """Write the mass of two massless particles into ``out``.
 
     Its square is 2 pt pt' [cosh(difference in eta) - cos(that in phi)]; what is below zero, by
     rounding or by the pt of a jet that was removed, counts as zero.
     """
-    (pt_1, eta_1, phi_1), (pt_2, eta_2, phi_2) = one, other
+    (pt_1, eta_1, (cos_1, sin_1)), (pt_2, eta_2, (cos_2, sin_2)) = one, other
     np.subtract(eta_1, eta_2, out=spare)
     np.exp(spare, out=out)  # in float32 six times as fast as NumPy's cosh on most processors
     out += np.divide(1, out, out=spare)
-    np.subtract(phi_1, phi_2, out=spare)
-    np.cos(spare, out=spare)
-    spare *= 2
-    out -= spare
-    out *= pt_1
-    out *= pt_2
+    out *= 0.5
+    out -= np.multiply(cos_1, cos_2, out=spare)
+    out -= np.multiply(sin_1, sin_2, out=spare)
+    np.add(pt_1, pt_1, out=spare)
+    out *= np.multiply(spare, pt_2, out=spare)
     _root(out, spare)
 
 
@@ -134,7 +128,7 @@ def _deltar_had_lep(event: Columns, out: Array, spares: Sequence[Array]) -> None
 
 
 def _met_phi_centrality(
-    met: _Direction, lep: _Direction, had: _Direction, out: Array, spares: Sequence[Array]
+    met: Direction, lep: Direction, had: Direction, out: Array, spares: Sequence[Array]
 ) -> None:
     """Where the missing momentum points: sqrt(2) midway between lepton and tau, 1 along one.
 
@@ -161,7 +155,10 @@ def _met_phi_centrality(
 
 
 def derive(
-    event: Columns, out: Array | None = None, scratch: Scratch | None = None
+    event: Columns,
+    out: Array | None = None,
+    scratch: Scratch | None = None,
+    directions: Directions | None = None,
 ) -> dict[str, Array]:
     """Compute the twelve derived quantities.
 
@@ -173,6 +170,8 @@ def derive(
         Where the results go; by default an array of the columns' type.
     scratch : Scratch, optional
         Temporary arrays, of the columns' type.
+    directions : Directions, optional
+        The event's, some of which may be known already.
 
     Returns
     -------
@@ -184,45 +183,40 @@ def derive(
     if out is None:
         out = np.empty((len(DER_COLUMNS), met.size), met.dtype)
     derived = dict(zip(DER_COLUMNS, out, strict=True))
-    x, y, a, b, c, d, *spares = (scratch or Scratch(out.dtype)).take(9, met.size)
+    x, y, a, b, *spares = (scratch or Scratch(out.dtype)).take(7, met.size)
     spare = spares[0]
-
-    tau = _direction(event["PRI_had_phi"], x, y)
-    lepton = _direction(event["PRI_lep_phi"], a, b)
-    missing = _direction(event["PRI_met_phi"], c, d)
+    directions = directions or Directions(event)
+    tau, lepton, missing = (directions[name] for name in ("had", "lep", "met"))
     _met_phi_centrality(missing, lepton, tau, derived["DER_met_phi_centrality"], spares)
 
-    # x and y collect momenta, one after the other: tau, lepton and missing, leading jet, other jet.
-    for pt, direction in ((had_pt, tau), (lep_pt, lepton), (met, missing)):
-        for component in direction:
-            component *= pt
-    x += a
-    y += b
-    x += c
-    y += d
+    # x and y collect momenta, one after the other: lepton and missing, tau, leading jet, other jet.
+    for total, part, other in zip((x, y), lepton, missing, strict=True):
+        np.multiply(lep_pt, part, out=total)
+        total += np.multiply(met, other, out=spare)
+    np.add(met, lep_pt, out=a)
+    _mass_transverse(a, x, y, derived["DER_mass_transverse_met_lep"], spare)
+    for total, part in zip((x, y), tau, strict=True):
+        total += np.multiply(had_pt, part, out=spare)
     length(x, y, derived["DER_pt_h"], spare)
-    a += c
-    b += d
-    np.add(met, lep_pt, out=c)
-    _mass_transverse(c, a, b, derived["DER_mass_transverse_met_lep"], spare)
-    jet_pt = np.multiply(event["PRI_jet_leading_pt"], n_jets >= 1, out=c)
-    for total, part in zip((x, y), _direction(event["PRI_jet_leading_phi"], a, b), strict=True):
-        part *= jet_pt
-        total += part
+    jet_pt = np.multiply(event["PRI_jet_leading_pt"], n_jets >= 1, out=a)
+    for total, part in zip((x, y), directions["jet_leading"], strict=True):
+        total += np.multiply(jet_pt, part, out=spare)
 
     # Fewer than one event in five has two jets: their quantities are computed for those alone.
     two = np.flatnonzero(n_jets >= 2)
-    leading, subleading = (
-        [event[f"PRI_jet_{jet}_{name}"].take(two) for name in ("pt", "eta", "phi")]
-        for jet in ("leading", "subleading")
+    pt_1, eta_1 = (event[f"PRI_jet_leading_{part}"].take(two) for part in ("pt", "eta"))
+    cos_1, sin_1 = (part.take(two) for part in directions["jet_leading"])
+    pt_2, eta_2, phi_2 = (
+        event[f"PRI_jet_subleading_{part}"].take(two) for part in ("pt", "eta", "phi")
     )
-    (_, eta_1, _), (pt_2, eta_2, phi_2) = leading, subleading
-    x[two] += pt_2 * np.cos(phi_2)
-    y[two] += pt_2 * np.sin(phi_2)
-    _mass_of_two(leading, subleading, a[: two.size], b[: two.size])
+    subleading = np.cos(phi_2), np.sin(phi_2)
+    for total, part in zip((x, y), subleading, strict=True):
+        total[two] += pt_2 * part
+    mass, rest = a[: two.size], b[: two.size]
+    _mass_of_two((pt_1, eta_1, (cos_1, sin_1)), (pt_2, eta_2, subleading), mass, rest)
     of_two_jets = {
         "DER_deltaeta_jet_jet": np.abs(eta_2 - eta_1),
-        "DER_mass_jet_jet": a[: two.size],
+        "DER_mass_jet_jet": mass,
         "DER_prodeta_jet_jet": eta_1 * eta_2,
         "DER_lep_eta_centrality": _lep_eta_centrality(event["PRI_lep_eta"].take(two), eta_1, eta_2),
     }
@@ -231,10 +225,12 @@ def derive(
         derived[name][two] = values
 
     length(x, y, derived["DER_pt_tot"], a)
-    one, other = (
-        [event[f"PRI_{name}_{part}"] for part in ("pt", "eta", "phi")] for name in ("lep", "had")
+    _mass_of_two(
+        (lep_pt, event["PRI_lep_eta"], lepton),
+        (had_pt, event["PRI_had_eta"], tau),
+        derived["DER_mass_vis"],
+        a,
     )
-    _mass_of_two(one, other, derived["DER_mass_vis"], a)
     _deltar_had_lep(event, derived["DER_deltar_had_lep"], (a, b))
     np.add(had_pt, lep_pt, out=derived["DER_sum_pt"])
     derived["DER_sum_pt"] += event["PRI_jet_all_pt"]
@@ -246,14 +242,15 @@ def derive_in_chunks(event: Columns, derived: NDArray[np.float32]) -> None:
     """Do the same as :func:`derive` for many events; write them into ``derived``, shape (12, n)."""
 
     def start_worker() -> Work:
-        scratch = Scratch(event["PRI_met"].dtype)
+        scratch, angles = (Scratch(event["PRI_met"].dtype) for _ in range(2))
 
         def work(_: int, rows: slice) -> None:
             part = {name: column[rows] for name, column in event.items()}
+            directions = Directions(part, angles)
             if scratch.dtype == derived.dtype:
-                derive(part, derived[:, rows], scratch)
+                derive(part, derived[:, rows], scratch, directions)
             else:
-                derived[:, rows] = list(derive(part, scratch=scratch).values())
+                derived[:, rows] = list(derive(part, None, scratch, directions).values())
 
         return work
 

@@ -13,15 +13,20 @@ Examples
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["V4", "Array", "azimuth", "length"]
+from HiggsML.chunks import Scratch
+
+__all__ = ["V4", "Array", "Direction", "Directions", "azimuth", "length"]
 
 Array = NDArray[np.floating[Any]]
+
+Direction = tuple[Array, Array]
+"""Cosine and sine of an azimuthal angle."""
 
 # A V4 may be short of energy by this much (GeV) before it is refused: room for rounded input.
 _ENERGY_TOLERANCE = 1e-3
@@ -77,6 +82,40 @@ def azimuth(x: Array, y: Array, r: Array, out: Array, spares: Sequence[Array]) -
     out *= half
     np.subtract(np.pi / 2, half, out=half)
     out += np.copysign(half, y, out=half)
+
+
+class Directions:
+    """Directions of an event's particles in the transverse plane, computed when first asked for.
+
+    ``directions["had"]`` are the cosines and sines of ``PRI_had_phi``; nobody may change them. No
+    other arithmetic takes as long, so shifts and derived quantities share what both need.
+
+    Parameters
+    ----------
+    event : mapping of str to array
+        The ``PRI_`` columns, each of shape (n,).
+    scratch : Scratch, optional
+        Where the results are kept, of the columns' type; not to be used for anything else.
+    """
+
+    def __init__(self, event: Mapping[str, Array], scratch: Scratch | None = None) -> None:
+        self._event = event
+        self._scratch = scratch or Scratch(event["PRI_met"].dtype)
+        self._known: dict[str, Direction] = {}
+
+    def __getitem__(self, particle: str) -> Direction:
+        if particle not in self._known:
+            phi = self._event[f"PRI_{particle}_phi"]
+            *_, x, y = self._scratch.take(2 * len(self._known) + 2, phi.size)
+            self._known[particle] = np.cos(phi, out=x), np.sin(phi, out=y)
+        return self._known[particle]
+
+    def update(self, particle: str, rows: NDArray[np.intp]) -> None:
+        """Take note that the angles in some rows have changed."""
+        if particle in self._known:
+            phi = self._event[f"PRI_{particle}_phi"][rows]
+            for values, function in zip(self._known[particle], (np.cos, np.sin), strict=True):
+                values[rows] = function(phi)
 
 
 class V4:

@@ -42,6 +42,7 @@ from HiggsML.datasets import Data
 from HiggsML.derived_quantities import derive
 from HiggsML.errors import DataError, SettingsError
 from HiggsML.event_store import HAD_PT, StoredEvents, Stratum, arrange, open_cached
+from HiggsML.kinematics import Directions
 from HiggsML.schema import FEATURES, MU_RANGE, NUISANCES, PRI_COLUMNS, PROCESSES
 from HiggsML.shifts import (
     HAD_PT_MIN,
@@ -266,7 +267,8 @@ class EventStore:
     def _start_worker(
         self, plan: Plan, block: NDArray[np.float32], watched: bool, corrected: bool
     ) -> Work:
-        scratch, integers, doubles = Scratch(), Scratch(np.int64), Scratch(np.float64)
+        scratch, angles = Scratch(), Scratch()
+        integers, doubles = Scratch(np.int64), Scratch(np.float64)
         shifts, n_primaries = plan.shifts, len(PRI_COLUMNS)
         numbers = np.empty((_GATHERED_ROWS, 2), dtype=np.int64)
         gathered = np.empty((_GATHERED_ROWS, 2, n_primaries // 2), dtype=np.float32)
@@ -291,6 +293,7 @@ class EventStore:
                 self._halves.take(halves, axis=0, out=events, mode="wrap")
                 primaries[:, start : start + part.size] = events.reshape(part.size, -1).T
             event = dict(zip(PRI_COLUMNS, primaries, strict=True))
+            directions = Directions(event, angles)
             soft_met = shifts["soft_met"]
             if soft_met:
                 pair = _gaussian_pair(soft_met, rng, noise[:, :size], scratch)
@@ -300,11 +303,12 @@ class EventStore:
                 jes=shifts["jes"],
                 soft_met=pair if soft_met else None,
                 scratch=scratch,
+                directions=directions,
             )
-            remove_soft_jets(event, corrected=corrected)
+            remove_soft_jets(event, corrected=corrected, directions=directions)
             if watched:
                 final[:] = primaries
-            derive(event, derived, scratch)
+            derive(event, derived, scratch, directions)
 
         return work
 

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from HiggsML.chunks import Scratch
 from HiggsML.errors import SettingsError
-from HiggsML.kinematics import Array, azimuth, length
+from HiggsML.kinematics import Array, Directions, azimuth, length
 from HiggsML.schema import BACKGROUNDS, MISSING, NUISANCES, PRI_COLUMNS, SIGNAL
 
 __all__ = [
@@ -62,6 +62,7 @@ def shift_energies(
     jes: float = 1.0,
     soft_met: tuple[Array, Array] | None = None,
     scratch: Scratch | None = None,
+    directions: Directions | None = None,
 ) -> None:
     """Shift the energy scales and the missing momentum; round what has changed.
 
@@ -75,9 +76,12 @@ def shift_energies(
         What is added to the x and y components of the missing momentum [GeV].
     scratch : Scratch, optional
         Temporary arrays, of the columns' type.
+    directions : Directions, optional
+        Of tau and leading jet, which do not change.
     """
     met, met_phi = event["PRI_met"], event["PRI_met_phi"]
     scratch = scratch or Scratch(met.dtype)
+    directions = directions or Directions(event)
     met_x, met_y, gained, spare = scratch.take(4, met.size)
     np.cos(met_phi, out=met_x)
     met_x *= met
@@ -85,31 +89,36 @@ def shift_energies(
     met_y *= met
     changed = ["PRI_met", "PRI_met_phi"]
 
-    def recoil(pt: Array, phi: Array, scale: float) -> None:
-        """Let the missing momentum balance a pt that was multiplied by ``scale``."""
-        np.multiply(pt, (1.0 - scale) / scale, out=gained)
-        for component, function in ((met_x, np.cos), (met_y, np.sin)):
-            function(phi, out=spare)
-            np.multiply(spare, gained, out=spare)
-            component += spare
+    def recoil(particle: str) -> None:
+        """Take from the missing momentum what a particle has gained in pt."""
+        for component, part in zip((met_x, met_y), directions[particle], strict=True):
+            component -= np.multiply(gained, part, out=spare)
 
     if tes != 1.0:
         changed.append("PRI_had_pt")
         event["PRI_had_pt"][:] *= tes
-        recoil(event["PRI_had_pt"], event["PRI_had_phi"], tes)
+        np.multiply(event["PRI_had_pt"], (tes - 1.0) / tes, out=gained)
+        recoil("had")
 
     if jes != 1.0:
-        changed.append("PRI_jet_all_pt")
+        changed += ["PRI_jet_all_pt", "PRI_jet_leading_pt"]
         event["PRI_jet_all_pt"][:] *= jes
-        for jet, number in (("leading", 1), ("subleading", 2)):
-            # Fewer than half of the events have a jet: only theirs are computed.
-            exists = np.flatnonzero(event["PRI_n_jets"] >= number)
-            pt = event[f"PRI_jet_{jet}_pt"].take(exists) * jes
-            phi = event[f"PRI_jet_{jet}_phi"].take(exists)
-            event[f"PRI_jet_{jet}_pt"][exists] = np.round(pt, _DECIMALS)
-            pt *= (1.0 - jes) / jes
-            met_x[exists] += pt * np.cos(phi)
-            met_y[exists] += pt * np.sin(phi)
+        pt, exists = event["PRI_jet_leading_pt"], event["PRI_n_jets"] >= 1
+        # By jes where there is a jet, else by 1: many times as fast as with a mask.
+        np.multiply(exists, met.dtype.type(jes) - 1, out=spare)
+        spare += 1
+        pt *= spare
+        np.multiply(pt, (jes - 1.0) / jes, out=gained)
+        gained *= exists
+        recoil("jet_leading")
+        # Fewer than one event in five has a second jet: only theirs are computed.
+        two = np.flatnonzero(event["PRI_n_jets"] >= 2)
+        pt, phi = (event[f"PRI_jet_subleading_{part}"].take(two) for part in ("pt", "phi"))
+        pt *= jes
+        event["PRI_jet_subleading_pt"][two] = np.round(pt, _DECIMALS)
+        pt *= (jes - 1.0) / jes
+        met_x[two] -= pt * np.cos(phi)
+        met_y[two] -= pt * np.sin(phi)
 
     if soft_met is not None:
         met_x += soft_met[0]
@@ -126,7 +135,12 @@ def round_primaries(event: Mapping[str, Array], columns: Iterable[str] = _ROUNDE
         np.round(event[name], _DECIMALS, out=event[name])
 
 
-def remove_soft_jets(event: Mapping[str, Array], *, corrected: bool = False) -> None:
+def remove_soft_jets(
+    event: Mapping[str, Array],
+    *,
+    corrected: bool = False,
+    directions: Directions | None = None,
+) -> None:
     """Treat jets with a pt of at most 26 GeV as absent: first the sub-leading, then the leading.
 
     A removed jet becomes -25, is taken off ``PRI_n_jets`` and out of ``PRI_jet_all_pt``.
@@ -140,6 +154,8 @@ def remove_soft_jets(event: Mapping[str, Array], *, corrected: bool = False) -> 
         ``PRI_n_jets`` at two or more although the second jet is gone; the official numbers depend
         on it. True counts the jets that are left, since all that follow are softer still: one
         after the sub-leading jet was removed, none after the leading one.
+    directions : Directions, optional
+        Those of removed jets are brought up to date.
     """
     n_jets, jet_all_pt = event["PRI_n_jets"], event["PRI_jet_all_pt"]
     for jet, left in (("subleading", 1), ("leading", 0)):
@@ -155,6 +171,8 @@ def remove_soft_jets(event: Mapping[str, Array], *, corrected: bool = False) -> 
             jet_all_pt[soft] -= pt[soft]
         for part in ("pt", "eta", "phi"):
             event[f"PRI_jet_{jet}_{part}"][soft] = MISSING
+        if directions is not None:
+            directions.update(f"jet_{jet}", soft)
 
 
 def passes_cuts(event: Mapping[str, Array]) -> NDArray[np.bool_]:

@@ -29,7 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 from HiggsML.chunks import CHUNK_ROWS, Scratch, Work, run_beside, run_in_chunks
 from HiggsML.derived_quantities import derive, primary_columns
 from HiggsML.errors import DataError, SettingsError
-from HiggsML.kinematics import V4, Array
+from HiggsML.kinematics import V4, Array, Directions
 from HiggsML.schema import FEATURES, PRI_COLUMNS, PROCESSES
 from HiggsML.shifts import (
     draw_nuisances,
@@ -298,7 +298,7 @@ def _shifted_features(
     block = np.empty((len(FEATURES), kept.size), dtype=np.float32)
 
     def start_worker() -> Work:
-        scratch = Scratch(dtype)
+        scratch, angles = Scratch(dtype), Scratch(dtype)
         wide = np.empty((len(FEATURES), min(CHUNK_ROWS, kept.size)), dtype)
 
         def work(_: int, rows: slice) -> None:
@@ -317,11 +317,12 @@ def _shifted_features(
                 jes=jes,
                 soft_met=None if noise is None else (noise[0][mine], noise[1][mine]),
                 scratch=scratch,
+                directions=Directions(event, angles),
             )
             round_primaries(event)
             if cuts:
                 remove_soft_jets(event, corrected=corrected)
-            derive(event, derived, scratch)
+            derive(event, derived, scratch, Directions(event, angles))  # of the rounded angles
             if dtype != block.dtype:
                 block[:, rows] = features
 
