@@ -28,7 +28,9 @@ _COMMANDS = {
     "doctor": _Entry("doctor", "doctor", "Show which protections hold on this machine."),
     "dry-run": _Entry("bundle", "dry_run", "Rehearse the competition as the platform runs it."),
     "explore": _Entry("explore", "explore_command", "Draw the standard plots of a dataset."),
-    "four-lepton": _Entry("explore", "four_lepton_command", "Make CSV files for the exercise."),
+    "four-lepton": _Entry(
+        "explore", "four_lepton_command", "Make files for the four-lepton exercise."
+    ),
     "generate": _Entry("generate", "generate", "Make a dataset of simulated events."),
     "information": _Entry("information", "information", "Estimate the information limit."),
     "run": _Entry("run", "run", "Fit a submission, measure pseudo-experiments, and score it."),

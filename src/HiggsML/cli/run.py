@@ -216,20 +216,19 @@ def _run_in_docker(
     sets: int,
     pseudo_experiments: int,
     systematics: Mapping[str, bool],
-    seed: int | None = None,
-    workers: int = 1,
-    deadline: float | None = None,
-    isolation: str = "prefer",
-    image: str | None = None,
-    as_platform: bool = False,
-    budgets: Budgets | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    seed: int | None,
+    workers: int,
+    deadline: float | None,
+    isolation: str,
+    image: str | None,
+    as_platform: bool,
+    budgets: Budgets,
+    progress: Callable[[str, int, int], None],
 ) -> dict[str, float]:
-    """Run a submission in containers for ``higgsml run --docker`` and return its scores.
+    """Run a submission in containers and return its scores.
 
-    Logs go to standard error; lines that only tell progress go to ``progress`` where there is one.
+    Logs go to standard error; lines that only tell progress go to ``progress``.
     """
-    budgets = budgets or Budgets()
     restrictions = Restrictions(as_platform=as_platform)
     if budgets.memory_bytes is not None and not as_platform:
         # The container's limit, a share of which is then the submission's.
@@ -253,7 +252,7 @@ def _run_in_docker(
 
     def log(stage: str, line: str) -> None:
         step = read_progress(line)
-        if step is not None and progress is not None:
+        if step is not None:
             progress(*step)
         elif stage != "scoring":  # its table of scores is printed by the caller
             print_log(stage, line)
