@@ -88,6 +88,7 @@ def test_the_command_writes_numbers_and_a_figure(tmp_path):
     arguments = ["--events", "50000", "--output", str(tmp_path)]
     done = CliRunner().invoke(information, arguments, catch_exceptions=False)
     assert done.exit_code == 0
+    assert "[prior widths]" in done.output
     written = json.loads((tmp_path / "information.json").read_text())
     assert written["limits"]["mini"]["profiled"][0] < written["limits"]["official"]["profiled"][0]
     assert (tmp_path / "information.png").stat().st_size > 0

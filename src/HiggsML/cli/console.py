@@ -82,5 +82,8 @@ def print_log(stage: str, line: str) -> None:
 
 
 def output_console() -> Console:
-    """Return a console for tables: as wide as the terminal, or as a page where there is none."""
-    return Console(width=None if sys.stdout.isatty() else 110)
+    """Return a console for tables: as wide as the terminal, or as a page where there is none.
+
+    It takes text in brackets for what it is: a unit, or part of a directory's name.
+    """
+    return Console(width=None if sys.stdout.isatty() else 110, markup=False)
