@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from scipy.stats import norm
 
 from HiggsML.cli.study import compare, study
 from HiggsML.comparison import compare_runs, load_run, markdown_table
@@ -133,6 +134,9 @@ def test_paired_differences_see_what_independent_ones_can_not():
     found = {d.quantity: d for d in paired_differences(honest, worse)}
     assert found["interval score"].significance > 2
     assert found["width"].p_value == pytest.approx(1.0)
+    *_, far = paired_differences(honest, normal_measurements(400, shift=0.1))
+    assert far.significance > 9
+    assert far.p_value == pytest.approx(2 * norm.sf(far.significance), rel=1e-6)
     with pytest.raises(ResultsError, match="same pseudo-experiments"):
         paired_differences(honest, normal_measurements(400, seed=1))
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from HiggsML.datasets import Data
 from HiggsML.errors import ResultsError, SettingsError
 from HiggsML.metrics import quantiles_score
-from HiggsML.proper_scores import crps_normal, interval_score, normal_cdf, quantile_crps
+from HiggsML.proper_scores import crps_normal, interval_score, quantile_crps
 from HiggsML.pseudo_experiments import (
     EventStore,
     Purpose,
@@ -422,7 +422,7 @@ def paired_differences(first: Measurements, second: Measurements) -> list[Differ
         change[np.abs(change) < 1e-12] = 0.0  # rounding is no difference
         mean, error = float(change.mean()), _standard_error(change)
         significance = mean / error if error > 0 else (0.0 if mean == 0 else math.inf)
-        p_value = float(2 * normal_cdf(-abs(significance)))
+        p_value = math.erfc(abs(significance) / math.sqrt(2))  # precise in the tail
         found.append(Difference(name, mean, error, significance, p_value))
     return found
 

@@ -33,6 +33,9 @@ from HiggsML.study_figures import study_plot
 
 __all__ = ["compare", "study"]
 
+_SMALLEST_P_VALUE = 1e-12
+"""No sum of some thousand terms is normal further out."""
+
 
 def _mus(context: click.Context, parameter: click.Parameter, value: str) -> list[float]:
     try:
@@ -182,6 +185,6 @@ def _difference_table(title: str, differences: Sequence[Difference]) -> Table:
             d.quantity,
             f"{d.mean:+.4f} ± {d.error:.4f}",
             f"{d.significance:+.1f} sigma",
-            f"{d.p_value:.2g}",
+            f"{d.p_value:.2g}" if d.p_value >= _SMALLEST_P_VALUE else f"< {_SMALLEST_P_VALUE:g}",
         )
     return table
