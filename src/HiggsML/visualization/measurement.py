@@ -346,7 +346,8 @@ def width_and_coverage_plot(results: Results, mus: Truth) -> Figure:
         floor, top = min(band[0], coverage.min()), max(band[1], coverage.max())
         margin = 0.2 * (top - floor)
         upper.set(xlim=limits, ylim=(floor - margin, top + 2 * margin), ylabel="coverage")
-        upper.legend(loc="upper right")
+        # On the left, where a browser's own, wider font can not push it out of the frame.
+        upper.legend(loc="upper left")
         widths = [b - a for a, b in zip(low, high, strict=True)]
         ends = np.array([np.percentile(width, _CENTRAL) for width in widths])
         lower.vlines(
@@ -356,7 +357,7 @@ def width_and_coverage_plot(results: Results, mus: Truth) -> Figure:
         lower.plot(true, means, "o", color=INK, ms=3.5, label="mean", gid="mean")
         lower.set(xlim=limits, xlabel="true μ", ylabel="interval width")
         lower.set_ylim(0, 1.35 * max(float(ends.max()), *means) or 1.0)
-        lower.legend(loc="upper right", ncols=2)
+        lower.legend(loc="upper left", ncols=2)
     return figure
 
 
