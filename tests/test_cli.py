@@ -75,6 +75,7 @@ def test_help_lists_every_command(flag):
     for command in COMMANDS:
         assert f"\n  {command} " in result.output
     assert "higgsml run sample_submission" in result.output
+    assert set(OPTIONS) <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

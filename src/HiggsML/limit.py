@@ -261,7 +261,6 @@ def expected_counts(
         weights = 2 * shifted["weights"].to_numpy(np.float64)
         return np.stack([*top_first, *others]), process, weights, shifted["half"].to_numpy()
 
-    step(0, len(jobs))
     columns, process, weights, half = (
         np.concatenate(parts_, axis=-1)
         for parts_ in zip(*(judged(c, seed) for seed, c in enumerate(chunks)), strict=True)

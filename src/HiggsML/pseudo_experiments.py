@@ -140,7 +140,6 @@ class EventStore:
 
     def __init__(self, events: StoredEvents) -> None:
         self._rows = events.rows
-        self._halves = events.rows.reshape(2 * len(events.rows), -1)
         self._strata = events.strata
         self._cumulative = [events.cumulative(stratum) for stratum in events.strata]
         self._starts = np.array([stratum.start for stratum in events.strata], dtype=np.int64)
@@ -270,6 +269,8 @@ class EventStore:
         scratch, angles = Scratch(), Scratch()
         integers, doubles = Scratch(np.int64), Scratch(np.float64)
         shifts, n_primaries = plan.shifts, len(PRI_COLUMNS)
+        # NumPy copies 32 bytes in place, but calls a function for the 64 of a whole row.
+        halves = self._rows.reshape(2 * len(self), n_primaries // 2)
         numbers = np.empty((_GATHERED_ROWS, 2), dtype=np.int64)
         gathered = np.empty((_GATHERED_ROWS, 2, n_primaries // 2), dtype=np.float32)
         longest = min(CHUNK_ROWS, plan.n_events)
@@ -286,11 +287,10 @@ class EventStore:
             self._draw(plan, rng, position, drawn)
             for start in range(0, size, _GATHERED_ROWS):
                 part = drawn[start : start + _GATHERED_ROWS]
-                halves, events = numbers[: part.size], gathered[: part.size]
-                # NumPy copies 32 bytes in place, but calls a function for the 64 of a whole row.
-                np.multiply(part, 2, out=halves[:, 0])
-                np.add(halves[:, 0], 1, out=halves[:, 1])
-                self._halves.take(halves, axis=0, out=events, mode="wrap")
+                both, events = numbers[: part.size], gathered[: part.size]
+                np.multiply(part, 2, out=both[:, 0])
+                np.add(both[:, 0], 1, out=both[:, 1])
+                halves.take(both, axis=0, out=events, mode="wrap")
                 primaries[:, start : start + part.size] = events.reshape(part.size, -1).T
             event = dict(zip(PRI_COLUMNS, primaries, strict=True))
             directions = Directions(event, angles)

@@ -37,8 +37,11 @@ def fail_cleanly() -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """Show the progress of named stages: bars on a terminal, a few lines of the log elsewhere."""
+def progress_bar() -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show the progress of named stages: bars on a terminal, a few lines of the log elsewhere.
+
+    What is given back takes a stage, and how many of how many steps are done, None if unknown.
+    """
     names = {
         "fit": "Fitting the model",
         "predict": "Pseudo-experiments",
@@ -54,10 +57,12 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
     with Progress(*columns, console=stderr, disable=not stderr.is_terminal) as progress:
         bars: dict[str, Any] = {}
 
-        def report(stage: str, done: int, total: int) -> None:
+        def report(stage: str, done: int, total: int | None) -> None:
             if stage not in bars:
                 bars[stage] = progress.add_task(names.get(stage, stage), total=total)
-            progress.update(bars[stage], completed=done)
+            progress.update(bars[stage], completed=done, total=total)
+            if total is None:
+                return
             # Whoever reads the log of a container shows progress from these lines.
             if not stderr.is_terminal and (done == total or done % max(1, total // 20) == 0):
                 logger.info("%s: %d of %d", stage, done, total)

@@ -63,6 +63,7 @@ def information(
     """
     output.mkdir(parents=True, exist_ok=True)
     with progress_bar() as progress:
+        progress("count", 0, None)  # events and classifiers come first, and take minutes
         halves = library_counts(
             output,
             events=events,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -146,6 +146,8 @@ def run(
     common: dict[str, Any] = {
         "submission": submission,
         "input_dir": input_dir,
+        "num_of_sets": sets,
+        "num_pseudo_experiments": pseudo_experiments,
         "systematics": systematics,
         "budgets": Budgets.from_flags(budgets),
     }
@@ -153,31 +155,19 @@ def run(
         for name in ("scheduler", "resume"):
             if options.pop(name):
                 raise SettingsError(f"--{name} and --docker can not be combined")
+        restrictions = Restrictions(as_platform=as_platform)
+        wanted = DockerOptions(
+            output=output, image=image, restrictions=restrictions, **common, **options
+        )
         with progress_bar() as progress:
-            scores = _run_in_docker(
-                output=output,
-                sets=sets,
-                pseudo_experiments=pseudo_experiments,
-                image=image,
-                as_platform=as_platform,
-                progress=progress,
-                **common,
-                **options,
-            )
+            scores = _run_in_docker(wanted, progress)
         show_scores(scores, scoring / "detailed_results.html")
         return
     if image or as_platform:
         raise SettingsError("--image and --as-platform need --docker")
     with progress_bar() as progress:
         settings = run_ingestion(
-            IngestionOptions(
-                output=predictions,
-                num_of_sets=sets,
-                num_pseudo_experiments=pseudo_experiments,
-                **common,
-                **options,
-            ),
-            progress,
+            IngestionOptions(output=predictions, **common, **options), progress
         )
     for notice in settings.notices:
         stderr.print(
@@ -209,46 +199,20 @@ def score(predictions: Path, output: Path | None, reference: Path | None, phase_
 
 
 def _run_in_docker(
-    *,
-    submission: Path,
-    input_dir: Path,
-    output: Path,
-    sets: int,
-    pseudo_experiments: int,
-    systematics: Mapping[str, bool],
-    seed: int | None,
-    workers: int,
-    deadline: float | None,
-    isolation: str,
-    image: str | None,
-    as_platform: bool,
-    budgets: Budgets,
-    progress: Callable[[str, int, int], None],
+    options: DockerOptions, progress: Callable[[str, int, int], None]
 ) -> dict[str, float]:
     """Run a submission in containers and return its scores.
 
     Logs go to standard error; lines that only tell progress go to ``progress``.
     """
-    restrictions = Restrictions(as_platform=as_platform)
-    if budgets.memory_bytes is not None and not as_platform:
+    memory = options.budgets.memory_bytes
+    if memory is not None and not options.restrictions.as_platform:
         # The container's limit, a share of which is then the submission's.
-        restrictions = replace(restrictions, memory=f"{int(budgets.memory_bytes)}b")
-        budgets = replace(budgets, memory_bytes=None)
-    options = DockerOptions(
-        input_dir=input_dir,
-        submission=submission,
-        output=output,
-        num_of_sets=sets,
-        num_pseudo_experiments=pseudo_experiments,
-        systematics=systematics,
-        seed=seed,
-        workers=workers,
-        deadline=deadline,
-        isolation=isolation,
-        image=image,
-        restrictions=restrictions,
-        budgets=budgets,
-    )
+        options = replace(
+            options,
+            restrictions=replace(options.restrictions, memory=f"{int(memory)}b"),
+            budgets=replace(options.budgets, memory_bytes=None),
+        )
 
     def log(stage: str, line: str) -> None:
         step = read_progress(line)
