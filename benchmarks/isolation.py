@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from HiggsML.datasets import Data
-from HiggsML.executors import Draws, Task, Worker
+from HiggsML.ingestion.workers import Draws, Task, Worker
 from HiggsML.isolation.sandbox import Sandbox
 from HiggsML.pseudo_experiments import EventStore
 from HiggsML.schema import NUISANCES

@@ -18,11 +18,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_auc_score
-
-from HiggsML.generator.fast.amplify import amplify
-from HiggsML.generator.pythia.rows import make_rows
-from HiggsML.generator.validation import (
+from generator_statistics import (
     auc,
     auc_error,
     features,
@@ -30,6 +26,10 @@ from HiggsML.generator.validation import (
     sigma_mu,
     strong_classifier,
 )
+from sklearn.metrics import roc_auc_score
+
+from HiggsML.generator.fast.amplify import amplify
+from HiggsML.generator.pythia.rows import make_rows
 from HiggsML.schema import DER_COLUMNS, FEATURES, PRI_COLUMNS, PROCESSES
 from HiggsML.systematics import systematics
 

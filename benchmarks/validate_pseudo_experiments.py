@@ -19,13 +19,13 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from closure import closure, known_truth, poisson_interval, simulated_repeats
 
-from HiggsML.closure import closure, known_truth, poisson_interval, simulated_repeats
 from HiggsML.datasets import Data
-from HiggsML.information import bias_coverage, expected_coverage
 from HiggsML.pseudo_experiments import EventStore, draw_mu, experiment_nuisances
 from HiggsML.schema import COVERAGE_TARGET, MU_RANGE, NUISANCES, PRI_COLUMNS
-from HiggsML.study import Measurements, summarize
+from HiggsML.statistics.fisher_information import bias_coverage, expected_coverage
+from HiggsML.studies.study import Measurements, summarize
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

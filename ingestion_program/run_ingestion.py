@@ -10,7 +10,7 @@ from pathlib import Path
 from HiggsML.cli.console import fail_cleanly, progress_bar
 from HiggsML.datasets import download_dataset
 from HiggsML.ingestion import IngestionOptions, run_ingestion
-from HiggsML.isolation.budgets import BUDGET_FLAGS, Budgets, parse_amount
+from HiggsML.isolation.budget.budgets import BUDGET_FLAGS, Budgets, parse_amount
 from HiggsML.schema import NUISANCES
 
 ROOT = Path(__file__).resolve().parents[1]

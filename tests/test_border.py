@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from HiggsML.errors import ResultsError
-from HiggsML.isolation.budgets import Budgets
-from HiggsML.isolation.channel import Channel, ChannelError
-from HiggsML.isolation.messages import check_message, clean_text
-from HiggsML.isolation.private_files import remove_tree
-from HiggsML.isolation.restrict import ESSENTIAL, MECHANISMS, isolation_level
-from HiggsML.isolation.watch import _proportional, exceeded_by_files
+from HiggsML.files import remove_tree
+from HiggsML.isolation.budget.budgets import Budgets
+from HiggsML.isolation.budget.watch import _proportional, exceeded_by_files
+from HiggsML.isolation.cage.restrict import ESSENTIAL, MECHANISMS, isolation_level
+from HiggsML.isolation.wire.channel import Channel, ChannelError
+from HiggsML.isolation.wire.messages import check_message, clean_text
 
 KINDS = ("ready", "fitted", "state", "no_state", "restored", "prediction", "failed", "train_set")
 json_values = st.recursive(

@@ -12,14 +12,15 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from HiggsML.bundle import build_bundle, build_starting_kit, errors_of, validate_path
-from HiggsML.bundle.source import assemble, find_checkout
-from HiggsML.bundle.tree import Tree, is_junk, write_zip
-from HiggsML.bundle.unpack import unpack
 from HiggsML.cli import bundle as cli_bundle
+from HiggsML.codabench import build_bundle, build_starting_kit, errors_of, validate_path
+from HiggsML.codabench.bundle.source import assemble, find_checkout
+from HiggsML.codabench.bundle.tree import Tree, is_junk, write_zip
+from HiggsML.codabench.bundle.unpack import unpack
+from HiggsML.codabench.rules.submission import check_layout
+from HiggsML.codabench.trial_run import Timing, pack, trial_run
 from HiggsML.errors import BundleError, SubmissionError
 from HiggsML.score import SCORE_KEYS
-from HiggsML.submission_check import Timing, check_layout, pack, trial_run
 
 ROOT = Path(__file__).resolve().parent.parent
 COUNTING = ROOT / "examples" / "counting"

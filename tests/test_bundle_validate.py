@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from HiggsML.bundle import contract, errors_of, validate_path, validate_tree
-from HiggsML.bundle.source import assemble
-from HiggsML.bundle.tree import Entry, Tree
+from HiggsML.codabench import contract, errors_of, validate_path, validate_tree
+from HiggsML.codabench.bundle.source import assemble
+from HiggsML.codabench.bundle.tree import Entry, Tree
 from HiggsML.score import SCORE_KEYS
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,13 +14,18 @@ import sysconfig
 
 import pytest
 
-from HiggsML import checkpoint as checkpoint_module
-from HiggsML.checkpoint import Checkpoint, RunIdentity, checkpoint_path, exposed_to_submission
 from HiggsML.errors import CheckpointError, ResultsError, SettingsError
-from HiggsML.executors import Task
 from HiggsML.generator import generate_dataset
 from HiggsML.ingestion import IngestionOptions, run_ingestion
-from HiggsML.isolation.restrict import probe
+from HiggsML.ingestion import checkpoint as checkpoint_module
+from HiggsML.ingestion.checkpoint import (
+    Checkpoint,
+    RunIdentity,
+    checkpoint_path,
+    exposed_to_submission,
+)
+from HiggsML.ingestion.workers import Task
+from HiggsML.isolation.cage.restrict import probe
 from HiggsML.isolation.sandbox import Sandbox
 from HiggsML.results import load_duration
 
@@ -123,7 +128,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 
-from HiggsML.ingestion import IngestionOptions, judged_run, run_ingestion
+from HiggsML.ingestion import IngestionOptions, run, run_ingestion
 
 moment, workers = sys.argv[4], int(sys.argv[5])
 
@@ -139,7 +144,7 @@ def progress(stage, done, total):
 
 if __name__ == "__main__":
     if moment == "write":
-        judged_run.write_settings = die
+        run.write_settings = die
     data, submission, output = map(Path, sys.argv[1:4])
     run_ingestion(
         IngestionOptions(
@@ -207,7 +212,7 @@ def test_where_all_answers_are_there_no_workers_are_started(
         started.append(arguments)
         return Sandbox(*arguments, **keywords)
 
-    monkeypatch.setattr("HiggsML.ingestion.judged_run.Sandbox", start)
+    monkeypatch.setattr("HiggsML.ingestion.run.Sandbox", start)
     run_ingestion(options(dataset, submission, output, resume=True, workers=2))
     assert results(output) == expected
     assert len(started) == 1, "only the one that tells which protections hold"
@@ -301,7 +306,7 @@ def test_another_submission_is_refused(dataset, submission, tmp_path):
 
 def test_other_software_is_refused(dataset, submission, tmp_path, monkeypatch):
     interrupted_run(dataset, submission, tmp_path / "out")
-    monkeypatch.setattr("HiggsML.provenance.platform.python_version", lambda: "3.99")
+    monkeypatch.setattr("HiggsML.ingestion.identity.platform.python_version", lambda: "3.99")
     with pytest.raises(CheckpointError, match=r"software: python is 3\.99 instead of 3"):
         run_ingestion(options(dataset, submission, tmp_path / "out", resume=True))
 

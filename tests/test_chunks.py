@@ -5,8 +5,8 @@ import threading
 import numpy as np
 import pytest
 
-from HiggsML import chunks
-from HiggsML.chunks import CHUNK_ROWS, Scratch, run_beside, run_in_chunks
+from HiggsML.physics import chunks
+from HiggsML.physics.chunks import CHUNK_ROWS, Scratch, run_beside, run_in_chunks
 
 
 @pytest.mark.parametrize("threads", [None, 1, 3])

@@ -337,7 +337,7 @@ def test_a_budget_that_is_none_is_refused(value):
 
 
 def test_a_dataset_that_every_submission_can_read_is_refused(tiny_dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr("HiggsML.isolation.system_paths._SYSTEM", (str(tiny_dataset.parent),))
+    monkeypatch.setattr("HiggsML.isolation.cage.system_paths._SYSTEM", (str(tiny_dataset.parent),))
     with pytest.raises(SettingsError, match=r"dataset directory .* is open to every submission"):
         run_ingestion(IngestionOptions(tiny_dataset, COUNTING, tmp_path / "output", 1, 1))
     assert not (tmp_path / "output").exists()

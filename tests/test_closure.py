@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-
-from HiggsML.closure import (
+from closure import (
     N_BINS,
     KnownTruth,
     closure,
@@ -12,10 +11,11 @@ from HiggsML.closure import (
     poisson_interval,
     simulated_repeats,
 )
+
 from HiggsML.datasets import Data
 from HiggsML.errors import SettingsError
 from HiggsML.pseudo_experiments import EventStore
-from HiggsML.study import summarize
+from HiggsML.studies.study import summarize
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,18 @@ import pytest
 import yaml
 from docker.errors import DockerException
 
-from HiggsML.container import DockerOptions, Restrictions, connect, ensure_image, run_locally
-from HiggsML.container import engine as engine_module
-from HiggsML.container.engine import run_container
-from HiggsML.container.local import DEFAULT_IMAGE, read_progress
-from HiggsML.container.platform_run import PlatformRun, run_on_platform
-from HiggsML.container.spec import LABEL, ContainerSpec, engine_arguments
+from HiggsML.codabench.container import (
+    DockerOptions,
+    Restrictions,
+    connect,
+    ensure_image,
+    run_locally,
+)
+from HiggsML.codabench.container import engine as engine_module
+from HiggsML.codabench.container.docker_run import DEFAULT_IMAGE, read_progress
+from HiggsML.codabench.container.engine import run_container
+from HiggsML.codabench.container.platform_run import PlatformRun, run_on_platform
+from HiggsML.codabench.container.spec import LABEL, ContainerSpec, engine_arguments
 from HiggsML.errors import ContainerError
 from HiggsML.ingestion import IngestionOptions, run_ingestion
 from HiggsML.results import load_settings
@@ -298,9 +304,9 @@ def test_an_interrupted_run_leaves_no_container(engine, image, none_left, number
     import signal
     # Where the tests run in the background, a shell may have told them to ignore it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    from HiggsML.container import Restrictions, connect
-    from HiggsML.container.engine import run_container
-    from HiggsML.container.spec import ContainerSpec
+    from HiggsML.codabench.container import Restrictions, connect
+    from HiggsML.codabench.container.engine import run_container
+    from HiggsML.codabench.container.spec import ContainerSpec
     command = ("python3", "-c", "import time; print('up'); time.sleep(99)")
     spec = ContainerSpec("ingestion", {image!r}, command, {{}})
     run_container(connect(), spec, Restrictions(), log=lambda line: print(line, flush=True))

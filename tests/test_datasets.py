@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from HiggsML import datasets
-from HiggsML.datasets import Data, download_dataset, split_size
+from HiggsML.datasets import AVAILABLE_DATASETS, Data, download_dataset, reader, split_size
 from HiggsML.derived_quantities import DER_data
 from HiggsML.errors import DataError, HiggsMLError, SettingsError
 from HiggsML.schema import DER_COLUMNS, FEATURES, LABEL_COLUMNS, PRI_COLUMNS, PROCESSES
@@ -309,7 +308,7 @@ def test_defect_2_get_syst_train_set_passes_every_argument_where_it_belongs(even
 def test_get_syst_train_set_passes_arguments_by_keyword(events, write_dataset, monkeypatch):
     seen = {}
     monkeypatch.setattr(
-        datasets, "systematics", lambda *frames, **options: seen.update(options, n=len(frames))
+        reader, "systematics", lambda *frames, **options: seen.update(options, n=len(frames))
     )
     Data(write_dataset(events)).get_syst_train_set(1.1, 0.9, 2.0, 1.2, 0.5, 1.01, True, seed=3)
     assert seen == {
@@ -634,12 +633,12 @@ def test_download_once(archive, serve, tmp_path):
 
 def test_download_by_name(archive, serve, tmp_path, monkeypatch):
     url, _ = serve(archive)
-    assert set(datasets.AVAILABLE_DATASETS) == {
+    assert set(AVAILABLE_DATASETS) == {
         "neurips2024_data",
         "blackSwan_data",
         "sample_data",
     }
-    monkeypatch.setitem(datasets.AVAILABLE_DATASETS, "sample_data", url)
+    monkeypatch.setitem(AVAILABLE_DATASETS, "sample_data", url)
     monkeypatch.chdir(tmp_path)
     assert download_dataset("sample_data").total_rows == 200
     assert (tmp_path / "sample_data").is_dir()

@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 import vector
 
-from HiggsML import chunks, derived_quantities
-from HiggsML.derived_quantities import DER_data, calcul_int, derive, f_del_DER, primary_columns
+from HiggsML import derived_quantities
+from HiggsML.derived_quantities import DER_data, calcul_int, f_del_DER
 from HiggsML.errors import DataError
+from HiggsML.physics import chunks
+from HiggsML.physics.features import derive, primary_columns
 from HiggsML.schema import DER_COLUMNS, MISSING, PRI_COLUMNS
 
 TWO_JET_COLUMNS = (

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from HiggsML.bundle.unpack import Column
 from HiggsML.cli import bundle as cli_bundle
-from HiggsML.container import connect, ensure_image
-from HiggsML.container.local import DEFAULT_IMAGE
-from HiggsML.dry_run import DryRunOptions, check_scores, dry_run
+from HiggsML.codabench.bundle.unpack import Column
+from HiggsML.codabench.container import connect, ensure_image
+from HiggsML.codabench.container.docker_run import DEFAULT_IMAGE
+from HiggsML.codabench.dry_run import DryRunOptions, check_scores, dry_run
 from HiggsML.errors import BundleError, ContainerError
 from HiggsML.score import SCORE_KEYS
 

@@ -26,7 +26,7 @@ from HiggsML.four_lepton import (
     select,
     signal_over_background,
 )
-from HiggsML.generator.four_lepton import (
+from HiggsML.four_lepton.events import (
     FOUR_LEPTON_YIELDS,
     four_lepton_events,
     write_four_lepton,

@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from HiggsML.errors import DataError, SettingsError
+from HiggsML.four_lepton.decays import Momenta, leptonic_visible_share, two_body_decay
 from HiggsML.generator import dataset, generate_dataset, recommended_events
-from HiggsML.generator.decays import Momenta, leptonic_visible_share, two_body_decay
 from HiggsML.generator.fast.amplify import amplify
 from HiggsML.schema import LABEL_COLUMNS, MISSING, PRI_COLUMNS, PROCESSES
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from generator_statistics import auc, features, kolmogorov_smirnov, sigma_mu
 
 from HiggsML.errors import DataError, SettingsError
 from HiggsML.generator.fast.amplify import amplify
 from HiggsML.generator.fast.boson import Kernel, attempt_boson
 from HiggsML.generator.fast.library import LEAF, load_library, pack, unpack
-from HiggsML.generator.validation import auc, features, kolmogorov_smirnov, sigma_mu
 from HiggsML.schema import MISSING, PRI_COLUMNS, PROCESSES
 
 COLUMN = {name: k for k, name in enumerate(PRI_COLUMNS)}

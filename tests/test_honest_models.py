@@ -169,7 +169,7 @@ def test_a_zip_and_two_workers_give_the_same(dataset, tmp_path):
 CHOICES = """
 import multiprocessing, sys
 from concurrent.futures import ProcessPoolExecutor
-from HiggsML.isolation.child import _fork_by_default
+from HiggsML.isolation.inside.child import _fork_by_default
 
 contexts = multiprocessing.context
 contexts._default_context._default_context = multiprocessing.get_context("forkserver")

@@ -24,11 +24,11 @@ from HiggsML.errors import (
     TimeLimitError,
 )
 from HiggsML.ingestion import Ingestion, IngestionOptions, run_ingestion
-from HiggsML.isolation.budgets import Budgets
+from HiggsML.isolation.budget.budgets import Budgets
 from HiggsML.pseudo_experiments import draw_mu, draw_order
 from HiggsML.results import load_duration, load_predictions, load_settings
 from HiggsML.schema import MU_RANGE, NUISANCES
-from HiggsML.submission import load_model_class
+from HiggsML.submission.model import load_model_class
 from tests.pipeline_fixtures import (
     ALL_OFF,
     ALL_ON,

@@ -6,7 +6,8 @@ import vector
 from hypothesis import given
 from hypothesis import strategies as st
 
-from HiggsML.kinematics import V4, azimuth
+from HiggsML.physics.four_vector import V4
+from HiggsML.physics.kinematics import azimuth
 
 ANGLE = st.floats(-np.pi, np.pi)
 COMPONENT = st.floats(-1e4, 1e4).map(lambda value: round(value, 3))

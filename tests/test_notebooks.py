@@ -11,7 +11,7 @@ jupytext = pytest.importorskip("jupytext", reason="the extra 'notebooks' is not 
 nbclient = pytest.importorskip("nbclient", reason="the extra 'notebooks' is not installed")
 pytest.importorskip("ipykernel", reason="the extra 'notebooks' is not installed")
 
-NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "docs" / "notebooks"
 
 
 @pytest.mark.filterwarnings("default")  # of the machinery that runs kernels

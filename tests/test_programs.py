@@ -25,7 +25,7 @@ from HiggsML.pseudo_experiments import (
 from HiggsML.results import load_settings
 from HiggsML.schema import COVERAGE_TARGET, NUISANCES
 from HiggsML.score import SCORE_KEYS
-from HiggsML.submission import check_prediction, load_model_class, make_model
+from HiggsML.submission.model import check_prediction, load_model_class, make_model
 from HiggsML.systematics import systematics
 from tests.pipeline_fixtures import (
     ALL_ON,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from HiggsML.errors import ResultsError
-from HiggsML.proper_scores import (
+from HiggsML.statistics.proper_scores import (
     crps_normal,
     interval_score,
     normal_cdf,

@@ -8,10 +8,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from HiggsML import pseudo_experiments
-from HiggsML.chunks import CHUNK_ROWS
 from HiggsML.datasets import Data
 from HiggsML.errors import DataError, SettingsError
+from HiggsML.physics.chunks import CHUNK_ROWS
 from HiggsML.pseudo_experiments import (
     EventStore,
     Purpose,
@@ -21,6 +20,7 @@ from HiggsML.pseudo_experiments import (
     features_frame,
     seed_sequence,
 )
+from HiggsML.pseudo_experiments import store as store_module
 from HiggsML.schema import FEATURES, MISSING, MU_RANGE, NUISANCES, PRI_COLUMNS, PROCESSES
 from HiggsML.systematics import systematics
 
@@ -298,7 +298,7 @@ def test_a_watched_block_gets_primaries_when_they_are_final(store, monkeypatch):
         return look
 
     for name in ("shift_energies", "remove_soft_jets"):
-        monkeypatch.setattr(pseudo_experiments, name, watched(getattr(pseudo_experiments, name)))
+        monkeypatch.setattr(store_module, name, watched(getattr(store_module, name)))
     store.fill(plan, block, watched=True)
     unwatched = np.empty_like(block)
     assert states == [True, True]

@@ -31,8 +31,8 @@ from pathlib import Path
 import pytest
 
 from HiggsML.errors import IsolationError
-from HiggsML.isolation import kernel, restrict
-from HiggsML.isolation.restrict import ESSENTIAL, MECHANISMS, Limits, Policy
+from HiggsML.isolation.cage import kernel, restrict
+from HiggsML.isolation.cage.restrict import ESSENTIAL, MECHANISMS, Limits, Policy
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux")
 
@@ -49,7 +49,7 @@ from pathlib import Path
 
 _PARENT = """
 sys.path[:0] = [config["src"]]
-from HiggsML.isolation import kernel, privileges, restrict
+from HiggsML.isolation.cage import kernel, privileges, restrict
 if config["person"] == "container":
     privileges.drop_capabilities()
     kernel.prctl(38, 1)
@@ -106,7 +106,7 @@ print(answer)
 _CHILD = """
 sys.path[:0] = [config["src"]]
 sys.path += config["site"]
-from HiggsML.isolation import kernel, restrict, seccomp
+from HiggsML.isolation.cage import kernel, restrict, seccomp
 
 limits = restrict.Limits(**config["limits"])
 readable = tuple(map(Path, [config["readable"], *config["site"]]))
@@ -643,7 +643,7 @@ def use_libraries(config):
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.linear_model import LogisticRegression
 
-    from HiggsML.isolation.joblib_workers import do_without_psutil
+    from HiggsML.isolation.inside.joblib_workers import do_without_psutil
 
     warnings.simplefilter("error")
     rng = np.random.default_rng(1)

@@ -10,8 +10,8 @@ from HiggsML.datasets import Data
 from HiggsML.derived_quantities import DER_data
 from HiggsML.pseudo_experiments import EventStore
 from HiggsML.schema import FEATURES
-from HiggsML.study import fit_submission
-from HiggsML.submission import check_prediction
+from HiggsML.studies.study import fit_submission
+from HiggsML.submission.model import check_prediction
 from HiggsML.systematics import systematics
 
 ROOT = Path(__file__).resolve().parent.parent

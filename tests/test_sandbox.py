@@ -33,10 +33,10 @@ from HiggsML.errors import (
     SubmissionError,
     TimeLimitError,
 )
-from HiggsML.isolation.channel import Channel, ChannelClosedError, ChannelError
-from HiggsML.isolation.restrict import missing
+from HiggsML.isolation.cage.restrict import missing
 from HiggsML.isolation.sandbox import Sandbox
-from HiggsML.isolation.shared_memory import SharedBlock, map_block, sealed_memory
+from HiggsML.isolation.wire.channel import Channel, ChannelClosedError, ChannelError
+from HiggsML.isolation.wire.shared_memory import SharedBlock, map_block, sealed_memory
 from HiggsML.schema import FEATURES
 from tests.pipeline_fixtures import (
     SUBMISSIONS,

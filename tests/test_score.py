@@ -1,7 +1,8 @@
 """Scoring: what it accepts, what it refuses, and numbers computed once more by other code.
 
 Broken results go through ``scoring_program/run_scoring.py`` itself, each in a process of its own.
-The reading of single files is tested in ``test_results.py``, the formulas in ``test_metrics.py``.
+The reading of single files is tested in ``test_results.py``, the formulas in
+``test_official_scores.py``.
 """
 
 import json

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from HiggsML.chunks import Scratch
-from HiggsML.derived_quantities import derive
 from HiggsML.errors import SettingsError
-from HiggsML.kinematics import Directions
-from HiggsML.schema import NUISANCES, PRI_COLUMNS, SHAPE_NUISANCES
-from HiggsML.shifts import (
+from HiggsML.physics.chunks import Scratch
+from HiggsML.physics.features import derive
+from HiggsML.physics.kinematics import Directions
+from HiggsML.physics.shifts import (
     draw_nuisances,
     passes_cuts,
     rate_factors,
     remove_soft_jets,
     shift_energies,
 )
+from HiggsML.schema import NUISANCES, PRI_COLUMNS, SHAPE_NUISANCES
 
 SCALES = ("ttbar_scale", "diboson_scale", "bkg_scale")
 ALL = dict.fromkeys(NUISANCES, True)

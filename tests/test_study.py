@@ -10,15 +10,16 @@ from click.testing import CliRunner
 from scipy.stats import norm
 
 from HiggsML.cli.study import compare, study
-from HiggsML.comparison import compare_runs, load_run, markdown_table
 from HiggsML.datasets import Data
 from HiggsML.errors import ResultsError, SettingsError
-from HiggsML.metrics import compute_scores
 from HiggsML.pseudo_experiments import EventStore
-from HiggsML.report import findings
+from HiggsML.reports.run_page import findings
 from HiggsML.results import Predictions, Settings, write_duration, write_predictions, write_settings
 from HiggsML.schema import NUISANCES
-from HiggsML.study import (
+from HiggsML.statistics.official_scores import compute_scores
+from HiggsML.studies.comparison import compare_runs, load_run, markdown_table
+from HiggsML.studies.figures import coverage_by_mu, study_plot
+from HiggsML.studies.study import (
     Measurements,
     Point,
     grid,
@@ -30,7 +31,6 @@ from HiggsML.study import (
     save_study,
     summarize,
 )
-from HiggsML.study_figures import coverage_by_mu, study_plot
 
 
 class CountAll:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from HiggsML.errors import PredictionError, SubmissionError
 from HiggsML.results import ANSWER_LIMIT
-from HiggsML.submission import (
+from HiggsML.submission.model import (
     PREDICTION_KEYS,
     check_prediction,
     find_model,

@@ -5,9 +5,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from HiggsML import chunks
 from HiggsML.derived_quantities import DER_data
 from HiggsML.errors import DataError, SettingsError
+from HiggsML.physics import chunks
+from HiggsML.physics.shifts import rate_factors
 from HiggsML.schema import (
     DER_COLUMNS,
     FEATURES,
@@ -16,7 +17,6 @@ from HiggsML.schema import (
     PRI_COLUMNS,
     PROCESSES,
 )
-from HiggsML.shifts import rate_factors
 from HiggsML.systematics import (
     all_bkg_weight_norm,
     diboson_bkg_weight_norm,

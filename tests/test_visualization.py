@@ -17,13 +17,13 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from HiggsML import visualization as vis
 from HiggsML.errors import DataError
-from HiggsML.metrics import bootstrap_scores, compute_scores, coverage_penalty
+from HiggsML.reports.svg import inline_svg
 from HiggsML.results import Predictions
 from HiggsML.schema import MISSING
+from HiggsML.statistics.official_scores import bootstrap_scores, compute_scores, coverage_penalty
 from HiggsML.visualization.distributions import _correlation
 from HiggsML.visualization.measurement import _with_error, pulls_of
 from HiggsML.visualization.style import BLUE, PROCESS_COLORS, VERMILION, new_figure
-from HiggsML.visualization.svg import inline_svg
 
 
 def events(n=2000, seed=0):

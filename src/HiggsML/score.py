@@ -1,7 +1,7 @@
 """Scoring of a directory of results: validate, compute, write scores and the report.
 
-The formulas are in :mod:`HiggsML.metrics`. :func:`run_scoring` is the judged form; the class
-:class:`Scoring` keeps the interface of the reference implementation.
+The formulas are in :mod:`HiggsML.statistics.official_scores`. :func:`run_scoring` is the judged
+form; the class :class:`Scoring` keeps the interface of the reference implementation.
 """
 
 from __future__ import annotations
@@ -16,16 +16,7 @@ import numpy as np
 import yaml
 
 from HiggsML.errors import ResultsError, SettingsError
-from HiggsML.metrics import (
-    EPSILON,
-    BootstrapScores,
-    Scores,
-    bootstrap_scores,
-    compute_scores,
-    quantiles_score,
-    resampled_scores,
-)
-from HiggsML.report import render_report
+from HiggsML.reports.run_page import render_report
 from HiggsML.results import (
     DURATION_FILE,
     METADATA_FILE,
@@ -36,6 +27,15 @@ from HiggsML.results import (
     load_predictions,
     load_settings,
     write_json,
+)
+from HiggsML.statistics.official_scores import (
+    EPSILON,
+    BootstrapScores,
+    Scores,
+    bootstrap_scores,
+    compute_scores,
+    quantiles_score,
+    resampled_scores,
 )
 from HiggsML.timer import Timer
 from HiggsML.visualization import interval_plot

@@ -1,7 +1,7 @@
 """The six nuisance parameters on data frames: the interface of the reference implementation.
 
-What they do to events and rates is stated in :mod:`HiggsML.shifts`. The functions here change none
-of their arguments.
+What they do to events and rates is stated in :mod:`HiggsML.physics.shifts`. The functions here
+change none of their arguments.
 
 Examples
 --------
@@ -26,12 +26,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from HiggsML.chunks import CHUNK_ROWS, Scratch, Work, run_beside, run_in_chunks
-from HiggsML.derived_quantities import derive, primary_columns
 from HiggsML.errors import DataError, SettingsError
-from HiggsML.kinematics import V4, Array, Directions
-from HiggsML.schema import FEATURES, PRI_COLUMNS, PROCESSES
-from HiggsML.shifts import (
+from HiggsML.physics.chunks import CHUNK_ROWS, Scratch, Work, run_beside, run_in_chunks
+from HiggsML.physics.features import derive, primary_columns
+from HiggsML.physics.four_vector import V4
+from HiggsML.physics.kinematics import Array, Directions
+from HiggsML.physics.shifts import (
     draw_nuisances,
     passes_cuts,
     rate_factors,
@@ -39,6 +39,7 @@ from HiggsML.shifts import (
     round_primaries,
     shift_energies,
 )
+from HiggsML.schema import FEATURES, PRI_COLUMNS, PROCESSES
 
 __all__ = [
     "DEFAULT_SEED",
@@ -455,12 +456,12 @@ def generate_pseudo_exp_data(
 ) -> dict[str, Any]:
     """Make one pseudo-experiment from frames: draw nuisances, bootstrap, shift, cut, derive.
 
-    :class:`HiggsML.pseudo_experiments.EventStore` does the same much faster.
+    :class:`HiggsML.pseudo_experiments.store.EventStore` does the same much faster.
 
     Parameters
     ----------
     data : mapping of str to DataFrame
-        The test set by process, as :meth:`HiggsML.datasets.Data.get_test_set` returns it.
+        The test set by process, as :meth:`HiggsML.datasets.reader.Data.get_test_set` returns it.
     set_mu : float
         True signal strength.
     dict_systematics : mapping of str to bool, optional

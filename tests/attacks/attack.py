@@ -60,14 +60,14 @@ def libc(name, *arguments):
 
 def syscall(name, *arguments):
     """Call the kernel by a name that the filter's table knows."""
-    from HiggsML.isolation.seccomp import _number
+    from HiggsML.isolation.cage.seccomp import _number
 
     return libc("syscall", _number(name), *arguments)
 
 
 def channel():
     """The socket to the trusted process, and the number of the request that it asked."""
-    from HiggsML.isolation import runner
+    from HiggsML.isolation.inside import runner
 
     return runner._channel._socket, runner._request
 

@@ -137,7 +137,7 @@ class Host:
         from HiggsML.errors import HiggsMLError
         from HiggsML.ingestion import IngestionOptions, run_ingestion
         from HiggsML.isolation import sandbox
-        from HiggsML.isolation.budgets import Budgets
+        from HiggsML.isolation.budget.budgets import Budgets
 
         facts = {} if members else describe(SUBMISSIONS / f"{name}.py")
         output = Path(tempfile.mkdtemp(prefix="output-", dir=self.scratch))
@@ -268,7 +268,7 @@ class Host:
 
 def become_container_like():
     """Give up what the platform's containers do not have: capabilities, namespaces, setuid."""
-    from HiggsML.isolation import kernel, privileges, seccomp
+    from HiggsML.isolation.cage import kernel, privileges, seccomp
 
     privileges.drop_capabilities()
     kernel.prctl(38, 1)

@@ -20,10 +20,10 @@ from pathlib import Path
 
 import pytest
 
-from HiggsML.container import Restrictions, connect, ensure_image
-from HiggsML.container.engine import run_container
-from HiggsML.container.local import DEFAULT_IMAGE
-from HiggsML.container.spec import ContainerSpec
+from HiggsML.codabench.container import Restrictions, connect, ensure_image
+from HiggsML.codabench.container.docker_run import DEFAULT_IMAGE
+from HiggsML.codabench.container.engine import run_container
+from HiggsML.codabench.container.spec import ContainerSpec
 from HiggsML.errors import ContainerError
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux")

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from HiggsML.datasets import Data
-from HiggsML.explore import explore, write_page
 from HiggsML.generator import generate_dataset
-from HiggsML.metrics import bootstrap_scores, compute_scores
-from HiggsML.report import render_report
+from HiggsML.reports.dataset_page import explore, write_page
+from HiggsML.reports.run_page import render_report
 from HiggsML.results import Predictions, Settings
 from HiggsML.schema import NUISANCES
+from HiggsML.statistics.official_scores import bootstrap_scores, compute_scores
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -11,13 +11,14 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from HiggsML.bundle import Finding, build_bundle, build_starting_kit, errors_of, validate_path
-from HiggsML.bundle.source import find_checkout
 from HiggsML.cli.console import print_log, stderr
 from HiggsML.cli.options import ANY_PATH, DIRECTORY, EXISTING, FILE
-from HiggsML.dry_run import DryRunOptions, Step
-from HiggsML.dry_run import dry_run as run_dry_run
-from HiggsML.submission_check import check_layout, pack, trial_run
+from HiggsML.codabench import Finding, build_bundle, build_starting_kit, errors_of, validate_path
+from HiggsML.codabench.bundle.source import find_checkout
+from HiggsML.codabench.dry_run import DryRunOptions, Step
+from HiggsML.codabench.dry_run import dry_run as run_dry_run
+from HiggsML.codabench.rules.submission import check_layout
+from HiggsML.codabench.trial_run import pack, trial_run
 
 __all__ = ["bundle", "dry_run", "submission"]
 

@@ -8,8 +8,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from HiggsML.isolation.budgets import Budgets, size_text
-from HiggsML.isolation.restrict import ESSENTIAL, MECHANISMS, isolation_level, missing, probe
+from HiggsML.files import size_text
+from HiggsML.isolation.budget.budgets import Budgets
+from HiggsML.isolation.cage.restrict import ESSENTIAL, MECHANISMS, isolation_level, missing, probe
 
 __all__ = ["doctor", "verdict"]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from HiggsML.cli.options import ANY_PATH, DIRECTORY, EXISTING, input_option
-from HiggsML.datasets import Data
-from HiggsML.explore import FORMATS, explore, write_folder, write_page
-from HiggsML.generator.four_lepton import write_four_lepton
+from HiggsML.datasets.reader import Data
+from HiggsML.four_lepton.events import write_four_lepton
+from HiggsML.reports.dataset_page import FORMATS, explore, write_folder, write_page
 
 __all__ = ["explore_command", "four_lepton_command"]
 

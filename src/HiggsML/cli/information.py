@@ -11,10 +11,16 @@ from rich.table import Table
 
 from HiggsML.cli.console import output_console, progress_bar
 from HiggsML.cli.options import DIRECTORY, EXISTING
-from HiggsML.comparison import load_run
-from HiggsML.limit import ExpectedCounts, Limit, counts_of_scenario, library_counts, limit
 from HiggsML.results import write_json
-from HiggsML.study_figures import impact_plot
+from HiggsML.studies.comparison import load_run
+from HiggsML.studies.figures import impact_plot
+from HiggsML.studies.information_limit import (
+    ExpectedCounts,
+    Limit,
+    counts_of_scenario,
+    library_counts,
+    limit,
+)
 
 __all__ = ["information"]
 

@@ -11,10 +11,10 @@ import click
 
 from HiggsML.cli.console import print_log, progress_bar, show_scores, stderr
 from HiggsML.cli.options import DIRECTORY, EXISTING, input_option, nuisance_names
-from HiggsML.container import DockerOptions, Restrictions, read_progress, run_locally
+from HiggsML.codabench.container import DockerOptions, Restrictions, read_progress, run_locally
 from HiggsML.errors import SettingsError
 from HiggsML.ingestion import IngestionOptions, run_ingestion
-from HiggsML.isolation.budgets import BUDGET_FLAGS, Budgets, parse_amount
+from HiggsML.isolation.budget.budgets import BUDGET_FLAGS, Budgets, parse_amount
 from HiggsML.schema import NUISANCES
 from HiggsML.score import run_scoring
 

@@ -15,10 +15,11 @@ from HiggsML.cli.options import (
     input_option,
     nuisance_names,
 )
-from HiggsML.comparison import ComparedRun, compare_runs, markdown_table
-from HiggsML.datasets import Data
-from HiggsML.pseudo_experiments import EventStore
-from HiggsML.study import (
+from HiggsML.datasets.reader import Data
+from HiggsML.pseudo_experiments.store import EventStore
+from HiggsML.studies.comparison import ComparedRun, compare_runs, markdown_table
+from HiggsML.studies.figures import study_plot
+from HiggsML.studies.study import (
     Difference,
     Study,
     fit_submission,
@@ -29,7 +30,6 @@ from HiggsML.study import (
     save_study,
     summarize,
 )
-from HiggsML.study_figures import study_plot
 
 __all__ = ["compare", "study"]
 

@@ -6,7 +6,7 @@ Model runs in the caller's process.
 """
 
 from HiggsML.ingestion.drop_in import Ingestion
-from HiggsML.ingestion.judged_run import run_ingestion
 from HiggsML.ingestion.options import IngestionOptions
+from HiggsML.ingestion.run import run_ingestion
 
 __all__ = ["Ingestion", "IngestionOptions", "run_ingestion"]

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from HiggsML.datasets import Data
+from HiggsML.datasets.reader import Data
 from HiggsML.errors import SettingsError, SubmissionError
-from HiggsML.pseudo_experiments import (
-    EventStore,
+from HiggsML.pseudo_experiments.seeds import (
     Purpose,
     draw_order,
     experiment_nuisances,
     seed_sequence,
 )
+from HiggsML.pseudo_experiments.store import EventStore
 from HiggsML.results import Predictions, write_duration, write_predictions
-from HiggsML.submission import PREDICTION_KEYS, check_prediction, make_model
+from HiggsML.submission.model import PREDICTION_KEYS, check_prediction, make_model
 from HiggsML.systematics import DEFAULT_SEED, systematics
 from HiggsML.timer import Timer
 

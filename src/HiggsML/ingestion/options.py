@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from HiggsML.errors import SettingsError
-from HiggsML.isolation.budgets import Budgets
+from HiggsML.isolation.budget.budgets import Budgets
 from HiggsML.isolation.sandbox import IsolationMode
 from HiggsML.schema import NUISANCES
 

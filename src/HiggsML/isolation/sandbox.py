@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from HiggsML.datasets import Data
+from HiggsML.datasets.reader import Data
 from HiggsML.errors import (
     BudgetError,
     DataError,
@@ -35,15 +35,15 @@ from HiggsML.errors import (
     SubmissionError,
     TimeLimitError,
 )
-from HiggsML.isolation.budgets import Budgets
-from HiggsML.isolation.channel import Channel, ChannelClosedError, ChannelError
-from HiggsML.isolation.messages import check_message, clean_text
-from HiggsML.isolation.output_log import OutputLog
-from HiggsML.isolation.private_files import readable_copy, remove_tree
-from HiggsML.isolation.process import WatchedProcess
-from HiggsML.isolation.restrict import missing, protect_parent
-from HiggsML.isolation.shared_memory import SharedBlock, sealed_memory
-from HiggsML.submission import check_prediction, find_model, shadowed_modules
+from HiggsML.files import PACKAGE, readable_copy, remove_tree
+from HiggsML.isolation.budget.budgets import Budgets
+from HiggsML.isolation.budget.output_log import OutputLog
+from HiggsML.isolation.budget.process import WatchedProcess
+from HiggsML.isolation.cage.restrict import missing, protect_parent
+from HiggsML.isolation.wire.channel import Channel, ChannelClosedError, ChannelError
+from HiggsML.isolation.wire.messages import check_message, clean_text
+from HiggsML.isolation.wire.shared_memory import SharedBlock, sealed_memory
+from HiggsML.submission.model import check_prediction, find_model, shadowed_modules
 
 __all__ = ["IsolationMode", "Sandbox"]
 
@@ -57,9 +57,8 @@ _SEND_TIMEOUT = 60.0  # s
 _COMMAND = (
     *(sys.executable, "-I", "-B", "-u", "-c"),
     "import sys; sys.path.insert(0, sys.argv.pop()); "
-    "from HiggsML.isolation.child import main; main()",
+    "from HiggsML.isolation.inside.child import main; main()",
 )
-_PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
 
 _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
 _KEPT_PREFIXES = ("OPENBLAS_", "OMP_", "MKL_", "NUMEXPR_", "NVIDIA_")
@@ -129,7 +128,7 @@ class Sandbox:
             stack.callback(self._channel.close)
             with theirs:
                 self._process = WatchedProcess(
-                    [*_COMMAND, str(theirs.fileno()), _PACKAGE_PARENT],
+                    [*_COMMAND, str(theirs.fileno()), str(PACKAGE.parent)],
                     environment=_environment(private, threads),
                     private=private,
                     descriptor=theirs.fileno(),
@@ -223,11 +222,10 @@ class Sandbox:
     # ------------------------------------------------------------------------------------------
 
     def _restrict(self, isolation: IsolationMode, private: Path) -> None:
-        package = Path(__file__).resolve().parents[1]
         start = {
             "kind": "start",
             "restricted": isolation != "off",
-            "readable": [str(package), str(self.model_file.parent)],
+            "readable": [str(PACKAGE), str(self.model_file.parent)],
             "writable": [str(private)],
             "limits": asdict(self._budgets.limits()),
             "model_file": str(self.model_file),

@@ -13,9 +13,9 @@ from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from HiggsML.errors import DataError
-from HiggsML.metrics import BootstrapScores, coverage_band, coverage_penalty
 from HiggsML.results import Predictions
 from HiggsML.schema import COVERAGE_TARGET, MU_RANGE
+from HiggsML.statistics.official_scores import BootstrapScores, coverage_band, coverage_penalty
 from HiggsML.visualization.style import (
     BAND,
     BLUE,

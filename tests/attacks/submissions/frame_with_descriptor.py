@@ -12,7 +12,7 @@ EXPECT = "completes"
 
 class Model(Honest):
     def fit(self):
-        from HiggsML.isolation import runner
+        from HiggsML.isolation.inside import runner
 
         def send_with_descriptors(message, payload=b""):
             body = frame(message, payload)

@@ -12,8 +12,8 @@ EXPECT = "broke the protocol: the message is not valid JSON"
 
 class Model(Honest):
     def fit(self):
-        from HiggsML.isolation import channel as c
-        from HiggsML.isolation import runner
+        from HiggsML.isolation.inside import runner
+        from HiggsML.isolation.wire import channel as c
 
         runner.check_prediction = lambda answer: answer
         c.json.dumps = functools.partial(json.dumps, allow_nan=True)

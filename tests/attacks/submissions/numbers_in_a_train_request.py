@@ -11,7 +11,7 @@ EXPECT = "completes"
 
 class Model(Honest):
     def fit(self):
-        from HiggsML.isolation import runner
+        from HiggsML.isolation.inside import runner
 
         for size, seed in (
             *((1e308, None), (-1e308, None), (-1, None), (-(10**300), None)),

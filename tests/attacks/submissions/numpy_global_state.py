@@ -15,4 +15,4 @@ class Model(Honest):
         np.random.seed(1)
         np.random.SeedSequence = np.random.default_rng = lambda *a, **k: 1 / 0
         random.seed(1)
-        must_be_false("draws in this process", "HiggsML.executors" in sys.modules)
+        must_be_false("draws in this process", "HiggsML.ingestion.workers" in sys.modules)

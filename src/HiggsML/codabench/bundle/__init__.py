@@ -1,0 +1,1 @@
+"""The competition as one zip, and the tree of files that it is made from."""

@@ -1,0 +1,165 @@
+"""From a checkout to the files of a bundle: add the library, the starting kit and public data.
+
+Nothing is copied here: the result is a :class:`~HiggsML.codabench.bundle.tree.Tree` whose files
+are those of the checkout under the names that they get in the bundle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from HiggsML.codabench.bundle.tree import Entry, Tree, is_junk, on_disk
+from HiggsML.errors import BundleError
+from HiggsML.files import PACKAGE
+
+__all__ = ["assemble", "find_checkout", "is_checkout", "starting_kit"]
+
+LIBRARY = Path("src", "HiggsML")
+PROGRAM_SCRIPTS = {
+    "ingestion_program": Path("ingestion_program", "run_ingestion.py"),
+    "scoring_program": Path("scoring_program", "run_scoring.py"),
+}
+_EVENT_LIBRARY = "generator/fast/data/"
+_PRACTICE_DATA = "input_data"
+_KIT_PACKAGE = ("pyproject.toml", "README.md", "LICENSE")
+_KIT_DIRECTORIES = ("examples", "sample_submission", "ingestion_program", "scoring_program")
+
+
+def is_checkout(directory: Path) -> bool:
+    """Return whether this is the project itself, of which a bundle is yet to be made."""
+    return (directory / LIBRARY / "__init__.py").is_file() and (
+        directory / "competition.yaml"
+    ).is_file()
+
+
+def find_checkout(start: Path | None = None) -> Path:
+    """Return the checkout at or above a directory, or the one that this package is imported from.
+
+    Raises
+    ------
+    BundleError
+        If there is none.
+    """
+    here = (start or Path.cwd()).resolve()
+    for directory in (here, *here.parents, PACKAGE.parents[1]):
+        if is_checkout(directory):
+            return directory
+    raise BundleError(f"{here} is not in a checkout of the project: change into one")
+
+
+def assemble(source: Path, *, input_data: Path | None = None) -> Tree:
+    """Return the files of the bundle that a checkout makes.
+
+    Parameters
+    ----------
+    source : Path
+        The checkout.
+    input_data : Path, optional
+        Dataset to put in the place of the tasks' ``input_data``; the checkout's own stays what
+        participants get to practice with.
+
+    Raises
+    ------
+    BundleError
+        If ``input_data`` is not a directory.
+    """
+    if input_data is not None and not input_data.is_dir():
+        raise BundleError(f"{input_data} is not a directory: name the one with the dataset")
+    files = {"competition.yaml": on_disk(source / "competition.yaml")}
+    try:
+        document = yaml.safe_load((source / "competition.yaml").read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError):
+        return Tree(files)  # validation says where
+    if not isinstance(document, dict):
+        return Tree(files)
+    for name in _single_files(document):
+        if (path := _inside(source, name)) is not None and path.is_file():
+            files[name] = on_disk(path)
+    for role, name in _directories(document):
+        files |= dict(_directory(source, role, name, input_data))
+    return Tree({name: files[name] for name in sorted(files)})
+
+
+def starting_kit(source: Path) -> Tree:
+    """Return what participants download: instructions, models, practice data, the library."""
+    files = dict(_files(source / "starting_kit", ""))
+    for name in (*_KIT_DIRECTORIES, _PRACTICE_DATA):
+        files |= dict(_files(source / name, f"{name}/"))
+    files |= dict(_files(source / "examples" / "counting", "my_submission/"))
+    for name in _KIT_PACKAGE:
+        if (source / name).is_file():
+            files[f"higgsml/{name}"] = on_disk(source / name)
+    files |= dict(_files(source / LIBRARY, f"higgsml/{LIBRARY.as_posix()}/"))
+    if (source / "Dockerfile").is_file():
+        files["Dockerfile"] = on_disk(source / "Dockerfile")
+    return Tree({name: files[name] for name in sorted(files)}, "starting_kit/")
+
+
+def _single_files(document: dict[str, Any]) -> Iterator[str]:
+    pages = document.get("pages")
+    listed = [page.get("file") for page in _dicts(pages)]
+    for name in (document.get("image"), document.get("terms"), *listed):
+        if isinstance(name, str):
+            yield name
+
+
+def _directories(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield role and path of all that the tasks, solutions and phases name."""
+    roles = {
+        "tasks": (*PROGRAM_SCRIPTS, "input_data", "reference_data"),
+        "solutions": ("path",),
+        "phases": ("public_data", "starting_kit"),
+    }
+    for section, names in roles.items():
+        for entry in _dicts(document.get(section)):
+            for role in names:
+                if isinstance(entry.get(role), str):
+                    yield role, entry[role]
+
+
+def _directory(
+    source: Path, role: str, name: str, input_data: Path | None
+) -> Iterator[tuple[str, Entry]]:
+    path, prefix = _inside(source, name), f"{name.rstrip('/')}/"
+    if path is None:
+        return
+    if path.is_file():
+        yield name, on_disk(path)
+    elif role == "input_data":
+        yield from _files(input_data or path, prefix)
+    elif role == "starting_kit":
+        for inner, entry in starting_kit(source).files.items():
+            yield prefix + inner, entry
+    elif role == "public_data" and not path.is_dir():
+        yield from _files(source / _PRACTICE_DATA, prefix)
+    else:
+        yield from _files(path, prefix)
+        if role in PROGRAM_SCRIPTS and path.is_dir():
+            # A second program, for the final phase, shares script and library with the first.
+            script = source / PROGRAM_SCRIPTS[role]
+            if script.is_file():
+                yield prefix + script.name, on_disk(script)
+            for inner, entry in _files(source / LIBRARY, ""):
+                # The programs read events, they make none.
+                if not inner.startswith(_EVENT_LIBRARY):
+                    yield f"{prefix}HiggsML/{inner}", entry
+
+
+def _inside(source: Path, name: str) -> Path | None:
+    """Return a path below the checkout; None for one that leads elsewhere."""
+    path = source / name
+    return path if path.resolve().is_relative_to(source.resolve()) else None
+
+
+def _files(directory: Path, prefix: str) -> Iterator[tuple[str, Entry]]:
+    for name, entry in Tree.from_directory(directory).files.items():
+        if not is_junk(name):
+            yield prefix + name, entry
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []

@@ -1,0 +1,1 @@
+"""What the platform refuses, and what this challenge needs, found before an upload."""

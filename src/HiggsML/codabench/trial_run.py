@@ -1,0 +1,151 @@
+"""Before a participant submits: is it packed right, would it run, and how long would it take.
+
+>>> from HiggsML.codabench.trial_run import clock
+>>> clock(135)
+'2 min 15 s'
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from HiggsML.codabench.bundle.tree import Tree, is_junk, write_zip
+from HiggsML.codabench.rules.submission import check_layout
+from HiggsML.errors import SubmissionError
+from HiggsML.ingestion import IngestionOptions, run_ingestion
+from HiggsML.schema import NUISANCES
+from HiggsML.score import run_scoring
+from HiggsML.submission.model import find_model
+
+__all__ = ["Timing", "clock", "pack", "trial_run"]
+
+FULL_SIZE = 1000
+"""Pseudo-experiments of a submission on the platform."""
+WORKERS = 2
+"""Processes that predict there."""
+DEADLINE = 540.0
+"""Seconds that training and predictions have there."""
+
+_SAFE_SHARE = 0.7  # of the deadline: the platform's machine may be slower
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds that a trial took, and what the whole would take.
+
+    Attributes
+    ----------
+    fit : float
+        Loading and training, start-up included.
+    predict : float
+        One pseudo-experiment: making and measuring it.
+    full : float
+        A whole submission on the platform, if its machine is as fast as this one.
+    scores : dict of str to float
+        Of the trial; too few pseudo-experiments to mean anything.
+    """
+
+    fit: float
+    predict: float
+    full: float
+    scores: dict[str, float]
+
+    @property
+    def verdict(self) -> str:
+        """One sentence about the time."""
+        text = (
+            f"training {clock(self.fit)}, then {self.predict:.2f} s for each pseudo-experiment: "
+            f"about {clock(self.full)} for all {FULL_SIZE} with {WORKERS} workers, "
+            f"of {clock(DEADLINE)}"
+        )
+        if self.full > DEADLINE:
+            return f"Too slow: {text}"
+        if self.full > _SAFE_SHARE * DEADLINE:
+            return f"Tight (the platform's machine may be slower): {text}"
+        return f"In time: {text}"
+
+
+def trial_run(
+    path: Path,
+    input_dir: Path,
+    *,
+    experiments: int = 6,
+    seed: int | None = None,
+    isolation: str = "prefer",
+) -> Timing:
+    """Run a submission on a few pseudo-experiments and say how long all would take.
+
+    Parameters
+    ----------
+    path : Path
+        The directory or zip.
+    input_dir : Path
+        Dataset.
+    experiments : int
+        Pseudo-experiments, in two sets.
+    seed : int, optional
+        Makes the trial repeatable.
+    isolation : {"require", "prefer", "off"}
+        As in :func:`HiggsML.ingestion.run_ingestion`.
+
+    Raises
+    ------
+    SubmissionError
+        If the submission fails; the message quotes its traceback.
+    """
+    marks: list[float] = []
+    with tempfile.TemporaryDirectory(prefix="higgsml-check-") as temporary:
+        predictions, scores = Path(temporary, "predictions"), Path(temporary, "scores")
+        started = time.monotonic()
+        run_ingestion(
+            IngestionOptions(
+                input_dir=input_dir,
+                submission=path,
+                output=predictions,
+                num_of_sets=2,
+                num_pseudo_experiments=max(1, (experiments + 1) // 2),
+                systematics=dict.fromkeys(NUISANCES, True),
+                seed=seed,
+                isolation=isolation,  # type: ignore[arg-type]
+            ),
+            lambda stage, done, total: marks.append(time.monotonic()),
+        )
+        written = run_scoring(predictions, scores)
+    fitted, first, *later = marks[1:]  # the first mark is the start of the training
+    # The first prediction warms caches up, so it counts only where it is the only one.
+    predict = (later[-1] - first) / len(later) if later else first - fitted
+    fit = fitted - started
+    return Timing(fit, predict, fit + FULL_SIZE * predict / WORKERS, written)
+
+
+def pack(directory: Path, output: Path) -> list[str]:
+    """Write a submission's zip with ``model.py`` at its top, and return the names of its files.
+
+    Raises
+    ------
+    SubmissionError
+        If there is no model.py, or the zip would be refused.
+    """
+    folder = find_model(directory).parent
+    errors = [f for f in check_layout(folder) if f.severity == "error"]
+    if errors:
+        raise SubmissionError(str(errors[0]))
+    tree = Tree.from_directory(folder)
+    kept = {
+        name: entry
+        for name, entry in tree.files.items()
+        if not is_junk(name) and not any(part.startswith(".") for part in name.split("/"))
+    }
+    if output.resolve().is_relative_to(folder.resolve()):
+        kept.pop(output.resolve().relative_to(folder.resolve()).as_posix(), None)
+    write_zip(Tree(kept), output)
+    return list(kept)
+
+
+def clock(seconds: float) -> str:
+    """Return seconds as people say them."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

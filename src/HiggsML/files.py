@@ -1,0 +1,116 @@
+"""Files and directories: sizes as text, and directories of a submission, copied and removed.
+
+A hostile tree of directories may be deeper than Python can recurse and than a path can be long.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["PACKAGE", "readable_copy", "remove_tree", "size_text"]
+
+PACKAGE = Path(__file__).resolve().parent
+"""Where this package's source is."""
+
+
+def remove_tree(directory: Path, *, keep_top: bool = False) -> None:
+    """Remove a directory and all that is in it; links are removed, never followed.
+
+    No process that could change the directory may be running any more. What can not be removed is
+    left.
+
+    Parameters
+    ----------
+    directory : Path
+        What to remove.
+    keep_top : bool
+        Empty the directory instead.
+    """
+    # Subdirectories move up instead of being descended into: no depth of recursion, no long path.
+    top = str(directory)
+    with contextlib.suppress(OSError):
+        if not keep_top:
+            directory.chmod(0o700)
+    for count in range(1 << 30):
+        entries = _entries(top)
+        before = len(entries)
+        for number, entry in enumerate(entries):
+            path = os.path.join(top, entry)  # noqa: PTH118 (strings: there may be very many)
+            with contextlib.suppress(OSError):
+                if not _is_directory(path):
+                    os.unlink(path)  # noqa: PTH108
+                    continue
+                os.chmod(path, 0o700)  # noqa: PTH101
+                for place, inner in enumerate(_entries(path)):
+                    inside = os.path.join(path, inner)  # noqa: PTH118
+                    if _is_directory(inside):
+                        os.chmod(inside, 0o700)  # noqa: PTH101
+                        target = f"{top}/.removed-{count}-{number}-{place}"
+                        os.rename(inside, target)  # noqa: PTH104
+                    else:
+                        os.unlink(inside)  # noqa: PTH108
+                os.rmdir(path)  # noqa: PTH106
+        after = _entries(top)
+        if not after or (len(after) >= before and set(after) == set(entries)):
+            break
+    if not keep_top:
+        with contextlib.suppress(OSError):
+            os.rmdir(top)  # noqa: PTH106
+
+
+def _entries(path: str) -> list[str]:
+    try:
+        return os.listdir(path)  # noqa: PTH208
+    except OSError:
+        return []
+
+
+def _is_directory(path: str) -> bool:
+    return stat.S_ISDIR(os.lstat(path).st_mode)
+
+
+@contextlib.contextmanager
+def readable_copy(submission: Path) -> Iterator[Path]:
+    """Give a directory that a process of root without capabilities can read.
+
+    Without its capabilities, root can not read other users' private files. A submission that holds
+    some is copied; any other directory is given as it is.
+    """
+    if os.geteuid() != 0 or not any(map(_is_closed, (submission, *submission.rglob("*")))):
+        yield submission
+        return
+    base = Path(tempfile.mkdtemp(prefix="higgsml-submission-"))
+    try:
+        shutil.copytree(submission, base / "submission", symlinks=True)
+        for path in (base / "submission").rglob("*"):
+            if not path.is_symlink():
+                path.chmod(0o700 if path.is_dir() else 0o600)
+        yield base / "submission"
+    finally:
+        remove_tree(base)
+
+
+def _is_closed(path: Path) -> bool:
+    status = path.lstat()
+    needed = 0o005 if stat.S_ISDIR(status.st_mode) else 0o004
+    return status.st_uid != 0 and status.st_mode & needed != needed
+
+
+def size_text(size: float) -> str:
+    """Return a number of bytes for a reader.
+
+    Examples
+    --------
+    >>> size_text(512), size_text(3_500_000), size_text(4 << 30)
+    ('512 bytes', '3.3 MB', '4.0 GB')
+    """
+    for unit, name in ((1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size:.0f} bytes"

@@ -1,0 +1,111 @@
+"""What a number was made from: the identity of data, of a submission's files and of the software.
+
+Two computers, or two runs, that agree on these three and on the settings compute the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import io
+import platform
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from HiggsML.errors import SubmissionError
+from HiggsML.files import PACKAGE
+
+__all__ = [
+    "differences",
+    "package_version",
+    "packed_files",
+    "software_identity",
+    "submission_identity",
+]
+
+_DISTRIBUTION = "higgsml-uncertainty"
+_PACKAGES = ("numpy", "pandas", "pyarrow", "scikit-learn", "scipy")
+
+
+def submission_identity(folder: Path) -> dict[str, str]:
+    """Return a digest of each file in a submission's folder by its name."""
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in _files(folder)}
+
+
+def packed_files(folder: Path) -> bytes:
+    """Return the files of a submission's folder as a zip archive, the same bytes every time."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, path in _files(folder):
+            # A ZipInfo made by hand has a fixed date.
+            archive.writestr(zipfile.ZipInfo(name), path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return target.getvalue()
+
+
+def software_identity() -> dict[str, str]:
+    """Return the versions that can change a number; for this package also a digest of its code."""
+    return {
+        "HiggsML": f"{package_version(_DISTRIBUTION)} (source {_source_digest()})",
+        "python": platform.python_version(),
+        **{name: package_version(name) for name in _PACKAGES},
+    }
+
+
+def package_version(distribution: str) -> str:
+    """Return a distribution's version, or "absent"."""
+    with suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(distribution)
+    if distribution != _DISTRIBUTION:
+        return "absent"
+    # On the platform the package lies beside the program and is not installed.
+    from HiggsML import __version__
+
+    return __version__
+
+
+def differences(what: str, now: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
+    """Return a phrase for each entry in which two descriptions differ.
+
+    >>> differences("the data", {"rows": "10"}, {"rows": "12"})
+    ['the data: rows is 10 instead of 12']
+    """
+    return [
+        f"{what}: {key} is {_short(now, key)} instead of {_short(before, key)}"
+        for key in sorted({*now, *before})
+        if now.get(key) != before.get(key)
+    ]
+
+
+def _short(values: Mapping[str, Any], key: str) -> str:
+    if key not in values:
+        return "absent"
+    text = str(values[key])
+    is_digest = len(text) == hashlib.sha256().digest_size * 2
+    return f"{text[:8]}..." if is_digest else text
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield name and path of each file a submission may use.
+
+    Links out of the folder are left out: what they point to is closed to a restricted submission.
+    """
+    try:
+        for path in sorted(folder.rglob("*")):
+            inside = path.resolve().is_relative_to(folder.resolve())
+            if path.is_file() and inside and "__pycache__" not in path.relative_to(folder).parts:
+                yield path.relative_to(folder).as_posix(), path
+    except OSError as error:
+        raise SubmissionError(f"{folder} can not be read: {error}") from error
+
+
+@cache
+def _source_digest() -> str:
+    """Digest of this package's modules: in development the version alone says little."""
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,174 @@
+"""What every executor has in common: tasks, settings, and the worker that runs one task.
+
+A worker is trusted. It makes the events of a pseudo-experiment, and asks a submission in a sandbox
+of its own to measure them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from HiggsML.errors import PredictionError, SubmissionError, TimeLimitError
+from HiggsML.isolation.budget.budgets import Budgets
+from HiggsML.isolation.sandbox import IsolationMode, Sandbox
+from HiggsML.pseudo_experiments.seeds import Purpose, draw_mu, experiment_nuisances, seed_sequence
+from HiggsML.pseudo_experiments.store import EventStore
+
+__all__ = [
+    "Answer",
+    "Answers",
+    "Draws",
+    "Executor",
+    "Task",
+    "Worker",
+    "WorkerSettings",
+    "deadline_in",
+    "seconds_left",
+]
+
+Answer = dict[str, float]
+
+
+class Task(NamedTuple):
+    """One pseudo-experiment: which set, and which one in it."""
+
+    set_index: int
+    experiment: int
+
+
+Answers = Generator[tuple[Task, Answer], None, None]
+
+
+class Executor(Protocol):
+    """Something that runs pseudo-experiments.
+
+    Attributes
+    ----------
+    lacking : dict of str to str
+        Protections that a worker elsewhere could not give the submission, and why; known in the
+        end.
+    """
+
+    lacking: dict[str, str]
+
+    def run(self, tasks: Iterable[Task]) -> Answers:
+        """Yield each task with its answer, in any order.
+
+        The first failure of the submission is raised, and what has not started never does. Closing
+        the generator early ends everything that was started.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What decides the truth of every pseudo-experiment; never leaves trusted processes."""
+
+    entropy: int
+    systematics: Mapping[str, bool]
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """All that a worker on another machine needs to set itself up.
+
+    Attributes
+    ----------
+    input_dir, test_size
+        The dataset, as for :class:`HiggsML.datasets.reader.Data`.
+    submission : Path
+        The submission's directory.
+    state : bytes
+        The fitted Model, see :meth:`HiggsML.isolation.sandbox.Sandbox.state`.
+    draws : Draws
+        Seed and systematics.
+    isolation : {"require", "prefer", "off"}
+        See :class:`HiggsML.isolation.sandbox.Sandbox`.
+    threads : int
+        Threads of the submission's numerical libraries.
+    deadline : float or None
+        When everything must have ended, on the clock of :func:`time.time`.
+    budgets : Budgets
+        What the submission may use.
+    """
+
+    input_dir: Path
+    test_size: float
+    submission: Path
+    state: bytes
+    draws: Draws
+    isolation: IsolationMode
+    threads: int
+    deadline: float | None
+    budgets: Budgets
+
+
+class Worker:
+    """Makes pseudo-experiments and has a fitted submission measure them.
+
+    Parameters
+    ----------
+    store : EventStore
+        The test events.
+    sandbox : Sandbox
+        Holds the submission; the caller closes it.
+    draws : Draws
+        Seed and systematics.
+    deadline : float, optional
+        When everything must have ended, on the clock of :func:`time.time`.
+    """
+
+    def __init__(
+        self, store: EventStore, sandbox: Sandbox, draws: Draws, deadline: float | None
+    ) -> None:
+        self._store = store
+        self._sandbox = sandbox
+        self.draws = draws
+        self.deadline = deadline
+
+    def restore(self, state: bytes) -> None:
+        """Hand a Model that was fitted elsewhere to the submission's process."""
+        self._sandbox.restore(state, timeout=seconds_left(self.deadline))
+
+    def run(self, task: Task) -> Answer:
+        """Make one pseudo-experiment and return the submission's answer.
+
+        Raises
+        ------
+        SubmissionError
+            If the submission fails; the message names the pseudo-experiment.
+        """
+        entropy = self.draws.entropy
+        plan = self._store.plan(
+            mu=draw_mu(entropy, task.set_index),
+            nuisances=experiment_nuisances(entropy, *task, self.draws.systematics),
+            seed=seed_sequence(entropy, Purpose.EVENTS, *task),
+        )
+        self._store.fill(plan, self._sandbox.block(plan.n_events), watched=True)
+        try:
+            return self._sandbox.predict(plan.n_events, timeout=seconds_left(self.deadline))
+        except (PredictionError, TimeLimitError, SubmissionError) as error:
+            where = f"set {task.set_index}, pseudo-experiment {task.experiment}"
+            raise type(error)(f"{where}: {error}") from None
+
+    def lacking(self) -> dict[str, str]:
+        """Return the protections that the submission runs without, and why."""
+        return {name: state for name, state in self._sandbox.report.items() if state != "on"}
+
+    def kill(self) -> None:
+        """End the submission's process, even while another thread uses it."""
+        self._sandbox.kill()
+
+
+def deadline_in(seconds: float | None) -> float | None:
+    """Return the time, on the clock of :func:`time.time`, at which ``seconds`` have passed."""
+    return None if seconds is None else time.time() + seconds
+
+
+def seconds_left(deadline: float | None) -> float | None:
+    """Return the seconds until a time, at least none of them; None without a deadline."""
+    return None if deadline is None else max(0.0, deadline - time.time())

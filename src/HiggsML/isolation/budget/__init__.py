@@ -1,0 +1,1 @@
+"""What a submission may use: budgets, and the watch over its processes."""

@@ -1,0 +1,145 @@
+"""The operating system's side of a submission's process: start it, watch it, end all of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from HiggsML.isolation.budget.budgets import Budgets
+from HiggsML.isolation.budget.output_log import OutputLog
+from HiggsML.isolation.budget.watch import TICK, Watch, wait_for_end
+
+__all__ = ["WatchedProcess"]
+
+_END_TIMEOUT = 10.0  # s
+
+
+class WatchedProcess:
+    """A process, with all that it starts, which is ended when it exceeds a budget.
+
+    A thread of its own starts and watches it: the kernel ends a restricted process together with
+    the thread that started it, so this has to be one that outlives it.
+
+    Parameters
+    ----------
+    command : sequence of str
+        What to run.
+    environment : mapping of str to str
+        All of its variables.
+    private : Path
+        Its working directory, and the one of its temporary files.
+    descriptor : int
+        The only descriptor that it inherits.
+    budgets : Budgets
+        With the machine's defaults filled in.
+    log : OutputLog
+        Where its output goes.
+
+    Attributes
+    ----------
+    exceeded : str or None
+        Which budget was exceeded.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        private: Path,
+        descriptor: int,
+        budgets: Budgets,
+        log: OutputLog,
+    ) -> None:
+        self.exceeded: str | None = None
+        self._command = list(command)
+        self._environment = dict(environment)
+        self._private = private
+        self._budgets = budgets
+        self._log = log
+        self._started, self._closing = threading.Event(), threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._problem: BaseException | None = None
+        self._reader: threading.Thread | None = None
+        self._keeper = threading.Thread(target=self._keep, args=(descriptor,), daemon=True)
+        self._keeper.start()
+        self._started.wait()
+        if self._problem is not None:
+            raise self._problem
+
+    def kill(self) -> None:
+        """Kill the process and all that it started."""
+        # The process has not been waited for yet, so its number can not belong to another.
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Kill all of it and wait until nothing is left."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        self.kill()
+        self._closing.set()
+        self._keeper.join()
+        process.wait()
+        wait_for_end(process.pid, timeout=_END_TIMEOUT)
+        assert self._reader is not None  # noqa: S101 (started with the process)
+        self._reader.join(timeout=2.0)
+        # A reader that is still busy must not find its descriptor in use for something else.
+        if process.stdout is not None and not self._reader.is_alive():
+            process.stdout.close()
+
+    def how_it_ended(self) -> str:
+        """Say how the process ended, a few seconds after it hung up."""
+        assert self._process is not None  # noqa: S101 (it was started)
+        end = time.monotonic() + 5.0
+        while True:
+            # Not collected here: as long as it exists, its number can not be given to another.
+            flags = os.WEXITED | os.WNOWAIT | os.WNOHANG
+            result = os.waitid(os.P_PID, self._process.pid, flags)
+            if result is not None:
+                break
+            if time.monotonic() > end:
+                return "the submission's process closed its connection"
+            time.sleep(0.01)
+        if result.si_code == os.CLD_EXITED:
+            return f"the submission's process exited with code {result.si_status}"
+        name = signal.Signals(result.si_status).name
+        hint = " (out of memory?)" if name == "SIGKILL" else ""
+        return f"the submission's process was ended by {name}{hint}"
+
+    def _keep(self, descriptor: int) -> None:
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 (our own interpreter and code)
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                cwd=self._private,
+                env=self._environment,
+                pass_fds=[descriptor],
+                start_new_session=True,
+            )
+            assert self._process.stdout is not None  # noqa: S101 (we asked for a pipe)
+            output = self._process.stdout.fileno()
+            self._reader = threading.Thread(target=self._log.copy, args=(output,), daemon=True)
+            self._reader.start()
+        except BaseException as error:
+            self._problem = error
+            return
+        finally:
+            self._started.set()
+        watch = Watch(self._process.pid, self._private, self._budgets)
+        while not self._closing.wait(TICK):
+            if problem := watch.exceeded():
+                self.exceeded = problem
+                self.kill()
+                break
+        self._closing.wait()

@@ -1,0 +1,1 @@
+"""The restrictions that the submission's process gives itself."""

@@ -1,0 +1,192 @@
+"""The restricted half of the submission's process: it loads the Model and answers requests.
+
+Nothing here is trusted: the submission's code shares this process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import mmap
+import os
+import pickle
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from HiggsML.errors import SettingsError, SubmissionError
+from HiggsML.files import PACKAGE
+from HiggsML.isolation.wire.channel import Channel, ChannelClosedError
+from HiggsML.isolation.wire.shared_memory import map_block
+from HiggsML.pseudo_experiments.store import features_frame
+from HiggsML.submission.model import check_prediction, load_model_class, make_model
+from HiggsML.systematics import systematics
+
+__all__ = ["get_train_set", "serve"]
+
+_Answer = tuple[dict[str, Any], bytes]
+_channel: Channel | None = None
+_request = 0  # number of the request that is being answered
+_train_rows = 0  # rows of the training set
+_one_at_a_time = threading.Lock()
+_MAX_SUMMARY = 6000  # characters
+_MAX_TRACEBACK = 15_000  # characters; one may take twelve bytes in a frame
+
+
+def get_train_set(
+    train_size: Any = None, selected_indices: Any = None, *, seed: int | None = None
+) -> pd.DataFrame:
+    """Return training events; see :meth:`HiggsML.datasets.reader.Data.load_train_set`.
+
+    The trusted process reads the file and sends the events: this one has no access to it.
+    """
+    assert _channel is not None  # noqa: S101 (set before any submission code runs)
+    indices = b""
+    if selected_indices is not None:
+        array = np.asarray(selected_indices)
+        if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+            raise SettingsError("selected_indices must be a one-dimensional array of integers")
+        indices = array.astype(np.int64).tobytes()
+        if array.size > _train_rows:
+            raise SettingsError(f"selected_indices: at most {_train_rows} rows can be asked for")
+    if isinstance(train_size, (np.floating, np.integer)):
+        train_size = train_size.item()
+    plain = train_size is None or type(train_size) in (int, float)
+    if not plain or (isinstance(train_size, float) and not math.isfinite(train_size)):
+        raise SettingsError(f"train_size must be a share or a count, not {train_size!r}")
+    with _one_at_a_time:
+        _channel.send(
+            {
+                "kind": "train_set",
+                "request": _request,
+                "train_size": train_size,
+                "selected": selected_indices is not None,
+                "seed": None if seed is None else int(seed),
+            },
+            indices,
+        )
+        reply, _, descriptors = _channel.receive(with_descriptors=True)
+    if reply["kind"] == "refused":
+        raise SettingsError(reply["reason"])
+    memory = mmap.mmap(descriptors[0], 0, mmap.MAP_SHARED, mmap.PROT_READ)
+    os.close(descriptors[0])
+    frame: pd.DataFrame = pa.ipc.open_file(pa.py_buffer(memory)).read_pandas()
+    return frame
+
+
+class _Runner:
+    """Handles requests; one method per kind."""
+
+    def __init__(self, model_file: Path) -> None:
+        self._model_file = model_file
+        self._model: Any = None
+        self._block_descriptor: int | None = None
+
+    def fit(self, message: dict[str, Any], payload: bytes, descriptors: list[int]) -> _Answer:
+        global _train_rows
+        _train_rows = message["train_rows"]
+        model_class = load_model_class(self._model_file)
+        self._model = make_model(model_class, get_train_set, systematics)
+        self._model.fit()
+        return {"kind": "fitted"}, b""
+
+    def state(self, message: dict[str, Any], payload: bytes, descriptors: list[int]) -> _Answer:
+        try:
+            state = pickle.dumps(self._model, protocol=5)
+        except Exception as error:  # whatever a participant's __reduce__ raises
+            reason = "".join(traceback.format_exception_only(error)).strip()
+            return {"kind": "no_state", "reason": reason[:500]}, b""
+        if len(state) > message["limit"]:
+            reason = f"it has {len(state)} bytes pickled, more than the {message['limit']} allowed"
+            return {"kind": "no_state", "reason": reason}, b""
+        return {"kind": "state"}, state
+
+    def restore(self, message: dict[str, Any], payload: bytes, descriptors: list[int]) -> _Answer:
+        load_model_class(self._model_file)
+        self._model = pickle.loads(payload)  # noqa: S301 (the submission's own, inside its cage)
+        return {"kind": "restored"}, b""
+
+    def predict(self, message: dict[str, Any], payload: bytes, descriptors: list[int]) -> _Answer:
+        if descriptors:
+            if self._block_descriptor is not None:
+                os.close(self._block_descriptor)
+            self._block_descriptor = descriptors[0]
+        assert self._block_descriptor is not None  # noqa: S101 (the first request brings it)
+        n_events = message["n_events"]
+        test_set = {
+            "data": features_frame(map_block(self._block_descriptor, n_events)),
+            "weights": np.ones(n_events, dtype=np.float32),
+        }
+        return {"kind": "prediction", **check_prediction(self._model.predict(test_set))}, b""
+
+
+def _describe(error: BaseException, model_file: Path) -> dict[str, Any]:
+    """Say what went wrong in the participant's terms: their frames, without ours above them."""
+    frames = error.__traceback__
+    own = str(PACKAGE)
+    while frames is not None and frames.tb_next is not None:
+        if not frames.tb_frame.f_code.co_filename.startswith((own, "<frozen importlib")):
+            break
+        frames = frames.tb_next
+    if frames is not None and frames.tb_frame.f_code.co_filename.startswith("<frozen"):
+        frames = None  # a syntax error: the file that it names was never entered
+    text = "".join(traceback.format_exception(type(error), error, frames))
+    text = text.replace(str(model_file.parent) + os.sep, "")
+    summary_lines = traceback.format_exception_only(error)
+    if isinstance(error, SyntaxError):  # the lines before the last one quote the file
+        summary_lines = summary_lines[-1:]
+    summary = "".join(summary_lines).strip()
+    return {
+        "kind": "failed",
+        "error": summary[:_MAX_SUMMARY],
+        "type": type(error).__name__[:200],
+        "ours": isinstance(error, SubmissionError),
+        "traceback": text[-_MAX_TRACEBACK:],
+    }
+
+
+def _described(error: BaseException, model_file: Path) -> dict[str, Any]:
+    try:
+        return _describe(error, model_file)
+    except BaseException as second:  # an error that can not be shown, on purpose or not
+        text = f"{type(error).__name__}, whose text can not be shown ({type(second).__name__})"
+        return {
+            "kind": "failed",
+            "error": text,
+            "type": type(error).__name__[:200],
+            "ours": False,
+            "traceback": "",
+        }
+
+
+def serve(channel: Channel, model_file: Path) -> NoReturn:
+    """Answer the trusted process until it hangs up."""
+    global _channel, _request
+    _channel = channel
+    runner = _Runner(model_file)
+    handlers: dict[str, Callable[..., _Answer]] = {
+        "fit": runner.fit,
+        "state": runner.state,
+        "restore": runner.restore,
+        "predict": runner.predict,
+    }
+    while True:
+        try:
+            message, payload, descriptors = channel.receive(with_descriptors=True)
+        except ChannelClosedError:
+            os._exit(0)
+        _request = message["request"]
+        try:
+            answer, data = handlers[message["kind"]](message, payload, descriptors)
+        except BaseException as error:  # SystemExit and KeyboardInterrupt of a submission too
+            answer, data = _described(error, model_file), b""
+        with contextlib.suppress(Exception):  # the submission may have replaced or closed it
+            sys.stdout.flush()
+        channel.send({**answer, "request": _request}, data)

@@ -1,0 +1,1 @@
+"""The channel between trusted process and submission, and the memory they share."""

@@ -1,0 +1,1 @@
+"""Kinematics, shifts and derived quantities of arrays of events."""

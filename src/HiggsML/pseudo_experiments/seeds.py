@@ -1,0 +1,57 @@
+"""The seed tree: every random number of a run has a branch of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+
+import numpy as np
+
+from HiggsML.physics.shifts import (
+    draw_nuisances,
+)
+from HiggsML.schema import MU_RANGE
+
+__all__ = ["Purpose", "draw_mu", "draw_order", "experiment_nuisances", "seed_sequence"]
+
+
+class Purpose(IntEnum):
+    """First branch of the seed tree: streams that must not overlap."""
+
+    MU = 0
+    NUISANCES = 1
+    EVENTS = 2
+    ORDER = 3
+    MODEL = 4
+
+
+def seed_sequence(entropy: int, purpose: Purpose, *path: int) -> np.random.SeedSequence:
+    """Return the node of the seed tree at ``purpose`` and, say, set and experiment."""
+    return np.random.SeedSequence(entropy, spawn_key=(int(purpose), *path))
+
+
+def draw_mu(entropy: int, set_index: int) -> float:
+    """Draw the true signal strength of a set, uniform in :data:`HiggsML.schema.MU_RANGE`."""
+    rng = np.random.default_rng(seed_sequence(entropy, Purpose.MU, set_index))
+    return float(rng.uniform(*MU_RANGE))
+
+
+def experiment_nuisances(
+    entropy: int, set_index: int, experiment: int, enabled: Mapping[str, bool]
+) -> dict[str, float | None]:
+    """Draw the nuisance parameters of one pseudo-experiment."""
+    node = seed_sequence(entropy, Purpose.NUISANCES, set_index, experiment)
+    return draw_nuisances(enabled, np.random.default_rng(node))
+
+
+def draw_order(entropy: int, n_sets: int, n_experiments: int) -> list[tuple[int, int]]:
+    """Return all (set, experiment) pairs in a random order, which tells a model nothing."""
+    rng = np.random.default_rng(seed_sequence(entropy, Purpose.ORDER))
+    pairs = [(i, j) for i in range(n_sets) for j in range(n_experiments)]
+    return [pairs[k] for k in rng.permutation(len(pairs))]
+
+
+def _generator(sequence: np.random.SeedSequence, branch: int) -> np.random.Generator:
+    """Return the generator of a numbered branch, without the state that ``spawn`` keeps."""
+    node = np.random.SeedSequence(sequence.entropy, spawn_key=(*sequence.spawn_key, branch))
+    return np.random.Generator(np.random.SFC64(node))

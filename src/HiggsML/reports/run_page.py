@@ -1,0 +1,451 @@
+"""``detailed_results.html``: everything about a run on one self-contained page.
+
+The page needs no network, works without scripts, follows the reader's light or dark setting, and
+holds nothing that would tell the next submission about its test data. All text that comes from
+outside is escaped; a content security policy keeps even a mistake there from running.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any, NamedTuple
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+import HiggsML
+from HiggsML.errors import ResultsError
+from HiggsML.reports.svg import inline_svg
+from HiggsML.results import Predictions, Settings
+from HiggsML.schema import COVERAGE_TARGET, NUISANCES
+from HiggsML.statistics.official_scores import (
+    BootstrapScores,
+    Scores,
+    coverage_band,
+    coverage_penalty,
+)
+from HiggsML.visualization.measurement import (
+    bootstrap_plot,
+    coverage_function_plot,
+    interval_plot,
+    pull_plot,
+    pulls_of,
+    visualize_scatter,
+    width_and_coverage_plot,
+)
+
+__all__ = ["Finding", "findings", "render_report"]
+
+_TEMPLATES = Path(__file__).with_name("templates")
+_TEXT_LIMIT = 5_000  # letters of one detail or notice: a log has no place on this page
+_OPEN_SETS = 12  # further interval figures are folded
+_CENTRAL = (15.865, 84.135)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+
+
+class Finding(NamedTuple):
+    """A sentence of the verdict: ``tone`` is "good", "bad" or "note"."""
+
+    tone: str
+    text: str
+
+
+def render_report(
+    path: Path,
+    *,
+    predictions: Mapping[int, Predictions],
+    mus: Mapping[int, float],
+    scores: Scores,
+    settings: Settings,
+    duration_minutes: float | None,
+    bootstrap: BootstrapScores | None = None,
+    phase_2: BootstrapScores | None = None,
+    details: Mapping[str, str] | None = None,
+    notices: Sequence[str] = (),
+) -> None:
+    """Write the page under a temporary name and then rename it: it is whole or absent.
+
+    Parameters
+    ----------
+    path : Path
+        Where to write; the directory must exist.
+    predictions, mus : mappings
+        Answers of the model and true mu, by set index.
+    scores : Scores
+        What :func:`HiggsML.statistics.official_scores.compute_scores` says about them.
+    settings : Settings
+        What was run.
+    duration_minutes : float or None
+        Duration of the ingestion; None if it is not known.
+    bootstrap : BootstrapScores, optional
+        Resampled predictions: the uncertainty of the headline numbers.
+    phase_2 : BootstrapScores, optional
+        Resampled sets, as in the final phase: a section with their distributions.
+    details : mapping of str to str, optional
+        Versions, isolation, workers and so on, shown as they are. "isolation" is repeated at the
+        top of the page.
+    notices : sequence of str
+        Sentences to show prominently.
+
+    Raises
+    ------
+    ResultsError
+        If a set of ``scores`` has no predictions or no true mu.
+    """
+    indices = [one.set_index for one in scores.sets]
+    if absent := [index for index in indices if index not in predictions or index not in mus]:
+        raise ResultsError(f"set {absent[0]} has a score but no predictions or no true mu")
+    results = {index: predictions[index] for index in indices}
+    truth = {index: float(mus[index]) for index in indices}
+    shown = {_clean(key): _clean(value) for key, value in (details or {}).items()}
+    script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    figures = _interval_figures(results, truth, scores)
+    html = environment.get_template(
+        "report.html.j2"
+    ).render(
+        script=Markup(script),  # noqa: S704 (a file of this package)
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        css=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),  # noqa: S704
+        notices=[_clean(text) for text in notices],
+        headline=_headline(scores, duration_minutes, bootstrap, shown),
+        findings=findings(results, truth, scores),
+        figures=_overall_figures(results, truth, scores, bootstrap),
+        rows=_table(results, scores),
+        open_sets=figures[:_OPEN_SETS],
+        folded_sets=figures[_OPEN_SETS:],
+        phase_2=None if phase_2 is None else _phase_2(phase_2, scores),
+        settings=settings,
+        enabled=[name for name in NUISANCES if settings.systematics.get(name)],
+        n_predictions=scores.n_predictions,
+        version=HiggsML.__version__,
+        details=shown,
+    )
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(html, encoding="utf-8")
+    part.replace(path)
+
+
+def _clean(text: object) -> str:
+    """Return text of bearable length without control and direction-changing characters."""
+    plain = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text))
+    return plain if len(plain) <= _TEXT_LIMIT else f"{plain[:_TEXT_LIMIT]} ..."
+
+
+# ----------------------------------------------------------------------------------------------
+# Numbers
+# ----------------------------------------------------------------------------------------------
+
+
+def _percent(share: float) -> str:
+    return f"{100 * min(max(share, 0.0), 1.0):.1f}\N{NO-BREAK SPACE}%"
+
+
+def _number(value: float) -> str:
+    size = abs(value)
+    text = f"{value:z.3f}" if size < 10 else f"{value:.4g}" if size < 1e5 else f"{value:.2g}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def _spread(bootstrap: BootstrapScores | None, name: str) -> tuple[float, float] | None:
+    """Central 68 % of the resamplings: their distribution may be skewed by the penalty."""
+    if bootstrap is None:
+        return None
+    low, high = np.percentile(getattr(bootstrap, name), _CENTRAL)
+    return float(low), float(high)
+
+
+def _headline(
+    scores: Scores,
+    minutes: float | None,
+    bootstrap: BootstrapScores | None,
+    details: Mapping[str, str],
+) -> list[dict[str, str]]:
+    """Return the cards at the top: label, value, remark and tone."""
+
+    def chance(name: str) -> str:
+        spread = _spread(bootstrap, name)
+        if spread is None:
+            return ""
+        return f"68 % of resamplings: {_number(spread[0])} to {_number(spread[1])}"
+
+    low, high = coverage_band(scores.n_predictions)
+    fits = low <= scores.coverage <= high
+    cards = [
+        ("Quantiles score", _number(scores.quantiles_score), chance("quantiles_score"), "main"),
+        (
+            "Coverage",
+            _percent(scores.coverage),
+            f"expected: {_percent(low)} to {_percent(high)}",
+            "good" if fits else "bad",
+        ),
+        ("Interval width", _number(scores.interval), chance("interval"), ""),
+        ("RMSE", _number(scores.rmse), "mean over the sets", ""),
+        ("MAE", _number(scores.mae), "mean over the sets", ""),
+    ]
+    cards.append(("Duration", *_duration(minutes, scores.n_predictions), ""))
+    isolation = next((text for key, text in details.items() if key.lower() == "isolation"), None)
+    if isolation is not None:
+        cards.append(("Isolation", isolation[:80], "", "text"))
+    names = ("label", "value", "remark", "tone")
+    return [dict(zip(names, card, strict=True)) for card in cards]
+
+
+def _duration(minutes: float | None, n_predictions: int) -> tuple[str, str]:
+    if minutes is None:
+        return "unknown", "not recorded"
+    seconds = 60 * minutes
+    text = f"{minutes:.1f} min" if minutes >= 2 else f"{seconds:.3g} s"
+    return text, f"{_number(seconds / n_predictions)} s per pseudo-experiment"
+
+
+def _table(results: Mapping[int, Predictions], scores: Scores) -> list[dict[str, Any]]:
+    """Return the rows of the per-set table: (number to sort by, text) for each column."""
+    rows = []
+    for one in scores.sets:
+        result = results[one.set_index]
+        low, high = coverage_band(result.p16.size)
+        mean = float(np.mean(result.mu_hat))
+        numbers = (one.mu, mean, mean - one.mu, one.interval, one.rmse, one.mae)
+        cells = [(value, _number(value)) for value in numbers]
+        cells.insert(3, (one.coverage, _percent(one.coverage)))
+        cells.append((one.quantiles_score, _number(one.quantiles_score)))
+        rows.append({"set": one.set_index, "cells": cells, "fits": low <= one.coverage <= high})
+    return rows
+
+
+# ----------------------------------------------------------------------------------------------
+# Figures
+# ----------------------------------------------------------------------------------------------
+
+
+def _svg(figure: Any, name: str, description: str) -> Markup:
+    # Drawn by this package from numbers alone: no text from outside is in a figure.
+    return Markup(inline_svg(figure, name=name, description=description))  # noqa: S704
+
+
+def _overall_figures(
+    results: Mapping[int, Predictions],
+    truth: Mapping[int, float],
+    scores: Scores,
+    bootstrap: BootstrapScores | None,
+) -> list[dict[str, Any]]:
+    spread = _spread(bootstrap, "coverage")
+    function = coverage_function_plot(scores.coverage, scores.n_predictions, spread=spread)
+    chance = " The bar is what chance does to the coverage." if spread else ""
+    figures = (
+        (
+            function,
+            "coverage function",
+            "What the coverage costs: outside the band, the width is multiplied by this factor "
+            f"before the score is taken.{chance}",
+        ),
+        (
+            pull_plot(results, truth),
+            "pulls",
+            "Pulls of all predictions. Honest uncertainties give mean 0 and spread 1.",
+        ),
+        (
+            visualize_scatter(results, truth),
+            "predicted against true mu",
+            "Predicted against true μ, one column per set, and the difference below.",
+        ),
+        (
+            width_and_coverage_plot(results, truth),
+            "coverage and width against mu",
+            "Coverage of each set, with the band of two standard deviations around "
+            "68.27\N{NO-BREAK SPACE}%, and the width of its intervals.",
+        ),
+    )
+    return [
+        {"svg": _svg(figure, f"overall-{name}", f"Figure: {name}"), "caption": caption}
+        for figure, name, caption in figures
+    ]
+
+
+def _interval_figures(
+    results: Mapping[int, Predictions], truth: Mapping[int, float], scores: Scores
+) -> list[dict[str, Any]]:
+    figures = []
+    axes = None
+    for one in scores.sets:
+        index = one.set_index
+        result = results[index]
+        figure = interval_plot(result.p16, result.p84, truth[index], result.mu_hat, ax=axes)
+        figures.append(
+            {
+                "title": f"Set {index}: μ = {_number(one.mu)}, coverage {_percent(one.coverage)}",
+                "svg": _svg(figure, f"set-{index}", f"Figure: intervals of set {index}"),
+            }
+        )
+        # Axes with their ticks are most of the cost of a figure: the next set uses them again.
+        axes = figure.axes[0]
+        for line in list(axes.lines):
+            line.remove()
+    return figures
+
+
+def _phase_2(bootstrap: BootstrapScores, scores: Scores) -> dict[str, Any]:
+    observed = scores.as_dict()
+    names = ("quantiles_score", "coverage", "interval")
+    figures = [
+        _svg(
+            bootstrap_plot(bootstrap, observed=observed, names=(name,)),
+            f"phase-2-{name}",
+            f"Figure: distribution of the {name.replace('_', ' ')} over resamplings",
+        )
+        for name in names
+    ]
+    mean, std = bootstrap.mean("quantiles_score"), bootstrap.std("quantiles_score")
+    return {
+        "figures": figures,
+        "score": f"{_number(mean)} ± {_number(std)}",
+        "n_resamplings": bootstrap.quantiles_score.size,
+        "n_predictions": bootstrap.n_predictions,
+    }
+
+
+# ----------------------------------------------------------------------------------------------
+# Verdict
+# ----------------------------------------------------------------------------------------------
+
+
+def findings(
+    predictions: Mapping[int, Predictions], mus: Mapping[int, float], scores: Scores
+) -> list[Finding]:
+    """Say in plain words what is good and what is wrong with a run.
+
+    A set counts as deviating when chance alone would make any set of the run deviate that far in
+    fewer than one run in twenty.
+    """
+    sets = sorted(scores.sets, key=lambda one: one.mu)
+    true = np.array([one.mu for one in sets])
+    size = np.array([predictions[one.set_index].p16.size for one in sets])
+    found = [_coverage_finding(scores)]
+    threshold = NormalDist().inv_cdf(1 - 0.025 / len(sets))
+    sigma = np.sqrt(COVERAGE_TARGET * (1 - COVERAGE_TARGET) / size)
+    pull = (np.array([one.coverage for one in sets]) - COVERAGE_TARGET) / sigma
+    for flagged, what in ((pull < -threshold, "too little"), (pull > threshold, "too much")):
+        if flagged.any() and len(sets) > 1:
+            found.append(Finding("bad", f"It covers {what} {_where(flagged, sets, true)}."))
+    found += _bias_findings(predictions, mus, sets, true, threshold)
+    found += _uncertainty_findings(predictions, mus)
+    points = sum(int(np.sum(one.p16 == one.p84)) for one in predictions.values())
+    if points:
+        text = f"{points:,} of {scores.n_predictions:,} intervals have no width."
+        found.append(Finding("bad", text))
+    if scores.n_predictions < 100:
+        low, high = coverage_band(scores.n_predictions)
+        text = (
+            f"{scores.n_predictions:,} predictions are few: any coverage from {_percent(low)} to "
+            f"{_percent(high)} passes, and the score is hardly more than chance."
+        )
+        found.append(Finding("note", text))
+    return found
+
+
+def _coverage_finding(scores: Scores) -> Finding:
+    penalty = coverage_penalty(scores.coverage, scores.n_predictions)
+    share = _percent(scores.coverage)
+    if penalty == 1:
+        return Finding(
+            "good", f"Over all sets, {share} of the intervals contain the true μ, as they should."
+        )
+    factor = f"{float(f'{penalty:.3g}'):,.10g}"  # 37,400,000 rather than 3.74e+07
+    cost = f"This multiplies the width by {factor} and costs {math.log(penalty):.3g} points."
+    if scores.coverage < COVERAGE_TARGET:
+        return Finding(
+            "bad",
+            f"The intervals are too short or in the wrong place: {share} of them contain the true "
+            f"μ instead of {_percent(COVERAGE_TARGET)}. {cost}",
+        )
+    return Finding(
+        "bad",
+        f"The intervals are longer than they need to be: {share} of them contain the true μ "
+        f"instead of {_percent(COVERAGE_TARGET)}. {cost}",
+    )
+
+
+def _bias_findings(
+    predictions: Mapping[int, Predictions],
+    mus: Mapping[int, float],
+    sets: Sequence[Any],
+    true: NDArray[np.float64],
+    threshold: float,
+) -> list[Finding]:
+    """Report predictions that are off on average, by a share of the width that matters."""
+    everything = np.concatenate([predictions[one.set_index].mu_hat for one in sets])
+    if everything.size > 1 and np.ptp(everything) == 0:
+        text = f"Every prediction is μ = {_number(float(everything[0]))}: nothing was measured."
+        return [Finding("bad", text)]
+    shift, error, width = [], [], []
+    for one in sets:
+        difference = predictions[one.set_index].mu_hat - mus[one.set_index]
+        shift.append(difference.mean())
+        error.append(difference.std() / math.sqrt(difference.size))
+        width.append(one.interval)
+    shifts = np.array(shift)
+    matters = np.abs(shifts) > 0.1 * np.array(width)
+    matters &= np.abs(shifts) > (threshold + 1) * np.array(error)
+    found = []
+    for flagged, what in ((shifts > 0, "too high"), (shifts < 0, "too low")):
+        flagged = flagged & matters
+        if flagged.any():
+            mean = _number(float(np.abs(shifts[flagged]).mean()))
+            place = _where(flagged, sets, true)
+            found.append(Finding("bad", f"Predicted μ is {what} by {mean} on average {place}."))
+    if not found and len(sets) > 1 and everything.size >= 100:
+        found.append(Finding("good", "The predicted μ is right on average in every set."))
+    return found
+
+
+def _uncertainty_findings(
+    predictions: Mapping[int, Predictions], mus: Mapping[int, float]
+) -> list[Finding]:
+    """Report uncertainties that do not agree with the scatter of the predictions."""
+    pulls, without = pulls_of(predictions, mus)
+    if pulls.size < 100 or without > pulls.size:
+        return []
+    # The median of |pull| is insensitive to a few wild predictions; 0.6745 for a unit Gaussian.
+    ratio = float(np.median(np.abs(pulls - np.median(pulls)))) / 0.6745
+    if ratio == 0 or 0.8 <= ratio <= 1.25:
+        return []
+    what = "smaller" if ratio > 1 else "larger"
+    factor = ratio if ratio > 1 else 1 / ratio
+    text = (
+        f"The uncertainty delta_mu_hat is {factor:.2g} times {what} than the predictions scatter."
+    )
+    return [Finding("bad", text)]
+
+
+def _where(flagged: NDArray[np.bool_], sets: Sequence[Any], true: NDArray[np.float64]) -> str:
+    """Say where the flagged sets lie; sets are sorted by their true mu."""
+    if flagged.all():
+        return "at every μ" if len(sets) > 1 else f"at μ = {_number(true[0])}"
+    inside = np.flatnonzero(flagged).tolist()
+    first, last = inside[0], inside[-1]
+    if len(inside) > 1 and len(inside) == last - first + 1:
+        below, above = true[max(first - 1, 0) : first + 1], true[last : last + 2]
+        if first == 0:
+            return f"at μ < {above.mean():.2g}"
+        if last == len(sets) - 1:
+            return f"at μ > {below.mean():.2g}"
+        return f"for μ between {below.mean():.2g} and {above.mean():.2g}"
+    names = [f"set {sets[i].set_index} (μ = {_number(true[i])})" for i in inside]
+    if len(names) > 5:
+        names[5:] = [f"{len(names) - 5} more"]
+    return "in " + " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)

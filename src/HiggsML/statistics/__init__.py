@@ -1,0 +1,1 @@
+"""Scores and information: arrays in, frozen values out."""

@@ -1,0 +1,1 @@
+"""Studies of many runs: grids of the truth, comparisons, the information limit."""

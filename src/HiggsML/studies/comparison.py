@@ -1,0 +1,132 @@
+"""Several runs side by side: official scores with their uncertainties, and paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from HiggsML.errors import ResultsError
+from HiggsML.results import (
+    DURATION_FILE,
+    SETTINGS_FILE,
+    Settings,
+    load_duration,
+    load_predictions,
+    load_settings,
+)
+from HiggsML.statistics.official_scores import bootstrap_scores, compute_scores
+from HiggsML.studies.study import Difference, Measurements, Summary, paired_differences, summarize
+
+__all__ = ["ComparedRun", "compare_runs", "load_run", "markdown_table"]
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """One run: its name, its scores, and the standard deviations of the bootstrap."""
+
+    name: str
+    quantiles_score: float
+    score_error: float
+    coverage: float
+    coverage_error: float
+    width: float
+    width_error: float
+    summary: Summary
+    minutes: float
+    measurements: Measurements
+    settings: Settings
+
+    def cells(self) -> tuple[str, ...]:
+        """Return score, coverage, width, interval score and minutes as text."""
+        s = self.summary
+        return (
+            f"{self.quantiles_score:.3f} ± {self.score_error:.3f}",
+            f"{self.coverage:.3f} ± {self.coverage_error:.3f}",
+            f"{self.width:.4f} ± {self.width_error:.4f}",
+            f"{s.interval_score:.4f} ± {s.interval_score_error:.4f}",
+            f"{self.minutes:.1f}",
+        )
+
+
+def load_run(directory: Path) -> ComparedRun:
+    """Read the predictions of a run and score them.
+
+    Parameters
+    ----------
+    directory : Path
+        What ``higgsml run --output`` named, or the directory of predictions in it.
+
+    Raises
+    ------
+    ResultsError
+        If there are no complete predictions.
+    """
+    inside = directory / "predictions"
+    predictions_dir = inside if inside.is_dir() else directory
+    settings = load_settings(predictions_dir / SETTINGS_FILE, with_truth=True)
+    predictions = load_predictions(predictions_dir, settings)
+    scores = compute_scores(predictions, settings.mus)
+    resampled = bootstrap_scores(predictions, settings.mus)
+    sets = sorted(predictions)
+
+    def pooled(name: str) -> NDArray[np.float64]:
+        return np.concatenate([getattr(predictions[index], name) for index in sets])
+
+    measured = Measurements(
+        mu=np.concatenate([np.full(predictions[i].p16.size, settings.mus[i]) for i in sets]),
+        mu_hat=pooled("mu_hat"),
+        delta_mu_hat=pooled("delta_mu_hat"),
+        p16=pooled("p16"),
+        p84=pooled("p84"),
+    )
+    return ComparedRun(
+        name=directory.resolve().name,
+        quantiles_score=scores.quantiles_score,
+        score_error=resampled.std("quantiles_score"),
+        coverage=scores.coverage,
+        coverage_error=resampled.std("coverage"),
+        width=scores.interval,
+        width_error=resampled.std("interval"),
+        summary=summarize(measured, n_bootstraps=1),
+        minutes=load_duration(predictions_dir / DURATION_FILE),
+        measurements=measured,
+        settings=settings,
+    )
+
+
+def compare_runs(
+    directories: Sequence[Path],
+) -> tuple[list[ComparedRun], dict[str, list[Difference]]]:
+    """Read runs; compare each with the first where both had the same pseudo-experiments.
+
+    Returns
+    -------
+    runs : list of ComparedRun
+        In the order given.
+    differences : dict of str to list of Difference
+        By the name of the run; absent for those with other true values.
+    """
+    if not directories:
+        raise ResultsError("there is no run to compare: name output directories of 'higgsml run'")
+    runs = [load_run(directory) for directory in directories]
+    first = runs[0]
+    return runs, {
+        run.name: paired_differences(first.measurements, run.measurements)
+        for run in runs[1:]
+        # The same true values come from the same seed: the pseudo-experiments are then the same.
+        if run.settings.mus == first.settings.mus and not run.settings.same_run_as(first.settings)
+    }
+
+
+def markdown_table(runs: Sequence[ComparedRun]) -> str:
+    """Return a table of runs for a README."""
+    lines = [
+        "| Method | Quantiles score | Coverage | Mean width | Interval score | Minutes |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [f"| {run.name} | " + " | ".join(run.cells()) + " |" for run in runs]
+    return "\n".join(lines)

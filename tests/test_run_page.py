@@ -1,0 +1,337 @@
+"""The result page: complete, self-contained, safe against hostile text, and true."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+
+from HiggsML.errors import ResultsError
+from HiggsML.reports.run_page import findings, render_report
+from HiggsML.results import Predictions, Settings
+from HiggsML.schema import NUISANCES
+from HiggsML.statistics.official_scores import bootstrap_scores, compute_scores
+
+HOSTILE = "</script><script>alert('x')</script><img src=http://evil.example/ onerror=alert(1)>\"'&"
+
+
+def measured(n_sets=3, n=50, *, bias=0.0, slope=0.0, shrink=1.0, spread=0.3):
+    """Predictions that scatter exactly like a Gaussian: its quantiles in random order."""
+    rng = np.random.default_rng(1)
+    scatter = np.array([NormalDist().inv_cdf((i + 0.5) / n) for i in range(n)])
+    mus = {i: float(mu) for i, mu in enumerate(np.linspace(0.2, 2.9, n_sets))}
+    predictions = {}
+    for index, mu in mus.items():
+        mu_hat = mu + bias + slope * (mu - 1.5) + spread * rng.permutation(scatter)
+        delta = np.full(n, spread * shrink) * rng.uniform(0.9, 1.1, n)
+        predictions[index] = Predictions(mu_hat, delta, mu_hat - delta, mu_hat + delta)
+    return predictions, mus
+
+
+def render(path, predictions, mus, **options):
+    n = next(iter(predictions.values())).p16.size
+    settings = Settings(len(predictions), n, dict.fromkeys(NUISANCES, True), mus)
+    render_report(
+        path,
+        predictions=predictions,
+        mus=mus,
+        scores=compute_scores(predictions, mus),
+        settings=settings,
+        **{"duration_minutes": 1.5, **options},
+    )
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "detailed_results.html"
+
+
+class Page(HTMLParser):
+    """Collects elements with their attributes, and fails on tags that do not nest."""
+
+    VOID = frozenset({"meta", "link", "br", "img"})
+
+    def __init__(self, html):
+        super().__init__()
+        self.elements, self.open, self.text = [], [], ""
+        self.feed(html)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not {"script", "style"} & set(self.open):
+            self.text += data
+
+    def count(self, tag):
+        return sum(name == tag for name, _ in self.elements)
+
+
+def assert_self_contained(html):
+    for _, attributes in Page(html).elements:
+        for name, value in attributes.items():
+            if name in ("src", "href", "xlink:href", "action", "poster", "data", "srcset"):
+                assert value.startswith(("#", "data:,")), (name, value)
+            assert not name.startswith("on"), name
+    for target in re.findall(r"url\(([^)]*)\)", html):
+        assert target.startswith("#"), target
+    assert "@import" not in html
+    assert "http" not in html.replace("http-equiv", "")
+
+
+def test_page_is_complete_and_self_contained(path):
+    predictions, mus = measured(12, 40)
+    html = render(
+        path,
+        predictions,
+        mus,
+        bootstrap=bootstrap_scores(predictions, mus, n_bootstraps=50),
+        phase_2=bootstrap_scores(predictions, mus, unit="set", n_bootstraps=60),
+        details={"isolation": "Landlock 7", "python": "3.11.7"},
+        notices=["The data set is small."],
+    )
+    assert_self_contained(html)
+    page = Page(html)
+    scores = compute_scores(predictions, mus)
+    assert page.count("svg") == 4 + 3 + 12
+    assert page.count("tr") == 1 + 12
+    for text in (
+        f"{scores.quantiles_score:.3f}".replace("-", "\N{MINUS SIGN}"),
+        f"{100 * scores.coverage:.1f}\N{NO-BREAK SPACE}%",
+        f"{scores.rmse:.3f}",
+        "90 s",
+        "Landlock 7",
+        "3.11.7",
+        "The data set is small.",
+        "68 % of resamplings",
+        "60 resamplings",
+        "tes, jes, soft_met, ttbar_scale, diboson_scale, bkg_scale",
+    ):
+        assert text in page.text, text
+
+
+def test_rows_hold_the_scores_to_sort_by(path):
+    predictions, mus = measured(3, 200, shrink=0.2)
+    html = render(path, predictions, mus)
+    scores = compute_scores(predictions, mus)
+    values = [
+        float(attributes["data-value"])
+        for tag, attributes in Page(html).elements
+        if tag in ("td", "th") and "data-value" in attributes
+    ]
+    rows = np.reshape(values, (3, 9))
+    for row, one in zip(rows, scores.sets, strict=True):
+        mean = predictions[one.set_index].mu_hat.mean()
+        expected = [one.set_index, one.mu, mean, mean - one.mu, one.coverage, one.interval]
+        expected += [one.rmse, one.mae, one.quantiles_score]
+        np.testing.assert_allclose(row, expected)
+    assert html.count('class="off" title') == 3  # every coverage is far too small
+
+
+def test_hostile_text_stays_text(path):
+    html = render(
+        path,
+        *measured(1, 5),
+        details={HOSTILE: HOSTILE, "isolation": HOSTILE, "odd": "\x00\ud800\u202eabc\x1b[31m"},
+        notices=[HOSTILE, "{{ 7 * 7 }}{% raw %}"],
+    )
+    page = Page(html)
+    assert page.count("script") == 1
+    assert page.count("img") == 0
+    assert HOSTILE in page.text
+    assert "{{ 7 * 7 }}{% raw %}" in page.text
+    assert "\x00" not in html
+    assert "\u202e" not in html
+    assert "onerror=alert(1)&gt;" in html
+
+
+def test_long_text_is_cut(path):
+    html = render(path, *measured(1, 5), details={"log": "x" * 10_000_000})
+    assert len(html) < 200_000
+
+
+def test_policy_allows_this_script_alone(path):
+    html = render(path, *measured(1, 5))
+    (policy,) = (
+        attributes["content"]
+        for tag, attributes in Page(html).elements
+        if tag == "meta" and attributes.get("http-equiv") == "Content-Security-Policy"
+    )
+    (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy.startswith("default-src 'none'; ")
+    assert f"script-src 'sha256-{digest}'" in policy
+
+
+def test_nothing_about_the_test_data_but_mu(path):
+    predictions, mus = measured(2, 20)
+    html = render(path, predictions, mus)
+    assert "seed" not in html.lower()
+    # No list of single predictions that could be matched with single pseudo-experiments.
+    assert not any(f"{value:.6f}" in html for value in predictions[0].mu_hat)
+
+
+def test_full_size_page_is_small_and_reproducible(path):
+    predictions, mus = measured(10, 1000)
+    first = render(path, predictions, mus)
+    assert path.stat().st_size < 1_000_000
+    assert render(path, predictions, mus) == first
+
+
+def test_many_sets_are_folded(path):
+    html = render(path, *measured(40, 3))
+    page = Page(html)
+    assert page.count("svg") == 4 + 40
+    assert "28 more sets" in page.text
+
+
+def constant(value, n=20):
+    one = np.full(n, float(value))
+    return Predictions(one, 0 * one, one, one)
+
+
+EDGES = {
+    "one set, two experiments": lambda: measured(1, 2),
+    "one set, one experiment": lambda: measured(1, 1),
+    "constant, no width": lambda: ({i: constant(1) for i in range(3)}, {0: 0.5, 1: 1.0, 2: 2.0}),
+    "all zero": lambda: ({0: constant(0)}, {0: 1.0}),
+    "huge": lambda: (
+        {0: Predictions(*np.full((2, 40), 1e4), np.full(40, -1e4), np.full(40, 1e4))},
+        {0: 1.0},
+    ),
+    "wild": lambda: measured(2, 60, spread=3000.0),
+    "tiny": lambda: measured(2, 60, spread=1e-9),
+    "negative uncertainty": lambda: (
+        {0: Predictions(np.ones(9), -np.ones(9), np.zeros(9), np.full(9, 2.0))},
+        {0: 1.0},
+    ),
+    "one wild interval": lambda: (
+        {0: Predictions(*np.ones((2, 99)), np.r_[np.zeros(98), -1e4], np.full(99, 2.0))},
+        {0: 1.0},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", EDGES)
+def test_edge_cases(case, path):
+    predictions, mus = EDGES[case]()
+    html = render(
+        path,
+        predictions,
+        mus,
+        duration_minutes=None,
+        bootstrap=bootstrap_scores(predictions, mus, n_bootstraps=20),
+        phase_2=bootstrap_scores(predictions, mus, unit="set", n_bootstraps=20),
+    )
+    assert_self_contained(html)
+    assert not re.search(r"\b(nan|inf)\b", html)
+
+
+def test_settings_without_systematics(path):
+    predictions, mus = measured(1, 5)
+    settings = Settings(1, 5, dict.fromkeys(NUISANCES, False), mus)
+    scores = compute_scores(predictions, mus)
+    arguments = {"predictions": predictions, "mus": mus, "scores": scores}
+    render_report(path, settings=settings, duration_minutes=0.0, **arguments)
+    assert "<dt>Systematics</dt><dd>none</dd>" in path.read_text(encoding="utf-8")
+
+
+def test_a_failure_leaves_the_old_page_and_no_partial_one(path, tmp_path):
+    predictions, mus = measured(2, 5)
+    path.write_text("old")
+    scores = compute_scores(predictions, mus)
+    settings = Settings(2, 5, dict.fromkeys(NUISANCES, True), mus)
+    with pytest.raises(ResultsError, match="set 1"):
+        render_report(
+            path,
+            predictions={0: predictions[0]},
+            mus=mus,
+            scores=scores,
+            settings=settings,
+            duration_minutes=1.0,
+        )
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# ----------------------------------------------------------------------------------------------
+# Verdict
+# ----------------------------------------------------------------------------------------------
+
+
+def verdict(predictions, mus):
+    found = findings(predictions, mus, compute_scores(predictions, mus))
+    return " ".join(f"[{tone}] {text}" for tone, text in found)
+
+
+def joined(*parts):
+    """Sets 0, 1, ... from several samples."""
+    predictions, mus = {}, {}
+    for some, truth in parts:
+        for index in some:
+            number = len(predictions)
+            predictions[number], mus[number] = some[index], truth[index]
+    return predictions, mus
+
+
+def between(sample, low, high):
+    predictions, mus = sample
+    chosen = [index for index in mus if low <= mus[index] <= high]
+    return {i: predictions[i] for i in chosen}, {i: mus[i] for i in chosen}
+
+
+def test_verdict_praises_a_good_run():
+    text = verdict(*measured(10, 1000))
+    assert "as they should" in text
+    assert "right on average" in text
+    assert "[bad]" not in text
+
+
+def test_verdict_names_the_region_where_coverage_fails():
+    good, short = measured(10, 1000), measured(10, 1000, shrink=0.6)
+    text = verdict(*joined(between(short, 0, 0.9), between(good, 0.9, 3)))
+    assert "[bad] It covers too little at μ < 0.95." in text
+    text = verdict(*joined(between(good, 0, 2.2), between(short, 2.2, 3)))
+    assert "[bad] It covers too little at μ > 2.1." in text
+    text = verdict(*joined(between(good, 0, 0.9), between(short, 0.9, 2), between(good, 2, 3)))
+    assert "too little for μ between 0.95 and 2.1" in text
+    text = verdict(*joined(between(good, 0, 2.8), between(short, 2.8, 3)))
+    assert "too little in set 9 (μ = 2.900)" in text
+    assert "too little at every μ" in verdict(*short)
+
+
+def test_verdict_on_wide_intervals():
+    text = verdict(*measured(4, 500, shrink=1.8))
+    assert "longer than they need to be" in text
+    assert "too much at every μ" in text
+    assert "times larger than the predictions scatter" in text
+
+
+def test_verdict_on_bias():
+    assert "too high by 0.200 on average at every μ" in verdict(*measured(5, 500, bias=0.2))
+    text = verdict(*measured(5, 500, slope=-0.4))
+    assert re.search(r"too high by \S+ on average at μ < ", text)
+    assert re.search(r"too low by \S+ on average at μ > ", text)
+
+
+def test_verdict_on_no_measurement():
+    text = verdict({i: constant(1) for i in range(3)}, {0: 0.5, 1: 1.0, 2: 2.0})
+    assert "Every prediction is μ = 1.000" in text
+    assert "60 of 60 intervals have no width" in text
+    assert "predictions are few" in text

@@ -1,0 +1,304 @@
+"""Executors: whoever runs the pseudo-experiments, the result is the same byte for byte.
+
+Clusters are real ones, of processes on this machine.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from HiggsML.datasets import Data
+from HiggsML.errors import (
+    ClusterError,
+    DataError,
+    SettingsError,
+    SubmissionError,
+    TimeLimitError,
+)
+from HiggsML.generator import generate_dataset
+from HiggsML.ingestion import IngestionOptions, run_ingestion
+from HiggsML.ingestion.identity import packed_files, submission_identity
+from HiggsML.ingestion.workers import check_cluster, cluster
+from HiggsML.isolation.cage.restrict import probe
+
+psutil = pytest.importorskip("psutil", reason="Dask is not installed")
+distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+
+SETS, EXPERIMENTS, SEED = 2, 6, 8
+
+HELPER = """
+def interval(mu, delta):
+    return {"mu_hat": mu, "delta_mu_hat": delta, "p16": mu - delta, "p84": mu + delta}
+"""
+
+# Answers depend on every event; the pause gives others the time to be killed.
+MODEL = """
+import time
+
+import numpy as np
+from helper import interval
+
+
+class Model:
+    def __init__(self, get_train_set, systematics):
+        self.get_train_set = get_train_set
+
+    def fit(self):
+        self.mean = float(self.get_train_set()["PRI_met"].mean())
+
+    def predict(self, test_set):
+        time.sleep(0.05)
+        mean = float(test_set["data"]["PRI_met"].to_numpy().mean(dtype=np.float64))
+        return interval(mean / self.mean, len(test_set["data"]) / 1e5)
+"""
+
+
+def write_submission(directory, model=MODEL):
+    (directory / "tools").mkdir(parents=True)
+    (directory / "model.py").write_text(model)
+    (directory / "tools" / "helper.py").write_text(HELPER)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("executors") / "data"
+    generate_dataset(directory, scenario="mini", events=4_000, seed=1)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def submission(tmp_path_factory):
+    return write_submission(tmp_path_factory.mktemp("executors") / "submission")
+
+
+def options(dataset, submission, output, **more):
+    return IngestionOptions(
+        input_dir=dataset,
+        submission=submission,
+        output=output,
+        num_of_sets=SETS,
+        num_pseudo_experiments=EXPERIMENTS,
+        systematics={"tes": True, "soft_met": True},
+        **({"seed": SEED} | more),
+    )
+
+
+def results(directory):
+    """The bytes of all result files; the duration is no result."""
+    files = sorted(directory.glob("*.json"))
+    return {path.name: path.read_bytes() for path in files if "duration" not in path.name}
+
+
+@pytest.fixture(scope="module")
+def expected(dataset, submission, tmp_path_factory):
+    output = tmp_path_factory.mktemp("executors") / "expected"
+    run_ingestion(options(dataset, submission, output))
+    return results(output)
+
+
+@contextlib.contextmanager
+def local_cluster():
+    """A scheduler, and two worker processes with one thread each."""
+    with distributed.LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address=":0",  # its port need not be free
+        memory_limit=0,
+    ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def dask_cluster():
+    with local_cluster() as running:
+        yield running
+
+
+def worker_pids(running):
+    with distributed.Client(running.scheduler_address, set_as_default=False) as client:
+        return list(client.run(os.getpid).values())
+
+
+def below(pid):
+    """Processes that a worker has started."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).children(recursive=True)
+    return []
+
+
+def wait_until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def cleans_up(dask_cluster):
+    """Afterwards no submission runs on the cluster and nothing is left to do."""
+    pids = worker_pids(dask_cluster)
+    yield
+    wait_until(lambda: not any(below(pid) for pid in pids))
+    wait_until(lambda: not dask_cluster.scheduler.tasks)
+    assert worker_pids(dask_cluster) == pids, "a worker was lost"
+
+
+def test_two_processes_give_the_same_bytes(dataset, submission, expected, tmp_path):
+    run_ingestion(options(dataset, submission, tmp_path / "out", workers=2))
+    assert results(tmp_path / "out") == expected
+
+
+@pytest.mark.usefixtures("cleans_up")
+def test_a_cluster_gives_the_same_bytes(dataset, submission, expected, dask_cluster, tmp_path):
+    address = dask_cluster.scheduler_address
+    run_ingestion(options(dataset, submission, tmp_path / "out", scheduler=address))
+    assert results(tmp_path / "out") == expected
+    assert len(expected) == SETS + 1
+
+
+@pytest.mark.usefixtures("cleans_up")
+def test_a_relative_dataset_is_found_by_workers(
+    dataset, submission, expected, dask_cluster, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(dataset.parent)
+    address = dask_cluster.scheduler_address
+    run_ingestion(options(Path(dataset.name), submission, tmp_path / "out", scheduler=address))
+    assert results(tmp_path / "out") == expected
+
+
+def test_what_a_lost_worker_had_is_done_again(dataset, submission, expected, tmp_path):
+    with local_cluster() as running:
+        killed = []
+
+        def kill_one(stage, done, total):
+            if stage == "predict" and not killed:
+                busy = [pid for pid in worker_pids(running) if below(pid)]
+                os.kill(busy[0], signal.SIGKILL)
+                killed.append(busy[0])
+
+        address = running.scheduler_address
+        run_ingestion(options(dataset, submission, tmp_path / "out", scheduler=address), kill_one)
+        assert killed
+        assert not psutil.pid_exists(killed[0])
+    assert results(tmp_path / "out") == expected
+
+
+@pytest.mark.usefixtures("cleans_up")
+def test_a_failure_on_the_cluster_reaches_the_user(dataset, dask_cluster, tmp_path):
+    failing = MODEL.replace("time.sleep(0.05)", "raise ValueError('too few events of mine')")
+    wrong = write_submission(tmp_path / "submission", failing)
+    with pytest.raises(SubmissionError, match=r"set \d, pseudo-experiment \d") as caught:
+        run_ingestion(
+            options(dataset, wrong, tmp_path / "out", scheduler=dask_cluster.scheduler_address)
+        )
+    assert "too few events of mine" in str(caught.value)
+    assert "model.py" in str(caught.value)
+    assert not results(tmp_path / "out")
+
+
+@pytest.mark.usefixtures("cleans_up")
+def test_a_model_that_hangs_on_the_cluster_meets_the_deadline(dataset, dask_cluster, tmp_path):
+    hanging = write_submission(tmp_path / "submission", MODEL.replace("sleep(0.05)", "sleep(600)"))
+    address = dask_cluster.scheduler_address
+    with pytest.raises(TimeLimitError):
+        run_ingestion(options(dataset, hanging, tmp_path / "out", scheduler=address, deadline=15.0))
+
+
+@pytest.mark.usefixtures("cleans_up")
+def test_the_submission_is_isolated_on_the_cluster_too(dataset, dask_cluster, tmp_path):
+    if (state := probe()["landlock-files"]) != "on":
+        pytest.skip(f"Landlock does not restrict files here: {state}")
+    curious = MODEL.replace("time.sleep(0.05)", f"open({str(Data(dataset).path)!r}, 'rb')")
+    wrong = write_submission(tmp_path / "submission", curious)
+    progress = []
+    with pytest.raises(SubmissionError, match="PermissionError"):
+        run_ingestion(
+            options(dataset, wrong, tmp_path / "out", scheduler=dask_cluster.scheduler_address),
+            lambda *step: progress.append(step),
+        )
+    assert [step for step in progress if step[0] == "predict"] == []
+
+
+@pytest.mark.usefixtures("cleans_up")
+def test_workers_must_have_the_same_dataset(dataset, dask_cluster, tmp_path, monkeypatch):
+    address = dask_cluster.scheduler_address
+    check_cluster(address, Data(dataset), 0.3)
+    real = cluster.data_identity(Data(dataset))
+    monkeypatch.setattr(cluster, "data_identity", lambda _: real | {"parquet footer": "0" * 64})
+    with pytest.raises(DataError, match=r"another dataset than here .*parquet footer is \w{8}"):
+        check_cluster(address, Data(dataset), 0.3)
+    monkeypatch.undo()
+    # The client has it open; for the workers it is gone.
+    copy = shutil.copytree(dataset, tmp_path / "copy")
+    data = Data(copy)
+    requirements = cluster._Requirements.of(data, 0.3)
+    monkeypatch.setattr(cluster._Requirements, "of", lambda *_: requirements)
+    shutil.rmtree(copy)
+    with pytest.raises(DataError, match="must be readable there under the same path"):
+        check_cluster(address, data, 0.3)
+
+
+@pytest.mark.usefixtures("cleans_up")
+def test_workers_must_have_the_same_software(dataset, dask_cluster, monkeypatch):
+    ours = cluster.software_identity()
+    monkeypatch.setattr(cluster, "software_identity", lambda: ours | {"numpy": "1.0"})
+    with pytest.raises(ClusterError, match=r"numpy is [\d.]+ instead of 1\.0.*same everywhere"):
+        check_cluster(dask_cluster.scheduler_address, Data(dataset), 0.3)
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nowhere"])
+def test_no_scheduler_there(dataset, submission, tmp_path, monkeypatch, address):
+    monkeypatch.setattr(cluster, "_CONNECT_TIMEOUT", 1)
+    with pytest.raises(ClusterError, match="no Dask scheduler answers"):
+        run_ingestion(options(dataset, submission, tmp_path / "out", scheduler=address))
+
+
+def test_dask_is_an_extra(dataset, submission, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(SettingsError, match=r"pip install 'dask\[distributed\]'"):
+        run_ingestion(options(dataset, submission, tmp_path / "out", scheduler="tcp://there:1"))
+
+
+def test_workers_and_a_cluster_exclude_each_other(dataset, submission, tmp_path):
+    with pytest.raises(SettingsError, match="exclude each other"):
+        options(dataset, submission, tmp_path, workers=2, scheduler="tcp://there:1")
+
+
+def test_what_is_sent_to_the_cluster(submission, tmp_path):
+    copy = shutil.copytree(submission, tmp_path / "copy")
+    (copy / "__pycache__").mkdir()
+    (copy / "__pycache__" / "model.pyc").write_bytes(b"old")
+    (copy / "outside").symlink_to("/etc/passwd")
+    assert submission_identity(copy) == submission_identity(submission)
+    assert packed_files(copy) == packed_files(submission)
+    assert sorted(submission_identity(copy)) == ["model.py", "tools/helper.py"]
+    (copy / "model.py").write_text("x = 1")
+    assert packed_files(copy) != packed_files(submission)
+
+
+def test_workers_end_when_the_run_is_killed(dataset, submission, tmp_path):
+    """The processes of the submission are ended with the one that serves them."""
+    code = (
+        "import sys; from pathlib import Path; "
+        "from HiggsML.ingestion import IngestionOptions, run_ingestion; "
+        "run_ingestion(IngestionOptions(*map(Path, sys.argv[1:]), workers=2, num_of_sets=9), "
+        "lambda stage, *_: stage == 'predict' and print('started', flush=True))"
+    )
+    with psutil.Popen(
+        [sys.executable, "-c", code, str(dataset), str(submission), str(tmp_path / "out")],
+        stdout=-1,
+    ) as running:
+        assert running.stdout.readline() == b"started\n"
+        family = running.children(recursive=True)
+        assert len(family) >= 2  # each a process of the submission
+        running.kill()
+    _, alive = psutil.wait_procs(family, timeout=60)
+    assert not alive
