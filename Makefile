@@ -1,8 +1,9 @@
 # Two commands for a newcomer, on a machine with Python 3.11+ and make:
 #   make demo    run the sample submission and look at its scores
 #   make test    lint, types and tests
-# and make examples prints the README's table of scores, made anew; make bench compares the speed with
-# the reference implementation's (BENCH="--sizes 2" for less).
+# and make examples runs the models of the README's table; make bench compares the speed with the
+# reference implementation's (BENCH="--sizes 2" for less). Both leave their numbers in
+# benchmarks/results, from which make tables writes them into all pages.
 # PYTHON chooses the interpreter, INPUT and OUTPUT the demo's dataset and results. Data at official
 # yields have a million events per pseudo-experiment, so another dataset than the shipped one gets
 # two of them per set; raise PSEUDO_EXPERIMENTS for more.
@@ -19,7 +20,7 @@ REFERENCE := $(or $(HIGGSML_REFERENCE_PYTHON),.cache/reference/bin/python)
 
 EXAMPLES  := sample_submission $(addprefix examples/,classifier_counting counting no_systematics gaming)
 
-.PHONY: demo examples test lint format bench bundle image clean
+.PHONY: demo examples tables test lint format bench docs bundle image clean
 
 demo: .venv/installed
 	$(BIN)/higgsml run sample_submission --input $(INPUT) --output $(OUTPUT) --workers 2 \
@@ -30,7 +31,11 @@ examples: .venv/installed
 	for submission in $(EXAMPLES); do \
 		$(BIN)/higgsml run $$submission --output outputs/examples/$${submission##*/} --workers 2 --seed 2024 || exit; \
 	done
-	$(BIN)/higgsml compare --markdown $(foreach path,$(EXAMPLES),outputs/examples/$(notdir $(path)))
+	$(BIN)/python benchmarks/examples.py $(foreach path,$(EXAMPLES),outputs/examples/$(notdir $(path)))
+
+# Every number of README, docs and benchmarks, from its result file to where it stands.
+tables: .venv/installed
+	$(BIN)/python benchmarks/tables.py
 
 test: lint
 	$(BIN)/python -m pytest tests/attacks
@@ -49,6 +54,9 @@ format: .venv/installed-dev
 # The reference implementation has our import name, so it gets an environment of its own.
 bench: .venv/installed $(if $(HIGGSML_REFERENCE_PYTHON),,.cache/reference/installed)
 	$(BIN)/python benchmarks/run.py --reference $(REFERENCE) $(BENCH)
+
+docs: .venv/installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bundle: .venv/installed
 	$(BIN)/higgsml bundle build

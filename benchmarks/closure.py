@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
 from HiggsML.errors import SettingsError
 from HiggsML.physics.shifts import rate_factors
@@ -152,7 +153,7 @@ def simulated_repeats(
 def poisson_interval(counts: Array, truth: KnownTruth) -> tuple[float, float, float]:
     """Return the most likely mu and where -2 ln L is 1 higher, with everything else known.
 
-    The likelihood is concave in mu, so that bisection finds all three.
+    The likelihood is concave in mu, so that each lies between two known points.
     """
     used = truth.signal > 0
     signal, background, n = truth.signal[used], truth.background[used], counts[used]
@@ -167,25 +168,14 @@ def poisson_interval(counts: Array, truth: KnownTruth) -> tuple[float, float, fl
         return float(signal.sum() - (n * signal / (mu * signal + background)).sum())
 
     high = max(1.0, float(n.sum() / signal.sum()) + 1.0)
-    best = _root(slope, lowest, high) if slope(lowest) < 0 else lowest
+    best = brentq(slope, lowest, high) if slope(lowest) < 0 else lowest
     target = q(best) + 1
     step = 1.0
     while q(best + step) < target:
         step *= 2
-    upper = _root(lambda mu: q(mu) - target, best, best + step)
-    lower = _root(lambda mu: target - q(mu), lowest, best) if q(lowest) > target else lowest
+    upper = brentq(lambda mu: q(mu) - target, best, best + step)
+    lower = brentq(lambda mu: q(mu) - target, lowest, best) if q(lowest) > target else lowest
     return best, lower, upper
-
-
-def _root(rising: Callable[[float], float], low: float, high: float) -> float:
-    """Return where a rising function crosses zero between two points."""
-    for _ in range(60):
-        middle = (low + high) / 2
-        if rising(middle) < 0:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
 
 
 def closure(

@@ -18,7 +18,6 @@ __all__ = [
     "auc",
     "auc_error",
     "features",
-    "kolmogorov_smirnov",
     "sigma_mu",
     "strong_classifier",
 ]
@@ -78,19 +77,6 @@ def _relative(values: Floats) -> NDArray[np.float32]:
         out[:, PRI_COLUMNS.index(name)] = np.where(column < -20.0, column, turned)
     out[:, at] = 0.0
     return out
-
-
-def kolmogorov_smirnov(first: Floats, second: Floats) -> tuple[float, float]:
-    """Two-sample Kolmogorov-Smirnov distance and its asymptotic p-value."""
-    everything = np.concatenate([first, second])
-    a = np.searchsorted(np.sort(first), everything, side="right") / len(first)
-    b = np.searchsorted(np.sort(second), everything, side="right") / len(second)
-    distance = float(np.max(np.abs(a - b)))
-    root = np.sqrt(len(first) * len(second) / (len(first) + len(second)))
-    t = (root + 0.12 + 0.11 / root) * distance
-    k = np.arange(1, 101)
-    p = 2.0 * np.sum((-1.0) ** (k - 1) * np.exp(-2.0 * (k * t) ** 2)) if t > 0.2 else 1.0
-    return distance, float(np.clip(p, 0.0, 1.0))
 
 
 def strong_classifier(x: Floats, y: Floats, weight: Floats, *, seed: int) -> Any:

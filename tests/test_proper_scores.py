@@ -12,7 +12,6 @@ from HiggsML.errors import ResultsError
 from HiggsML.statistics.proper_scores import (
     crps_normal,
     interval_score,
-    normal_cdf,
     pinball_loss,
     quantile_crps,
 )
@@ -59,10 +58,6 @@ def test_crps_of_a_normal_is_the_integral_that_defines_it(z, delta):
 
 def test_crps_without_a_width_is_the_absolute_error():
     assert crps_normal([1.0], [1.5], [0.0]) == pytest.approx([0.5])
-
-
-def test_normal_cdf():
-    assert normal_cdf([0.0, 1.0]) == pytest.approx([0.5, 0.8413447])
 
 
 @pytest.mark.parametrize(

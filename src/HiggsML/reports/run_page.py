@@ -13,13 +13,13 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import jinja2
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 import HiggsML
 from HiggsML.errors import ResultsError
@@ -336,7 +336,7 @@ def findings(
     true = np.array([one.mu for one in sets])
     size = np.array([predictions[one.set_index].p16.size for one in sets])
     found = [_coverage_finding(scores)]
-    threshold = NormalDist().inv_cdf(1 - 0.025 / len(sets))
+    threshold = ndtri(1 - 0.025 / len(sets))
     sigma = np.sqrt(COVERAGE_TARGET * (1 - COVERAGE_TARGET) / size)
     pull = (np.array([one.coverage for one in sets]) - COVERAGE_TARGET) / sigma
     for flagged, what in ((pull < -threshold, "too little"), (pull > threshold, "too much")):

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr
 
 from HiggsML.errors import SettingsError
-from HiggsML.statistics.proper_scores import normal_cdf
 
 __all__ = [
     "Information",
@@ -196,7 +196,8 @@ def bias_coverage(bias: ArrayLike) -> Array:
         In standard deviations: Phi(1 - b) - Phi(-1 - b), about 0.6827 - 0.242 b^2.
     """
     b = np.asarray(bias, dtype=np.float64)
-    return normal_cdf(1 - b) - normal_cdf(-1 - b)
+    coverage: Array = ndtr(1 - b) - ndtr(-1 - b)
+    return coverage
 
 
 def expected_coverage(repeats: float) -> float:
@@ -214,7 +215,7 @@ def expected_coverage(repeats: float) -> float:
     """
     if not repeats > 0:
         raise SettingsError(f"repeats must be positive, got {repeats}")
-    return float(2 * normal_cdf(1 / np.sqrt(1 + 1 / repeats)) - 1)
+    return float(2 * ndtr(1 / np.sqrt(1 + 1 / repeats)) - 1)
 
 
 def required_repeats(tolerance: float, *, confidence: float = 2.0) -> float:

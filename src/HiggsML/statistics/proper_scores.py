@@ -20,21 +20,14 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr
 
 from HiggsML.errors import ResultsError
 from HiggsML.schema import COVERAGE_TARGET
 
-__all__ = ["crps_normal", "interval_score", "normal_cdf", "pinball_loss", "quantile_crps"]
+__all__ = ["crps_normal", "interval_score", "pinball_loss", "quantile_crps"]
 
 Array = NDArray[np.float64]
-
-_erf = np.vectorize(math.erf, otypes=[np.float64])
-
-
-def normal_cdf(x: ArrayLike) -> Array:
-    """Return the cumulative distribution Phi of the standard normal."""
-    cumulative: Array = 0.5 * (1 + _erf(np.asarray(x, dtype=np.float64) / math.sqrt(2)))
-    return cumulative
 
 
 def interval_score(
@@ -110,7 +103,7 @@ def crps_normal(mu: ArrayLike, mu_hat: ArrayLike, delta_mu_hat: ArrayLike) -> Ar
     width = np.maximum(delta, 1e-12)  # in the limit of 0 the score is the absolute error
     z = (truth - center) / width
     phi = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
-    score: Array = width * (z * (2 * normal_cdf(z) - 1) + 2 * phi - 1 / math.sqrt(math.pi))
+    score: Array = width * (z * (2 * ndtr(z) - 1) + 2 * phi - 1 / math.sqrt(math.pi))
     return score
 
 

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from HiggsML.datasets.reader import Data
 from HiggsML.errors import ResultsError, SettingsError
@@ -417,7 +418,7 @@ def paired_differences(first: Measurements, second: Measurements) -> list[Differ
         change[np.abs(change) < 1e-12] = 0.0  # rounding is no difference
         mean, error = float(change.mean()), _standard_error(change)
         significance = mean / error if error > 0 else (0.0 if mean == 0 else math.inf)
-        p_value = math.erfc(abs(significance) / math.sqrt(2))  # precise in the tail
+        p_value = float(2 * ndtr(-abs(significance)))  # precise in the tail
         found.append(Difference(name, mean, error, significance, p_value))
     return found
 
