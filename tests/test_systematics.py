@@ -98,11 +98,16 @@ def test_bkg_scale_needs_labels_only(events):
     np.testing.assert_allclose(scaled["weights"], plain["weights"] * factor, rtol=1e-6)
 
 
-def test_scale_factors_without_the_process_are_refused(events):
-    with pytest.raises(
-        DataError, match=r"ttbar_scale and bkg_scale need the process.*detailed_lab"
-    ):
-        systematics(events.drop(columns="detailed_labels"), ttbar_scale=2.0, bkg_scale=1.1)
+@pytest.mark.parametrize("form", ["frame", "dict"])
+def test_scale_factors_without_the_process_warn_and_leave_the_weights(events, form):
+    """As in the reference, where a participant's events have no labels either."""
+    bare = events.drop(columns=["detailed_labels", "labels"])
+    if form == "dict":
+        bare = {"data": bare.drop(columns="weights"), "weights": bare["weights"]}
+    plain = systematics(bare, ttbar_scale=1.0, diboson_scale=np.ones(1), bkg_scale=1.0)
+    with pytest.warns(UserWarning, match=r"ttbar_scale and bkg_scale need.*weights stay as they"):
+        result = systematics(bare, ttbar_scale=2.0, bkg_scale=1.1)
+    pd.testing.assert_series_equal(result["weights"], plain["weights"])
 
 
 def test_scale_factors_with_unknown_processes_are_refused(events):
@@ -211,8 +216,13 @@ def test_global_random_state_is_left_alone(events):
         ({"tes": math.nan}, "tes must be a positive factor, got nan"),
         ({"jes": -1.0}, "jes must be a positive factor, got -1"),
         ({"jes": math.inf}, "jes must be a positive factor, got inf"),
-        ({"soft_met": -0.5}, "soft_met must be a width of at least 0 GeV, got -0.5"),
-        ({"soft_met": math.nan}, "soft_met must be a width of at least 0 GeV, got nan"),
+        ({"soft_met": -math.inf}, "soft_met must be a finite width in GeV, got -inf"),
+        ({"soft_met": math.nan}, "soft_met must be a finite width in GeV, got nan"),
+        ({"tes": np.ones(2)}, r"tes must be one number, got array\(\[1., 1.\]\)"),
+        ({"jes": "1.01"}, "jes must be one number, got '1.01'"),
+        ({"soft_met": 1.0, "seed": -1}, "seed must be an integer in 0 .. 2.*got -1"),
+        ({"soft_met": 1.0, "seed": 1.5}, "seed must be an integer in 0 .. 2.*got 1.5"),
+        ({"soft_met": 1.0, "seed": "x"}, "seed must be an integer in 0 .. 2.*got 'x'"),
     ],
 )
 def test_impossible_shifts_are_refused(events, shift, message):
@@ -224,6 +234,17 @@ def test_numpy_scalars_do_not_change_the_precision(events):
     shifted = mom4_manipulate(events, np.float64(1.02), np.float64(0.98), np.float64(0))
     assert (shifted[list(PRI_COLUMNS)].dtypes == np.float32).all()
     pd.testing.assert_frame_equal(shifted, mom4_manipulate(events, 1.02, 0.98, 0))
+
+
+@pytest.mark.parametrize("wrap", [np.float32, lambda value: np.array([value]), np.array])
+def test_shifts_and_factors_of_every_numeric_kind(events, wrap):
+    plain = {"tes": 1.25, "jes": 0.75, "soft_met": 2.0, "ttbar_scale": 0.5, "seed": 3}
+    wrapped = {**{name: wrap(value) for name, value in plain.items()}, "seed": np.int64(3)}
+    pd.testing.assert_frame_equal(systematics(events, **wrapped), systematics(events, **plain))
+
+
+def test_a_negative_width_of_soft_met_means_none(events):
+    pd.testing.assert_frame_equal(systematics(events, soft_met=-0.5), systematics(events))
 
 
 # ----------------------------------------------------------------------------------------------
@@ -301,11 +322,16 @@ def test_a_lepton_or_tau_at_its_threshold_is_kept(name, threshold):
     assert len(postprocess(jets_event(60, 40, 2, 100, **{name: threshold - 0.001}))) == 0
 
 
-def test_the_index_is_fresh_and_other_columns_stay(events):
+def test_the_index_counts_the_taus_that_pass_and_other_columns_stay(events):
+    """As in the reference: fresh after the tau cut, with gaps where a lepton fails."""
     events.index = np.arange(len(events)) % 3  # labels that repeat
+    events.loc[2, "PRI_lep_pt"] = 10.0
     cut = postprocess(events)
-    assert 0 < len(cut) < len(events)
-    assert list(cut.index) == list(range(len(cut)))
+    tau = (events["PRI_had_pt"] >= 26).to_numpy()
+    lepton = (events["PRI_lep_pt"] >= 20).to_numpy()[tau]
+    assert 0 < len(cut) < tau.sum()
+    assert list(cut.index) == list(np.flatnonzero(lepton))
+    pd.testing.assert_index_equal(systematics(events).index, cut.index, exact=False)
     assert list(cut.columns) == list(events.columns)
     keep = ((events["PRI_had_pt"] >= 26) & (events["PRI_lep_pt"] >= 20)).to_numpy()
     np.testing.assert_array_equal(cut["weights"], events["weights"].to_numpy()[keep])
@@ -348,6 +374,57 @@ def test_dict_form_returns_a_dict(events):
     pd.testing.assert_frame_equal(result["data"], frame[list(FEATURES)])
     for key in ("weights", "labels", "detailed_labels"):
         assert list(result[key]) == list(frame[key])
+
+
+@pytest.fixture
+def labeled(events):
+    """Events with labels of their own, as a user's selection leaves them."""
+    return events.set_axis(np.random.default_rng(3).permutation(len(events)) * 7 + 5)
+
+
+def test_without_cuts_the_index_stays(labeled):
+    """Rows that are mixed with the original by label must be those of the same events."""
+    shifted = systematics(labeled.assign(number=1), tes=1.02, dopostprocess=False)
+    pd.testing.assert_index_equal(shifted.index, labeled.index)
+    np.testing.assert_allclose(shifted["PRI_had_pt"] / labeled["PRI_had_pt"], 1.02, rtol=1e-4)
+    pd.testing.assert_series_equal(shifted["weights"], labeled["weights"])
+    data = labeled[list(PRI_COLUMNS)]
+    parts = {"data": data, "weights": labeled["weights"].to_numpy(), "number": [1] * len(data)}
+    result = systematics(parts, tes=1.02, dopostprocess=False)
+    for key in parts:
+        pd.testing.assert_index_equal(result[key].index, labeled.index)
+
+
+def test_a_series_in_a_dict_is_matched_by_its_index(labeled):
+    data, weights = labeled[list(PRI_COLUMNS)], labeled["weights"]
+    shuffled = weights.sample(frac=1, random_state=1)
+    one, other = (
+        systematics({"data": data, "weights": values}, tes=0.98) for values in (weights, shuffled)
+    )
+    pd.testing.assert_series_equal(one["weights"], other["weights"])
+    with pytest.raises(DataError, match="index of 'weights' is not that of 'data'"):
+        systematics({"data": data, "weights": weights.reset_index(drop=True)})
+    with pytest.raises(DataError, match="'weights' has 3 values for 200 events"):
+        systematics({"data": data, "weights": np.ones(3)})
+
+
+def test_values_of_a_dict_keep_their_types(events):
+    parts = {"data": events[list(PRI_COLUMNS)], "weights": np.full(len(events), 0.1)}
+    parts |= {"detailed_labels": events["detailed_labels"], "number": np.arange(len(events))}
+    result = systematics(parts, ttbar_scale=1.5)
+    assert result["weights"].dtype == np.float64
+    assert set(result["weights"]) == {0.1, 0.1 * 1.5}
+    assert result["number"].dtype == np.int64
+    bare = get_systematics_dataset(events[list(PRI_COLUMNS)])["weights"]
+    assert isinstance(bare, pd.Series)
+    assert bare.dtype == np.float64
+
+
+def test_selected_columns_have_no_negative_strides(events):
+    """``torch.tensor`` refuses them; pandas makes them of a block of columns."""
+    for frame in (systematics(events), get_systematics_dataset(events)["data"]):
+        for names in (["PRI_met", "PRI_had_pt"], list(FEATURES[::-1]), ["DER_pt_h", "PRI_met"]):
+            assert min(frame[names].to_numpy().strides) > 0
 
 
 def test_float64_columns_become_float32_and_others_stay(events):

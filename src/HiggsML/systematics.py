@@ -19,6 +19,7 @@ Examples
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any, overload
 
@@ -32,6 +33,7 @@ from HiggsML.physics.features import derive, primary_columns
 from HiggsML.physics.four_vector import V4
 from HiggsML.physics.kinematics import Array, Directions
 from HiggsML.physics.shifts import (
+    HAD_PT_MIN,
     draw_nuisances,
     passes_cuts,
     rate_factors,
@@ -90,18 +92,53 @@ def _soft_met_noise(
     """Draw the soft missing momentum; an integer seed gives the reference's numbers."""
     if soft_met == 0:
         return None
-    source = seed if isinstance(seed, np.random.Generator) else np.random.RandomState(seed)
+    source = _random_source(seed)
     return source.normal(0, soft_met, size=n_rows), source.normal(0, soft_met, size=n_rows)
 
 
-def _check_shifts(tes: float, jes: float, soft_met: float) -> tuple[float, float, float]:
-    """Return the three as Python floats, which do not change an array's precision."""
-    for name, value in (("tes", tes), ("jes", jes)):
+def _random_source(seed: Any) -> np.random.Generator | np.random.RandomState:
+    """Return the generator itself, or the legacy one that the reference seeds with a number."""
+    if isinstance(seed, (np.random.Generator, np.random.RandomState)):
+        return seed
+    try:
+        return np.random.RandomState(seed)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(
+            f"seed must be an integer in 0 .. 2**32 - 1, None or a generator, got {seed!r}: {error}"
+        ) from error
+
+
+def random_generator(seed: Any) -> np.random.Generator:
+    """Return ``numpy.random.default_rng(seed)``, or a named error that says what a seed is."""
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(
+            f"seed must be an integer of at least 0, None or a generator, got {seed!r}: {error}"
+        ) from error
+
+
+def _plain_number(value: Any, name: str) -> float:
+    """Return a number, NumPy scalar or array of one element as a Python float.
+
+    A Python float does not change an array's precision.
+    """
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype.kind not in "iufb":
+        raise SettingsError(f"{name} must be one number, got {value!r}")
+    return float(array.item())
+
+
+def _check_shifts(tes: Any, jes: Any, soft_met: Any) -> tuple[float, float, float]:
+    """Return the three as Python floats; no soft momentum for a width below 0."""
+    factors = {"tes": _plain_number(tes, "tes"), "jes": _plain_number(jes, "jes")}
+    for name, value in factors.items():
         if not 0 < value < math.inf:
-            raise SettingsError(f"{name} must be a positive factor, got {value}")
-    if not 0 <= soft_met < math.inf:
-        raise SettingsError(f"soft_met must be a width of at least 0 GeV, got {soft_met}")
-    return float(tes), float(jes), float(soft_met)
+            raise SettingsError(f"{name} must be a positive factor, got {value:g}")
+    width = _plain_number(soft_met, "soft_met")
+    if not -math.inf < width < math.inf:
+        raise SettingsError(f"soft_met must be a finite width in GeV, got {width:g}")
+    return factors["tes"], factors["jes"], max(width, 0.0)
 
 
 def mom4_manipulate(
@@ -120,7 +157,7 @@ def mom4_manipulate(
     systTauEnergyScale, systJetEnergyScale : float
         Factors of the tau's and the jets' energy.
     soft_met : float
-        Width of the additional soft missing momentum [GeV].
+        Width of the additional soft missing momentum [GeV]; 0 or less means none.
     seed : int or numpy.random.Generator
         Randomness of ``soft_met``. An integer gives the numbers of the reference implementation;
         pass a different one each time, or the same noise is added again and again.
@@ -128,7 +165,7 @@ def mom4_manipulate(
     Returns
     -------
     DataFrame
-        A new frame.
+        A new frame with the index of ``data``.
     """
     tes, jes, soft_met = _check_shifts(systTauEnergyScale, systJetEnergyScale, soft_met)
     event = _copied_primaries(data)
@@ -146,12 +183,23 @@ def postprocess(data: pd.DataFrame, *, corrected: bool = False) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A new frame with a fresh index.
+        A new frame. As in the reference implementation, its index counts the events whose tau
+        passes the cut: it is 0, 1, 2 ... with gaps where a lepton fails, which no event of the
+        official data does.
     """
     event = _copied_primaries(data)
     remove_soft_jets(event, corrected=corrected)
-    keep = passes_cuts(event)
-    return _with_columns(data, event)[keep].reset_index(drop=True)
+    keep = np.flatnonzero(passes_cuts(event))
+    result = _with_columns(data, event).iloc[keep]
+    return result.set_axis(_index_after_cuts(event["PRI_had_pt"], keep))
+
+
+def _index_after_cuts(had_pt: Array, kept: NDArray[np.intp]) -> pd.Index:
+    """Return the kept rows' numbers among the events whose tau passes its cut."""
+    passed = np.flatnonzero(had_pt >= HAD_PT_MIN)
+    if passed.size == kept.size:
+        return pd.RangeIndex(kept.size)
+    return pd.Index(np.searchsorted(passed, kept))
 
 
 def _copied_primaries(data: pd.DataFrame) -> dict[str, Array]:
@@ -215,14 +263,17 @@ def systematics(
         Either a frame with the sixteen ``PRI_`` columns (and perhaps ``weights``,
         ``detailed_labels``, ``labels`` and others), or a dict with such a frame under "data",
         an array under "weights", and perhaps further arrays of the same length and "settings".
+        A Series in a dict is matched with the frame by its index.
     tes, jes : float
         Factors of the tau's and the jets' energy.
     soft_met : float
-        Width of the additional soft missing momentum [GeV].
+        Width of the additional soft missing momentum [GeV]; 0 or less means none.
     seed : int or numpy.random.Generator
         Randomness of ``soft_met``, see :func:`mom4_manipulate`.
     ttbar_scale, diboson_scale, bkg_scale : float, optional
-        Factors on the weights of ttbar, of diboson and of all backgrounds.
+        Factors on the weights of ttbar, of diboson and of all backgrounds. They need the column or
+        key ``detailed_labels`` (``bkg_scale`` alone: ``labels``); without it a warning says that
+        the weights stay as they are.
     dopostprocess : bool
         Whether to apply the cuts, see :func:`postprocess`.
     corrected : bool
@@ -231,13 +282,15 @@ def systematics(
     Returns
     -------
     DataFrame or dict
-        The same kind as ``data_set``, which is not changed. Features are float32; arrays of a dict
-        come back as Series. Events that fail the cuts are gone from all of them.
+        The same kind as ``data_set``, which is not changed. Columns of a frame that were float64
+        are float32; arrays of a dict come back as Series of their own type. Without the cuts, all
+        keep the frame's index; with them, events that fail are gone and the index is counted anew,
+        see :func:`postprocess`.
 
     Raises
     ------
     DataError
-        If columns are missing, or a scale factor needs labels that are not there.
+        If columns are missing, or the index of a Series does not fit.
     SettingsError
         If a shift is out of the possible range.
     """
@@ -247,30 +300,66 @@ def systematics(
         absent = [key for key in ("data", "weights") if key not in data_set]
         if absent:
             raise DataError(f"a data_set of type dict must contain {absent}")
-        extra = [key for key in data_set if key not in ("data", "settings")]
-        frame = data_set["data"].assign(**{key: np.asarray(data_set[key]) for key in extra})
+        frame = data_set["data"]
+        extra = {
+            key: _row_values(values, frame, key)
+            for key, values in data_set.items()
+            if key not in ("data", "settings")
+        }
     else:
         raise DataError(f"data_set must be a DataFrame or a dict, not {type(data_set).__name__}")
     tes, jes, soft_met = _check_shifts(tes, jes, soft_met)
     noise = run_beside(len(frame), lambda: _soft_met_noise(soft_met, len(frame), seed))
-    primaries = primary_columns(frame)
-    kept = _passing(primaries, tes) if dopostprocess else np.arange(len(frame))
+    primaries, all_rows = primary_columns(frame), np.arange(len(frame))
+    kept, index = _passing(primaries, tes) if dopostprocess else (all_rows, frame.index)
     others = _other_columns(frame, kept)
     block = _shifted_features(primaries, kept, tes, jes, noise(), dopostprocess, corrected)
-    result = _assemble(frame, block, others)
-    _scale_weights(result, ttbar_scale, diboson_scale, bkg_scale)
+    result = _assemble(frame, block, others, index)
+    scales = {"ttbar_scale": ttbar_scale, "diboson_scale": diboson_scale, "bkg_scale": bkg_scale}
     if isinstance(data_set, pd.DataFrame):
-        return result
-    arrays = {key: result.pop(key) for key in extra}
+        weights = _scaled_weights(result, scales)
+        return result if weights is None else result.assign(weights=weights.astype(np.float32))
+    rows = pd.DataFrame(
+        {key: values.take(kept) for key, values in extra.items()}, index=index, copy=False
+    )
+    weights = _scaled_weights(rows, scales)
+    if weights is not None:
+        rows["weights"] = weights
     settings = {"settings": data_set["settings"]} if "settings" in data_set else {}
-    return {**arrays, "data": result, **settings}
+    return {**{key: rows[key] for key in extra}, "data": result, **settings}
 
 
-def _passing(columns: Mapping[str, Array], tes: float) -> NDArray[np.intp]:
-    """Return the rows that pass the cuts: two columns tell which, the others need no computing."""
+def _row_values(values: Any, frame: pd.DataFrame, key: str) -> Any:
+    """Return one value per row of ``frame``; a Series is matched by its index.
+
+    Raises
+    ------
+    DataError
+        If there are more or fewer values than rows, or a Series has other labels.
+    """
+    if isinstance(values, pd.Series) and not values.index.equals(frame.index):
+        fits = values.index.is_unique and frame.index.is_unique and len(values) == len(frame)
+        if not fits or not frame.index.isin(values.index).all():
+            raise DataError(
+                f"the index of {key!r} is not that of 'data': select the rows of both alike, or "
+                f"pass {key!r} as an array"
+            )
+        values = values.reindex(frame.index)
+    series = values if isinstance(values, pd.Series) else pd.Series(np.asarray(values))
+    if len(series) != len(frame):
+        raise DataError(f"{key!r} has {len(series)} values for {len(frame)} events of 'data'")
+    return series.array
+
+
+def _passing(columns: Mapping[str, Array], tes: float) -> tuple[NDArray[np.intp], pd.Index]:
+    """Return the rows that pass the cuts, and their index after them.
+
+    Two columns tell which, the others need no computing.
+    """
     pt = {"PRI_had_pt": columns["PRI_had_pt"] * tes, "PRI_lep_pt": columns["PRI_lep_pt"].copy()}
     round_primaries(pt, pt)
-    return np.flatnonzero(passes_cuts(pt))
+    kept = np.flatnonzero(passes_cuts(pt))
+    return kept, _index_after_cuts(pt["PRI_had_pt"], kept)
 
 
 def _other_columns(frame: pd.DataFrame, kept: NDArray[np.intp]) -> dict[str, Any]:
@@ -278,7 +367,7 @@ def _other_columns(frame: pd.DataFrame, kept: NDArray[np.intp]) -> dict[str, Any
     others = {}
     for name in frame.columns:
         if name not in FEATURES:
-            values = frame[name].take(kept).array
+            values = frame[name].array.take(kept)
             wide = frame[name].dtype == np.float64
             others[name] = values.astype(np.float32) if wide else values
     return others
@@ -334,41 +423,41 @@ def _shifted_features(
 
 
 def _assemble(
-    frame: pd.DataFrame, block: NDArray[np.float32], others: Mapping[str, Any]
+    frame: pd.DataFrame,
+    block: NDArray[np.float32],
+    others: Mapping[str, Any],
+    index: pd.Index,
 ) -> pd.DataFrame:
     """Put features (shape (28, m)) and all other columns into one frame.
 
-    Columns stand where they stood in ``frame``; derived quantities that were not there follow.
+    Columns stand where they stood in ``frame``; derived quantities that were not there follow. Each
+    stands for itself: of one block, pandas would select columns with negative strides, which
+    ``torch.tensor`` does not take.
     """
-    result = pd.DataFrame(block.T, columns=list(FEATURES), copy=False)
+    columns: dict[str, Any] = {**dict(zip(FEATURES, block, strict=True)), **others}
     n_jets_type = frame["PRI_n_jets"].dtype
     if n_jets_type.kind != "f":
-        result["PRI_n_jets"] = result["PRI_n_jets"].astype(n_jets_type)
-    for name, values in others.items():
-        result[name] = values
+        columns["PRI_n_jets"] = pd.array(columns["PRI_n_jets"]).astype(n_jets_type)
     order = [*frame.columns, *(name for name in FEATURES if name not in frame.columns)]
-    return result if order == list(result.columns) else result[order]
+    return pd.DataFrame({name: columns[name] for name in order}, index=index, copy=False)
 
 
-def _scale_weights(
-    frame: pd.DataFrame,
-    ttbar_scale: float | None,
-    diboson_scale: float | None,
-    bkg_scale: float | None,
-) -> None:
-    """Multiply the ``weights`` column of ``frame`` (one that we made) by the rate factors."""
+def _scaled_weights(frame: pd.DataFrame, scales: Mapping[str, Any]) -> pd.Series | None:
+    """Return the ``weights`` of ``frame`` (1 without any) times the rate factors; None means as is.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Weights and labels.
+    scales : mapping of str to float or None
+        By the name of :func:`systematics`' parameter.
+    """
     wanted = {
-        name: scale
-        for name, scale in (
-            ("ttbar_scale", ttbar_scale),
-            ("diboson_scale", diboson_scale),
-            ("bkg_scale", bkg_scale),
-        )
-        if scale is not None
+        name: _plain_number(scale, name) for name, scale in scales.items() if scale is not None
     }
     factors = rate_factors(**wanted)
     if all(factor == 1.0 for factor in factors.values()):
-        return
+        return None
     if "detailed_labels" in frame.columns:
         factor = frame["detailed_labels"].map(factors).to_numpy(dtype=np.float64, na_value=np.nan)
         if np.isnan(factor).any():
@@ -377,12 +466,15 @@ def _scale_weights(
     elif "labels" in frame.columns and set(wanted) == {"bkg_scale"}:
         factor = np.where(frame["labels"] == 0, factors["ztautau"], 1.0)
     else:
-        raise DataError(
-            f"{' and '.join(wanted)} need the process of every event: add the column or key "
-            "'detailed_labels' (for bkg_scale alone, 'labels' is enough)"
+        warnings.warn(
+            f"{' and '.join(wanted)} need the process of every event: the weights stay as they "
+            "are; add the column or key 'detailed_labels' (for bkg_scale alone, 'labels' is "
+            "enough)",
+            stacklevel=3,
         )
+        return None
     weights = frame["weights"] if "weights" in frame.columns else pd.Series(1.0, frame.index)
-    frame["weights"] = (weights * factor).astype(np.float32)
+    return weights * factor
 
 
 def get_bootstrapped_dataset(
@@ -416,7 +508,7 @@ def get_bootstrapped_dataset(
     DataFrame
         The events without their weights.
     """
-    rng = np.random.default_rng(seed)
+    rng = random_generator(seed)
     factors = rate_factors(
         mu=mu, ttbar_scale=ttbar_scale, diboson_scale=diboson_scale, bkg_scale=bkg_scale
     )
@@ -444,8 +536,7 @@ def get_systematics_dataset(
     seed: int | np.random.Generator = DEFAULT_SEED,
 ) -> dict[str, Any]:
     """Shift, cut and derive events that all weigh one: what a model's ``predict`` is given."""
-    weights = np.ones(len(data), dtype=np.float32)
-    return systematics({"data": data, "weights": weights}, tes, jes, soft_met, seed)
+    return systematics({"data": data, "weights": np.ones(len(data))}, tes, jes, soft_met, seed)
 
 
 def generate_pseudo_exp_data(
@@ -469,7 +560,7 @@ def generate_pseudo_exp_data(
     seed : int or numpy.random.Generator
         Source of all randomness; nuisances, events and soft missing momentum use separate streams.
     """
-    rng_nuisances, rng_events, rng_soft_met = np.random.default_rng(seed).spawn(3)
+    rng_nuisances, rng_events, rng_soft_met = random_generator(seed).spawn(3)
     drawn = draw_nuisances(dict_systematics or {}, rng_nuisances)
     shifts = {name: drawn.pop(name) for name in ("tes", "jes", "soft_met")}
     events = get_bootstrapped_dataset(data, mu=set_mu, seed=rng_events, **drawn)  # type: ignore[arg-type]
