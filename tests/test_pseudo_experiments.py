@@ -246,7 +246,8 @@ def test_what_predict_receives(store):
     data, weights = experiment["data"], experiment["weights"]
     assert list(data.columns) == list(FEATURES)
     assert (data.dtypes == np.float32).all()
-    assert weights.dtype == np.float32
+    assert isinstance(weights, pd.Series)
+    assert weights.dtype == np.float64
     assert weights.shape == (len(data),)
     assert (weights == 1).all()
     assert np.isfinite(data.to_numpy()).all()
@@ -262,11 +263,13 @@ def test_the_store_can_not_be_changed_through_what_it_hands_out(store):
     pd.testing.assert_frame_equal(store.pseudo_experiment(mu=1.0, seed=3)["data"], before)
 
 
-def test_features_frame_is_a_writable_view():
+def test_columns_of_a_features_frame_are_views_of_the_block():
     block = np.zeros((28, 5), dtype=np.float32)
     frame = features_frame(block)
     assert list(frame.columns) == list(FEATURES)
-    assert np.shares_memory(frame.to_numpy(), block)
+    for name, row in zip(FEATURES, block, strict=True):
+        assert np.shares_memory(frame[name].to_numpy(), row)
+    assert min(frame[["PRI_met", "PRI_had_pt"]].to_numpy().strides) > 0
 
 
 def test_frames_that_a_store_is_made_from_stay(make_events):

@@ -593,7 +593,7 @@ def test_training_events_can_be_changed_in_place(session):
 
 
 def test_a_model_sees_28_float32_columns_and_weights_of_one(session):
-    assert session["test"] == [list(FEATURES), "float32", 20_000.0]
+    assert session["test"] == [list(FEATURES), "float64", 20_000.0]
     assert session["frame"] == [20_000, "float32"]
 
 

@@ -17,6 +17,7 @@ from HiggsML.pseudo_experiments.store import (
     Plan,
     PseudoExperiment,
     features_frame,
+    unit_weights,
 )
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "experiment_nuisances",
     "features_frame",
     "seed_sequence",
+    "unit_weights",
 ]

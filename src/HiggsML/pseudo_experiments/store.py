@@ -60,7 +60,7 @@ from HiggsML.pseudo_experiments.stored_events import (
 )
 from HiggsML.schema import FEATURES, NUISANCES, PRI_COLUMNS, PROCESSES
 
-__all__ = ["EventStore", "Plan", "PseudoExperiment", "features_frame"]
+__all__ = ["EventStore", "Plan", "PseudoExperiment", "features_frame", "unit_weights"]
 
 MAX_EVENTS_IN_MEMORY = 1_000_000
 """Test sets with more events are converted to a memory-mapped file."""
@@ -73,12 +73,21 @@ class PseudoExperiment(TypedDict):
     """What ``Model.predict`` receives: 28 float32 features per event, and weights of one."""
 
     data: pd.DataFrame
-    weights: NDArray[np.float32]
+    weights: pd.Series
 
 
 def features_frame(block: NDArray[np.float32]) -> pd.DataFrame:
-    """Return a frame that is a view of a block of features, shape (28, n)."""
-    return pd.DataFrame(block.T, columns=list(FEATURES), copy=False)
+    """Return a frame whose columns are views of a block of features, shape (28, n).
+
+    Each column stands for itself, as in frames of the reference implementation: of one block,
+    pandas would select columns with negative strides, which ``torch.tensor`` does not take.
+    """
+    return pd.DataFrame(dict(zip(FEATURES, block, strict=True)), copy=False)
+
+
+def unit_weights(n_events: int) -> pd.Series:
+    """Return the weights of a pseudo-experiment: a Series (float64) of ones."""
+    return pd.Series(np.ones(n_events), name="weights", copy=False)
 
 
 @dataclass(frozen=True)
@@ -288,12 +297,12 @@ class EventStore:
         -------
         dict
             ``data``, a frame of n events with the 28 features (float32; GeV and radians), and
-            ``weights``, n ones.
+            ``weights``, a Series of n ones.
         """
         plan = self.plan(mu=mu, nuisances=nuisances, seed=seed)
         block = np.empty((len(FEATURES), plan.n_events), dtype=np.float32)
         self.fill(plan, block, corrected=corrected, threads=threads)
-        return {"data": features_frame(block), "weights": np.ones(plan.n_events, np.float32)}
+        return {"data": features_frame(block), "weights": unit_weights(plan.n_events)}
 
     def _count_above(self, stratum: Stratum, tes: float) -> int:
         """Count the events whose tau passes its cut, with the very arithmetic of the shift."""

@@ -25,7 +25,7 @@ from HiggsML.errors import SettingsError, SubmissionError
 from HiggsML.files import PACKAGE
 from HiggsML.isolation.wire.channel import Channel, ChannelClosedError
 from HiggsML.isolation.wire.shared_memory import map_block
-from HiggsML.pseudo_experiments.store import features_frame
+from HiggsML.pseudo_experiments.store import features_frame, unit_weights
 from HiggsML.submission.model import check_prediction, load_model_class, make_model
 from HiggsML.systematics import systematics
 
@@ -122,7 +122,7 @@ class _Runner:
         n_events = message["n_events"]
         test_set = {
             "data": features_frame(map_block(self._block_descriptor, n_events)),
-            "weights": np.ones(n_events, dtype=np.float32),
+            "weights": unit_weights(n_events),
         }
         return {"kind": "prediction", **check_prediction(self._model.predict(test_set))}, b""
 
