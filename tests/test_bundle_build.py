@@ -15,11 +15,12 @@ from click.testing import CliRunner
 from HiggsML.cli import bundle as cli_bundle
 from HiggsML.codabench import build_bundle, build_starting_kit, errors_of, validate_path
 from HiggsML.codabench.bundle.source import assemble, find_checkout
-from HiggsML.codabench.bundle.tree import Tree, is_junk, write_zip
+from HiggsML.codabench.bundle.tree import Tree, write_zip
 from HiggsML.codabench.bundle.unpack import unpack
 from HiggsML.codabench.rules.submission import check_layout
 from HiggsML.codabench.trial_run import Timing, pack, trial_run
 from HiggsML.errors import BundleError, SubmissionError
+from HiggsML.files import is_junk
 from HiggsML.score import SCORE_KEYS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -250,7 +251,7 @@ def test_good_submissions_have_no_findings(tmp_path):
         ({"model_py": "from missing.part import x\n" + MODEL}, "import"),
         ({"model_py": "def broken(:\n"}, "syntax"),
         ({"model_py": "x = 1\n"}, "model"),
-        ({"model_py": MODEL, "metadata": "command: x"}, "metadata"),
+        ({"model_py": MODEL, "metadata": "command: x"}, "result-name"),
         ({"model_py": MODEL, "numpy_py": ""}, "shadowed"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Finding, loading and building a Model, and checking what it answers."""
+"""Loading and building a Model, and checking what it answers."""
 
 import sys
 from fractions import Fraction
@@ -13,11 +13,10 @@ from HiggsML.results import ANSWER_LIMIT
 from HiggsML.submission.model import (
     PREDICTION_KEYS,
     check_prediction,
-    find_model,
     load_model_class,
     make_model,
-    shadowed_modules,
 )
+from HiggsML.submission.value import Submission
 from tests.pipeline_fixtures import SUBMISSIONS, model_text, write_submission
 
 GOOD = {"mu_hat": 1.0, "delta_mu_hat": 0.3, "p16": 0.7, "p84": 1.3}
@@ -31,45 +30,6 @@ def loading(monkeypatch):
     yield
     for name in set(sys.modules) - before:
         del sys.modules[name]
-
-
-# --- find_model ---------------------------------------------------------------------------------
-
-
-def test_model_at_the_top_comes_first(tmp_path):
-    write_submission(tmp_path, model_text())
-    write_submission(tmp_path / "older", model_text())
-    assert find_model(tmp_path) == tmp_path / "model.py"
-
-
-def test_model_one_folder_down_without_the_archivers_own(tmp_path):
-    write_submission(tmp_path / "my submission", model_text())
-    for name in ("__MACOSX", ".git", "__pycache__"):
-        write_submission(tmp_path / name, "this is no Python")
-    assert find_model(tmp_path) == tmp_path / "my submission" / "model.py"
-
-
-def test_two_models_are_refused_by_name(tmp_path):
-    for name in ("first", "second"):
-        write_submission(tmp_path / name, model_text())
-    with pytest.raises(
-        SubmissionError, match=r"several model.py .*first/model.py, second/model.py"
-    ):
-        find_model(tmp_path)
-
-
-def test_no_model(tmp_path):
-    write_submission(tmp_path / "one" / "two", model_text())
-    (tmp_path / "model.py").mkdir()
-    with pytest.raises(SubmissionError, match=r"no model.py in .* must define the class Model"):
-        find_model(tmp_path)
-
-
-@pytest.mark.parametrize("name", ["absent", "file"])
-def test_no_directory(tmp_path, name):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(SubmissionError, match=f"{name} is not a directory"):
-        find_model(tmp_path / name)
 
 
 # --- load_model_class ---------------------------------------------------------------------------
@@ -91,8 +51,8 @@ def test_helper_modules_can_not_replace_installed_ones(tmp_path):
     (directory / "__MACOSX").mkdir()
     load_model_class(directory / "model.py")
     assert str(directory / "__MACOSX") not in sys.path
-    assert shadowed_modules(directory / "model.py") == ["HiggsML", "json", "numpy"]
-    assert shadowed_modules(SUBMISSIONS / "third_party" / "model.py") == []
+    assert Submission.of(directory).shadowed_modules == ("HiggsML", "json", "numpy")
+    assert Submission.of(SUBMISSIONS / "third_party").shadowed_modules == ()
 
 
 @pytest.mark.usefixtures("loading")

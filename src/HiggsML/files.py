@@ -1,4 +1,4 @@
-"""Files and directories: sizes as text, and directories of a submission, copied and removed.
+"""Files and directories: entries of a folder or zip, sizes as text, trees copied and removed.
 
 A hostile tree of directories may be deeper than Python can recurse and than a path can be long.
 """
@@ -10,13 +10,69 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
 
-__all__ = ["PACKAGE", "readable_copy", "remove_tree", "size_text"]
+__all__ = [
+    "PACKAGE",
+    "REGULAR",
+    "Entry",
+    "is_junk",
+    "on_disk",
+    "readable_copy",
+    "remove_tree",
+    "size_text",
+]
 
 PACKAGE = Path(__file__).resolve().parent
 """Where this package's source is."""
+
+REGULAR = stat.S_IFREG | 0o644
+"""The mode of an ordinary file."""
+
+_JUNK_NAMES = frozenset(
+    {
+        *("__pycache__", "__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"),
+        *(".ipynb_checkpoints", ".mypy_cache", ".ruff_cache", ".pytest_cache"),
+        *(".git", ".gitattributes", ".gitignore", ".hg", ".svn", ".idea", ".vscode"),
+        *(".env", ".venv"),
+    }
+)
+_JUNK_SUFFIXES = (".pyc", ".pyo", ".swp", "~", ".part")
+
+
+def is_junk(name: str) -> bool:
+    """Return whether a file is what a system, an editor or version control has left behind.
+
+    >>> [is_junk(name) for name in ("a/__pycache__/b.pyc", "__MACOSX/._model.py", "model.py")]
+    [True, True, False]
+    """
+    parts = PurePosixPath(name).parts
+    return any(part in _JUNK_NAMES or part.startswith("._") for part in parts) or name.endswith(
+        _JUNK_SUFFIXES
+    )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a folder or zip: its size, its Unix mode if that is known, and how to open it."""
+
+    size: int
+    mode: int
+    open: Callable[[], IO[bytes]]
+
+    @property
+    def is_link(self) -> bool:
+        """Whether this is a symbolic link."""
+        return stat.S_ISLNK(self.mode)
+
+
+def on_disk(path: Path) -> Entry:
+    """Return the entry of a file."""
+    status = path.lstat()
+    return Entry(status.st_size, status.st_mode, lambda: path.open("rb"))
 
 
 def remove_tree(directory: Path, *, keep_top: bool = False) -> None:

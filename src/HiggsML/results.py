@@ -31,6 +31,7 @@ __all__ = [
     "ANSWER_LIMIT",
     "Predictions",
     "Settings",
+    "is_result_name",
     "load_duration",
     "load_predictions",
     "load_settings",
@@ -58,6 +59,18 @@ _KEYS = {
     "p16": ("p16", "p16s"),
     "p84": ("p84", "p84s"),
 }  # attribute: accepted keys, the one that we write first
+
+
+def is_result_name(name: str) -> bool:
+    """Return whether scoring, or the platform, would take a submission's file for one of its own.
+
+    The platform lays a submission's files among the results, so none may have such a name.
+
+    >>> is_result_name("result_0.json"), is_result_name("metadata"), is_result_name("model.py")
+    (True, True, False)
+    """
+    ours = name in (SETTINGS_FILE, DURATION_FILE) or _RESULT_NAME.fullmatch(name) is not None
+    return ours or name in (METADATA_FILE, f"{METADATA_FILE}.yaml")
 
 
 @dataclass(frozen=True)

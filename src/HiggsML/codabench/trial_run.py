@@ -12,13 +12,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from HiggsML.codabench.bundle.tree import Tree, is_junk, write_zip
+from HiggsML.codabench.bundle.tree import Tree, write_zip
 from HiggsML.codabench.rules.submission import check_layout
 from HiggsML.errors import SubmissionError
 from HiggsML.ingestion import IngestionOptions, run_ingestion
 from HiggsML.schema import NUISANCES
 from HiggsML.score import run_scoring
-from HiggsML.submission.model import find_model
+from HiggsML.submission.layout import read_folder
 
 __all__ = ["Timing", "clock", "pack", "trial_run"]
 
@@ -129,20 +129,18 @@ def pack(directory: Path, output: Path) -> list[str]:
     SubmissionError
         If there is no model.py, or the zip would be refused.
     """
-    folder = find_model(directory).parent
-    errors = [f for f in check_layout(folder) if f.severity == "error"]
-    if errors:
-        raise SubmissionError(str(errors[0]))
-    tree = Tree.from_directory(folder)
-    kept = {
-        name: entry
-        for name, entry in tree.files.items()
-        if not is_junk(name) and not any(part.startswith(".") for part in name.split("/"))
-    }
-    if output.resolve().is_relative_to(folder.resolve()):
-        kept.pop(output.resolve().relative_to(folder.resolve()).as_posix(), None)
-    write_zip(Tree(kept), output)
-    return list(kept)
+    layout = read_folder(directory)
+    layout.check(directory)
+    for finding in check_layout(directory):
+        # What is installed here tells nothing of the image in which the zip will run.
+        if finding.severity == "error" and finding.rule != "import":
+            raise SubmissionError(str(finding))
+    files = dict(layout.own)
+    folder = (directory / layout.folder).resolve()
+    if output.resolve().is_relative_to(folder):
+        files.pop(output.resolve().relative_to(folder).as_posix(), None)
+    write_zip(Tree(files), output)
+    return list(files)
 
 
 def clock(seconds: float) -> str:

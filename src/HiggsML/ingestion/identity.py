@@ -10,14 +10,14 @@ import importlib.metadata
 import io
 import platform
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from HiggsML.errors import SubmissionError
 from HiggsML.files import PACKAGE
+from HiggsML.submission.value import Submission
 
 __all__ = [
     "differences",
@@ -33,16 +33,18 @@ _PACKAGES = ("numpy", "pandas", "pyarrow", "scikit-learn", "scipy")
 
 def submission_identity(folder: Path) -> dict[str, str]:
     """Return a digest of each file in a submission's folder by its name."""
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in _files(folder)}
+    return dict(Submission.of(folder).identity)
 
 
 def packed_files(folder: Path) -> bytes:
     """Return the files of a submission's folder as a zip archive, the same bytes every time."""
+    submission = Submission.of(folder)
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for name, path in _files(folder):
+        for name in submission.files:
             # A ZipInfo made by hand has a fixed date.
-            archive.writestr(zipfile.ZipInfo(name), path.read_bytes(), zipfile.ZIP_DEFLATED)
+            content = (submission.folder / name).read_bytes()
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return target.getvalue()
 
 
@@ -86,20 +88,6 @@ def _short(values: Mapping[str, Any], key: str) -> str:
     text = str(values[key])
     is_digest = len(text) == hashlib.sha256().digest_size * 2
     return f"{text[:8]}..." if is_digest else text
-
-
-def _files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield name and path of each file a submission may use.
-
-    Links out of the folder are left out: what they point to is closed to a restricted submission.
-    """
-    try:
-        for path in sorted(folder.rglob("*")):
-            inside = path.resolve().is_relative_to(folder.resolve())
-            if path.is_file() and inside and "__pycache__" not in path.relative_to(folder).parts:
-                yield path.relative_to(folder).as_posix(), path
-    except OSError as error:
-        raise SubmissionError(f"{folder} can not be read: {error}") from error
 
 
 @cache

@@ -43,7 +43,8 @@ from HiggsML.isolation.cage.restrict import missing, protect_parent
 from HiggsML.isolation.wire.channel import Channel, ChannelClosedError, ChannelError
 from HiggsML.isolation.wire.messages import check_message, clean_text
 from HiggsML.isolation.wire.shared_memory import SharedBlock, sealed_memory
-from HiggsML.submission.model import check_prediction, find_model, shadowed_modules
+from HiggsML.submission.model import check_prediction
+from HiggsML.submission.value import Submission
 
 __all__ = ["IsolationMode", "Sandbox"]
 
@@ -98,7 +99,7 @@ class Sandbox:
 
     def __init__(
         self,
-        submission: Path,
+        submission: Submission | Path,
         *,
         isolation: IsolationMode = "prefer",
         threads: int | None = None,
@@ -114,11 +115,14 @@ class Sandbox:
         self._budgets = (budgets or Budgets()).resolved()
         output = OutputLog(log if log is not None else sys.stderr, self._budgets.log_bytes)
         with contextlib.ExitStack() as stack:
-            if isolation != "off":
-                submission = stack.enter_context(readable_copy(submission.resolve()))
-            self.model_file = find_model(submission.resolve())
-            for name in shadowed_modules(self.model_file):
+            if isinstance(submission, Path):
+                submission = Submission.of(submission)
+            for name in submission.shadowed_modules:
                 output.note(f"{name}.py can not be imported: an installed module has that name")
+            folder = submission.folder
+            if isolation != "off":
+                folder = stack.enter_context(readable_copy(folder))
+            self.model_file = submission.copied_to(folder).model_file
             private = Path(tempfile.mkdtemp(prefix="higgsml-"))
             stack.callback(remove_tree, private)
             if isolation != "off":

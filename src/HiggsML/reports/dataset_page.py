@@ -33,7 +33,8 @@ from HiggsML.datasets.reader import Data
 from HiggsML.errors import DataError, HiggsMLError, SettingsError, SubmissionError
 from HiggsML.reports.svg import inline_svg
 from HiggsML.schema import FEATURES, NUISANCES, PROCESSES, SIGNAL
-from HiggsML.submission.model import find_model, load_model_class, make_model
+from HiggsML.submission.model import load_model_class, make_model
+from HiggsML.submission.value import Submission
 from HiggsML.systematics import systematics
 from HiggsML.visualization.cut_scan import plot_scans, scan_features
 from HiggsML.visualization.distributions import (
@@ -133,7 +134,7 @@ def explore(
     if max_events < 1:
         raise SettingsError(f"max_events must be at least 1, got {max_events}")
     if submission is not None:  # before the minutes that the other plots take
-        model_file = find_model(Path(submission))
+        model_file = Submission.of(Path(submission)).model_file
         with _code_of(model_file.parent):
             _scoring_class(model_file)
     data.load_train_set(train_size=max_events, seed=seed)
@@ -245,7 +246,7 @@ def score_events(data: Data, submission: Path, events: pd.DataFrame) -> NDArray[
         If it can not be loaded, its code fails, it has no method ``score``, or that does not
         return one finite number per event.
     """
-    model_file = find_model(submission)
+    model_file = Submission.of(submission).model_file
 
     def get_train_set(**keywords: Any) -> pd.DataFrame | None:
         data.load_train_set(**keywords)
@@ -310,7 +311,7 @@ def _test_events(data: Data, max_events: int, rng: np.random.Generator) -> pd.Da
 def _classifier(data: Data, submission: Path, max_events: int, seed: int) -> Iterator[Plot]:
     events = systematics(_test_events(data, max_events, np.random.default_rng(seed)), seed=seed)
     score = score_events(data, submission, events)
-    name = find_model(submission).parent.name
+    name = Submission.of(submission).folder.name
     labels, weights = events["labels"], events["weights"]
     figure = roc_curve_wrapper(score, labels, weights, plot_label=name, color="b")
     yield Plot("classifier", "roc", figure, f"ROC curve of {name}, {len(events):,} test events.")

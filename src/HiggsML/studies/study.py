@@ -31,7 +31,8 @@ from HiggsML.results import write_json
 from HiggsML.schema import MU_RANGE, NUISANCES
 from HiggsML.statistics.official_scores import quantiles_score
 from HiggsML.statistics.proper_scores import crps_normal, interval_score, quantile_crps
-from HiggsML.submission.model import check_prediction, find_model, load_model_class, make_model
+from HiggsML.submission.model import check_prediction, load_model_class, make_model
+from HiggsML.submission.value import Submission
 from HiggsML.systematics import systematics
 
 __all__ = [
@@ -205,7 +206,9 @@ def fit_submission(directory: Path, data: Data) -> Any:
         data.delete_train_set()
         return frame
 
-    model = make_model(load_model_class(find_model(directory)), get_train_set, systematics)
+    model = make_model(
+        load_model_class(Submission.of(directory).model_file), get_train_set, systematics
+    )
     model.fit()
     return model
 

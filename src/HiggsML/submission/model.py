@@ -1,6 +1,6 @@
-"""A participant's submission: find it, load its ``Model``, build it, check what it answers.
+"""A submission's ``Model``: load it, build it, check what it answers.
 
-This module runs in the submission's own process; the trusted side uses only :func:`find_model` and
+This module runs in the submission's own process; the trusted side uses only
 :func:`check_prediction`.
 """
 
@@ -21,6 +21,7 @@ import numpy as np
 
 from HiggsML.errors import PredictionError, SubmissionError
 from HiggsML.results import ANSWER_LIMIT
+from HiggsML.submission.value import Submission
 
 __all__ = [
     "PREDICTION_KEYS",
@@ -28,7 +29,6 @@ __all__ = [
     "find_model",
     "load_model_class",
     "make_model",
-    "shadowed_modules",
 ]
 
 PREDICTION_KEYS = ("mu_hat", "delta_mu_hat", "p16", "p84")
@@ -36,57 +36,8 @@ PREDICTION_KEYS = ("mu_hat", "delta_mu_hat", "p16", "p84")
 
 
 def find_model(directory: Path) -> Path:
-    """Return the submission's ``model.py``: at the top, or in the only folder one level down.
-
-    Raises
-    ------
-    SubmissionError
-        If there is none, or more than one to choose from.
-    """
-    if not directory.is_dir():
-        raise SubmissionError(f"{directory} is not a directory: name the one that holds model.py")
-    if (directory / "model.py").is_file():
-        return _inside(directory / "model.py", directory)
-    found = [
-        path
-        for path in sorted(directory.glob("*/model.py"))
-        if not path.parent.name.startswith((".", "__"))  # such as __MACOSX
-    ]
-    if not found:
-        raise SubmissionError(
-            f"no model.py in {directory} or one folder below: it must define the class Model"
-            + _similar_names(directory)
-        )
-    if len(found) > 1:
-        names = ", ".join(str(path.relative_to(directory)) for path in found)
-        raise SubmissionError(f"several model.py in {directory} ({names}): submit one")
-    return _inside(found[0], directory)
-
-
-def _inside(model_file: Path, directory: Path) -> Path:
-    # The folder of model.py becomes readable: a link must not choose another one.
-    folder = model_file.parent.resolve()
-    inside = folder.is_relative_to(directory.resolve())
-    if not inside or model_file.resolve().parent != folder:
-        raise SubmissionError(f"{model_file} is reached by a symbolic link: submit the file itself")
-    return model_file
-
-
-def _similar_names(directory: Path) -> str:
-    similar = sorted(
-        str(path.relative_to(directory))
-        for pattern in ("*", "*/*")
-        for path in directory.glob(pattern)
-        if path.is_file() and path.stem.lower() in ("model", "models", "submission")
-    )
-    return f" (there is {', '.join(similar[:3])}: rename it)" if similar else ""
-
-
-def shadowed_modules(model_file: Path) -> list[str]:
-    """Return helper modules that can not be imported, since an installed module has their name."""
-    installed = sys.stdlib_module_names | {"numpy", "pandas", "scipy", "sklearn", "HiggsML"}
-    names = {path.stem for path in model_file.parent.glob("*.py")}
-    return sorted(names & installed)
+    """Return the ``model.py`` of the submission in a directory; see :class:`Submission`."""
+    return Submission.of(directory).model_file
 
 
 def load_model_class(model_file: Path) -> type:

@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from HiggsML.codabench.bundle.tree import Entry, Tree, is_junk, on_disk
+from HiggsML.codabench.bundle.tree import Tree
 from HiggsML.errors import BundleError
-from HiggsML.files import PACKAGE
+from HiggsML.files import PACKAGE, Entry, is_junk, on_disk
 
 __all__ = ["assemble", "find_checkout", "is_checkout", "starting_kit"]
 

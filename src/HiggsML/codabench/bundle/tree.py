@@ -6,45 +6,18 @@ Validation reads a :class:`Tree`, the builder writes one, so what is checked is 
 from __future__ import annotations
 
 import io
-import stat
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from HiggsML.errors import BundleError
+from HiggsML.files import REGULAR, Entry, on_disk
 
-__all__ = ["Entry", "Tree", "is_junk", "write_zip"]
-
-_JUNK_NAMES = frozenset({"__pycache__", "__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"})
-_JUNK_SUFFIXES = (".pyc", ".pyo", ".swp", "~", ".part")
-_JUNK_FOLDERS = (".ipynb_checkpoints", ".mypy_cache", ".ruff_cache", ".pytest_cache")
+__all__ = ["Tree", "write_zip"]
 
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
-_FILE_MODE = stat.S_IFREG | 0o644
-
-
-def is_junk(name: str) -> bool:
-    """Return whether a file is a cache or something that a system or an editor has left behind."""
-    parts = PurePosixPath(name).parts
-    return any(part in _JUNK_NAMES or part in _JUNK_FOLDERS for part in parts) or name.endswith(
-        _JUNK_SUFFIXES
-    )
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One file: its size, its Unix mode where that is known, and how to open it."""
-
-    size: int
-    mode: int
-    open: Callable[[], IO[bytes]]
-
-    @property
-    def is_link(self) -> bool:
-        """Whether this is a symbolic link."""
-        return stat.S_ISLNK(self.mode)
 
 
 @dataclass(frozen=True)
@@ -175,26 +148,20 @@ def write_zip(tree: Tree, path: Path) -> None:
             info = zipfile.ZipInfo(name, _ZIP_TIME)
             info.compress_type = zipfile.ZIP_DEFLATED
             info.create_system = 3  # Unix, on every system
-            info.external_attr = _FILE_MODE << 16
+            info.external_attr = REGULAR << 16
             info.file_size = tree.files[name].size
             with tree.files[name].open() as source, archive.open(info, "w") as sink:
                 _copy(source, sink)
     part.replace(path)
 
 
-def on_disk(path: Path) -> Entry:
-    """Return the entry of a file."""
-    status = path.lstat()
-    return Entry(status.st_size, status.st_mode, lambda: path.open("rb"))
-
-
 def _in_memory(content: bytes) -> Entry:
-    return Entry(len(content), _FILE_MODE, lambda: io.BytesIO(content))
+    return Entry(len(content), REGULAR, lambda: io.BytesIO(content))
 
 
 def _in_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Entry:
     mode = info.external_attr >> 16
-    return Entry(info.file_size, mode or _FILE_MODE, lambda: archive.open(info))
+    return Entry(info.file_size, mode or REGULAR, lambda: archive.open(info))
 
 
 def _damaged(archive: zipfile.ZipFile) -> str | None:

@@ -13,16 +13,15 @@ from pathlib import Path
 
 import yaml
 
-from HiggsML.codabench.bundle.tree import Tree, is_junk
+from HiggsML.codabench.bundle.tree import Tree
 from HiggsML.codabench.container.engine import connect, ensure_image
 from HiggsML.codabench.container.platform_run import PlatformRun, run_on_platform
 from HiggsML.codabench.container.spec import Restrictions
 from HiggsML.errors import ContainerError
-from HiggsML.files import PACKAGE
+from HiggsML.files import PACKAGE, is_junk
 from HiggsML.isolation.budget.budgets import Budgets
 from HiggsML.schema import NUISANCES
-from HiggsML.submission.archive import unpacked
-from HiggsML.submission.model import find_model
+from HiggsML.submission.value import open_submission
 
 __all__ = ["DEFAULT_IMAGE", "DockerOptions", "read_progress", "run_locally"]
 
@@ -91,10 +90,11 @@ def run_locally(
     SubmissionError
         If there is no model.py.
     """
-    if options.submission.is_file():
-        with unpacked(options.submission) as folder:
-            return run_locally(replace(options, submission=folder), log=log)
-    find_model(options.submission)
+    with open_submission(options.submission) as submission:
+        return _run_locally(replace(options, submission=submission.folder), log)
+
+
+def _run_locally(options: DockerOptions, log: Callable[[str, str], None]) -> dict[str, float]:
     project = _project()
     image = options.image or _image_of(project)
     with (

@@ -15,9 +15,11 @@ from HiggsML.codabench.rules.document import entries
 from HiggsML.codabench.rules.findings import Findings, Place
 from HiggsML.codabench.rules.keys import COMPETITION_FILE
 from HiggsML.codabench.rules.located_yaml import Item
-from HiggsML.errors import BundleError
+from HiggsML.errors import BundleError, SubmissionError
+from HiggsML.submission.archive import read_zip
+from HiggsML.submission.layout import Layout
 
-__all__ = ["DATASET_KEYS", "check_files", "dataset_tree"]
+__all__ = ["DATASET_KEYS", "check_files", "check_solution", "dataset_tree"]
 
 DATASET_KEYS = {
     "tasks": ("ingestion_program", "scoring_program", "input_data", "reference_data"),
@@ -51,7 +53,7 @@ def check_files(document: Item, tree: Tree, report: Findings) -> None:
                 if item is not None and isinstance(item.value, str) and item.value.strip():
                     _check_dataset(item, tree, report)
     for solution in entries(document, "solutions"):
-        _check_solution(solution, tree, report)
+        check_solution(solution, tree, report)
 
 
 def dataset_tree(item: Item | None, tree: Tree) -> Tree | None:
@@ -218,28 +220,21 @@ def _check_inner_zip(item: Item, tree: Tree, report: Findings) -> None:
         report.error("zip-folder", place, message, "Zip the content of the folder instead.")
 
 
-def _check_solution(solution: Item, tree: Tree, report: Findings) -> None:
+def check_solution(solution: Item, tree: Tree, report: Findings) -> None:
+    """Check that a solution is a submission that a run accepts."""
     item = solution.value.get("path")
-    files = dataset_tree(item, tree)
-    if files is None or item is None:
+    if item is None or not isinstance(item.value, str):
         return
-    place = Place.of(COMPETITION_FILE, item)
-    for name in ("metadata", "metadata.yaml"):
-        if name in files:
-            report.error(
-                "solution-metadata",
-                Place(f"{files.prefix}{name}"),
-                "the platform would run this submission as a program of its own",
-                "Remove this file.",
-            )
-    models = [
-        name
-        for name in files.files
-        if name == "model.py" or re.fullmatch(r"(?![._])[^/]+/model\.py", name)
-    ]
-    if not models:
-        message = "this submission has no model.py"
-        report.error("solution", place, message, "Put model.py at the top of it.")
-    elif len(models) > 1 and "model.py" not in models:
-        message = f"this submission has several model.py ({', '.join(models)})"
-        report.error("solution", place, message, "Keep one.")
+    try:
+        if item.value in tree:
+            prefix, layout = f"{item.value}/", read_zip(io.BytesIO(tree.read(item.value)))
+        elif (files := dataset_tree(item, tree)) is not None:
+            prefix, layout = files.prefix, Layout.of(files.files)
+        else:
+            return  # reported as missing
+    except SubmissionError as error:
+        report.error("solution", Place.of(COMPETITION_FILE, item), str(error), "Pack it again.")
+        return
+    for problem in layout.problems:
+        place = Place(f"{prefix}{problem.name}")
+        report.error("solution", place, problem.message, problem.remedy)

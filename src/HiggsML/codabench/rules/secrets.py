@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
-from HiggsML.codabench.bundle.tree import Tree, is_junk
+from HiggsML.codabench.bundle.tree import Tree
 from HiggsML.codabench.rules.document import entries
 from HiggsML.codabench.rules.findings import Findings, Place
 from HiggsML.codabench.rules.keys import COMPETITION_FILE
 from HiggsML.codabench.rules.located_yaml import Item
 from HiggsML.codabench.rules.named_files import dataset_tree
+from HiggsML.files import is_junk
 
 __all__ = ["PRIVATE_DATASET", "check_datasets", "check_everything"]
 

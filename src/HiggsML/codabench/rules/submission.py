@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import sys
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable
+from pathlib import Path
 
-from HiggsML.codabench.bundle.tree import Tree, is_junk
 from HiggsML.codabench.contract import IMAGE_MODULES
 from HiggsML.codabench.rules.findings import Finding, Findings, Place
-from HiggsML.errors import BundleError
+from HiggsML.errors import SubmissionError
+from HiggsML.files import is_junk
+from HiggsML.submission.archive import read_layout
+from HiggsML.submission.layout import Layout, shadowed_modules, shown
 
 __all__ = ["check_layout"]
 
@@ -25,69 +28,59 @@ def check_layout(path: Path) -> list[Finding]:
     path : Path
         A directory, or the zip that is to be uploaded.
 
-    Raises
-    ------
-    BundleError
-        If it is neither.
+    Returns
+    -------
+    list of Finding
+        What a run would refuse it for, as errors, and advice.
     """
     report = Findings([])
-    if not path.exists():
-        raise BundleError(f"{path} does not exist: name a submission's directory or zip")
-    tree = Tree.from_directory(path) if path.is_dir() else Tree.from_zip(path)
-    for name, problem in tree.problems:
-        report.error("zip", Place(name), f"this entry {problem}", "Pack the submission again.")
-    if tree.problems:
+    try:
+        layout = read_layout(path)
+    except SubmissionError as error:
+        report.error("submission", Place(path.name), str(error), "Pack the submission again.")
         return report.found
-    for name, entry in tree.files.items():
-        if entry.is_link:
-            report.error("link", Place(name), "this is a symbolic link", "Put the file there.")
-        elif PurePosixPath(name).name in ("metadata", "metadata.yaml") and name.count("/") <= 1:
-            message = "the platform would take this submission for a program of its own"
-            report.error("metadata", Place(name), message, "Remove the file, or rename it.")
-        elif is_junk(name) and not path.is_dir():
-            report.warning("leftover", Place(name), "this is not needed", "Leave it out.")
-    if tree.size() > _MAX_BYTES:
-        message = f"{tree.size() / 1e6:.0f} MB are much to upload and to unpack for every run"
+    for problem in layout.problems:
+        report.error(problem.rule, Place(problem.name), problem.message, problem.remedy)
+    if layout.problems:
+        return report.found
+    left = [name for name in layout.leftovers if path.is_file() or not is_junk(name)]
+    if left:
+        message = f"{len(left)} such entries do not belong to a submission and are left out"
+        remedy = "Rename what the model needs: no part of a name may begin with a dot."
+        report.warning("leftover", Place(shown(left[0])), message, remedy)
+    size = sum(entry.size for entry in layout.files.values())
+    if size > _MAX_BYTES:
+        message = f"{size / 1e6:.0f} MB are much to upload and to unpack for every run"
         report.warning("size", Place(path.name), message, "Store weights as float32, compressed.")
-    _check_code(tree, report)
+    _check_code(layout, report)
     return report.found
 
 
-def _check_code(tree: Tree, report: Findings) -> None:
-    models = [
-        name
-        for name in tree.files
-        if PurePosixPath(name).name == "model.py" and name.count("/") <= 1 and not is_junk(name)
-    ]
-    if not models:
-        deeper = [name for name in tree.files if name.endswith("/model.py")]
-        place = Place(deeper[0] if deeper else "model.py")
-        message = "model.py must lie at the top, or in one folder"
-        report.error("model", place, message, "Use `higgsml submission pack DIR`.")
-        return
-    if len(models) > 1 and "model.py" not in models:
-        message = f"there are several model.py: {', '.join(models)}"
-        report.error("model", Place(models[0]), message, "Submit one.")
-        return
-    folder = "" if "model.py" in models else f"{PurePosixPath(models[0]).parent}/"
-    code = {
-        name.removeprefix(folder): name
-        for name in tree.files
-        if name.startswith(folder) and name.endswith(".py") and not is_junk(name)
-    }
-    # Helper modules are found beside model.py and in the folders there.
-    own = {part for name in code for part in (name.split("/")[0], name.split("/")[-1][:-3])}
-    for short, name in code.items():
-        _check_module(short, name, tree, own, report)
-
-
-def _check_module(short: str, name: str, tree: Tree, own: set[str], report: Findings) -> None:
-    stem = short.removesuffix(".py")
-    if "/" not in short and (stem in sys.stdlib_module_names or stem in IMAGE_MODULES):
+def _check_code(layout: Layout, report: Findings) -> None:
+    code = {name: entry for name, entry in layout.own.items() if name.endswith(".py")}
+    for name in shadowed_modules(code, sys.stdlib_module_names | IMAGE_MODULES):
         message = "an installed module has this name, and is imported instead"
-        report.error("shadowed", Place(name), message, "Rename the file.")
+        report.warning("shadowed", Place(f"{layout.folder}{name}"), message, "Rename it.")
+    own = _importable(layout.own)
+    for short in code:
+        _check_module(short, layout, own, report)
+
+
+def _importable(names: Iterable[str]) -> set[str]:
+    """Return the modules that lie beside model.py or in a folder there: both are searched."""
+    modules = set()
+    for name in names:
+        first, *rest = name.split("/")
+        modules.add(first.removesuffix(".py"))
+        if rest and not first.startswith("__"):
+            modules.add(rest[0].removesuffix(".py"))
+    return modules
+
+
+def _check_module(short: str, layout: Layout, own: set[str], report: Findings) -> None:
+    name = f"{layout.folder}{short}"
     try:
-        parsed = ast.parse(tree.read(name))
+        parsed = ast.parse(layout.read(name))
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         report.error("syntax", Place(name, line), f"not valid Python: {error}", "Correct it.")
