@@ -7,7 +7,7 @@ import logging
 import os
 from pathlib import Path
 
-from HiggsML.cli.console import fail_cleanly, progress_bar
+from HiggsML.cli.console import fail_cleanly, log_to_stderr, progress_bar
 from HiggsML.datasets import download_dataset
 from HiggsML.ingestion import IngestionOptions, run_ingestion
 from HiggsML.isolation.budget.budgets import BUDGET_FLAGS, Budgets, parse_amount
@@ -107,7 +107,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Run the ingestion."""
     flags = parse_arguments()
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
+    log_to_stderr(logging.INFO)
     if flags.codabench:
         flags.input, flags.output = Path("/app/input_data"), Path("/app/output")
         flags.submission = Path("/app/ingested_program")

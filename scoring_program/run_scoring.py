@@ -6,7 +6,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from HiggsML.cli.console import fail_cleanly, show_scores
+from HiggsML.cli.console import fail_cleanly, log_to_stderr, show_scores
 from HiggsML.score import run_scoring
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,7 +52,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Run the scoring."""
     flags = parse_arguments()
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
+    log_to_stderr(logging.INFO)
     if flags.codabench:
         flags.prediction, flags.output = Path("/app/input/res"), Path("/app/output")
         flags.reference = Path("/app/input/ref")

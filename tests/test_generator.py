@@ -1,6 +1,8 @@
 import json
 import logging
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -383,3 +385,17 @@ def test_diboson_lies_between_z_and_ttbar(samples):
     for name in ("PRI_lep_pt", "PRI_met", "PRI_n_jets"):
         z, diboson, ttbar = (samples[p][name].mean() for p in ("ztautau", "diboson", "ttbar"))
         assert z < diboson < ttbar
+
+
+def test_a_full_disk_is_a_named_error_that_leaves_nothing(tmp_path):
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)); "
+        "from HiggsML.cli import main; main()"
+    )
+    command = [sys.executable, "-c", code, "generate", "--events", "5000", "--output", tmp_path]
+    end = subprocess.run(command, capture_output=True, text=True)
+    assert end.returncode == 1
+    assert f"Error: {tmp_path}: the dataset can not be written (" in end.stderr
+    assert "File too large): make room" in end.stderr
+    assert "Traceback" not in end.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -44,7 +44,7 @@ from tests.pipeline_fixtures import (
 
 __all__ = ["doors", "tiny_dataset"]
 
-SETS, EXPERIMENTS, SEED = 3, 4, 5
+SETS, EXPERIMENTS, SEED = 3, 4, 23
 RESULTS = [f"result_{index}.json" for index in range(SETS)]
 FILES = sorted([*RESULTS, "ingestion_duration.json", "test_settings.json"])
 TWO_ON = ALL_OFF | {"tes": True, "soft_met": True}
@@ -340,7 +340,7 @@ AT_THE_DOOR = {
         third_call("raise ValueError('no minimum found')"),
         [
             WHERE + "the submission failed in predict: ValueError: no minimum found",
-            'File "model.py", line 20, in predict',
+            '\n[submission]   File "model.py", line 20, in predict\n',
         ],
     ),
     "nan": (third_call("return {**ANSWER, 'p84': float('nan')}"), [WHERE, "p84 = nan"]),

@@ -1,5 +1,6 @@
 """Pseudo-experiments against a brute force: one Poisson number per event, then ``systematics``."""
 
+import hashlib
 import itertools
 import math
 
@@ -19,6 +20,7 @@ from HiggsML.pseudo_experiments import (
     experiment_nuisances,
     features_frame,
     seed_sequence,
+    seeds,
 )
 from HiggsML.pseudo_experiments import store as store_module
 from HiggsML.schema import FEATURES, MISSING, MU_RANGE, NUISANCES, PRI_COLUMNS, PROCESSES
@@ -637,3 +639,28 @@ def test_the_real_sample_gives_pseudo_experiments(real_sample):
     experiment = made.pseudo_experiment(mu=1.0, nuisances={"tes": 1.01, "soft_met": 1.0}, seed=1)
     expected = data.metadata["sum_weights"]
     assert 0.5 * expected < len(experiment["data"]) < expected
+
+
+def test_branches_of_the_seed_tree_are_keyed_hashes():
+    # BLAKE2 of the path, keyed by BLAKE2 of the entropy: computed here once more.
+    key = hashlib.blake2b(b"7").digest()
+    digest = hashlib.blake2b(b"2,3,4", key=key, digest_size=32, person=b"HiggsML seeds").digest()
+    node = seed_sequence(7, Purpose.EVENTS, 3, 4)
+    assert node.entropy == int.from_bytes(digest, "little")
+    assert node.spawn_key == ()
+    chunks = [seeds._generator(node, number).bit_generator.seed_seq for number in range(3)]
+    # A chunk's own seed holds nothing of its node or its neighbors.
+    assert len({chunk.entropy for chunk in chunks} | {node.entropy, 7}) == 5
+    assert all(chunk.spawn_key == () for chunk in chunks)
+
+
+def test_branches_do_not_collide():
+    numbers = (0, 1, 11, 2**32, 2**64, 2**200)
+    found = {
+        seed_sequence(e, p, i, j).entropy
+        for e in numbers
+        for p in Purpose
+        for i in numbers
+        for j in numbers
+    }
+    assert len(found) == 6**3 * len(Purpose)

@@ -8,6 +8,8 @@ The reading of single files is tested in ``test_results.py``, the formulas in
 import json
 import math
 import os
+import subprocess
+import sys
 from datetime import timedelta
 
 import numpy as np
@@ -343,6 +345,20 @@ BROKEN = {
     "metadata no YAML": (metadata("a: [b"), ["metadata is not valid YAML"]),
     "metadata no mapping": (metadata("nothing"), ["metadata must hold keys and values"]),
     "metadata empty": (metadata(""), ["metadata must hold keys and values"]),
+    "metadata with a key twice": (
+        metadata("exitCode: null\ningestionExitCode: 1\ningestionExitCode: 0\n"),
+        ["metadata is not valid YAML"],
+    ),
+    "a key twice": (
+        lambda directory: (directory / "test_settings.json").write_text(
+            json.dumps(SETTINGS)[:-1] + ', "ground_truth_mus": [1, 1, 1, 1]}'
+        ),
+        ["test_settings.json is not valid JSON: a key stands there twice"],
+    ),
+    "a name that deceives": (
+        lambda directory: (directory / "a\nError: all good\x1b[2J\u202e\udcff").write_text(""),
+        ["a\n| Error: all good\ufffd[2J\ufffd\ufffd is not a result"],
+    ),
     "metadata hostile": (
         metadata("!!python/object/apply:os.system ['touch planted']"),
         ["metadata is not valid YAML"],
@@ -369,12 +385,40 @@ def test_broken_results_give_one_sentence_and_no_score(doors, tmp_path, name):
     assert end.returncode == 1
     assert end.stdout == ""
     assert end.stderr.startswith("Error: ")
-    if "YAML" not in parts[0]:  # the parser's message has several lines
-        assert end.stderr.count("\n") == 1
+    assert end.stderr.count("\n") == 1 + parts[0].count("\n")
     for part in parts:
         assert part in end.stderr
     assert "Traceback" not in end.stderr
     assert list(output.iterdir()) == []
+
+
+def test_a_disk_that_is_full_is_a_named_error_and_leaves_nothing(tmp_path):
+    prediction, output = write(tmp_path / "predictions"), tmp_path / "scores"
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000)); "
+        "from HiggsML.cli import main; main()"
+    )
+    command = [sys.executable, "-c", code, "score", prediction, "--output", output]
+    end = subprocess.run(command, capture_output=True, text=True)
+    assert end.returncode == 1
+    assert end.stderr.startswith("Error: ")
+    assert "File too large; no score is written" in end.stderr
+    assert "Traceback" not in end.stderr
+    assert list(output.iterdir()) == []
+
+
+def test_the_report_is_not_written_through_a_planted_link_and_stays_small(tmp_path):
+    prediction, output = write(tmp_path / "predictions"), tmp_path / "scores"
+    path = prediction / "test_settings.json"
+    many = {f"detail {number}": "x" * 5000 for number in range(20_000)}
+    path.write_text(json.dumps({**SETTINGS, "details": many, "notices": ["y" * 5000] * 2000}))
+    output.mkdir()
+    (output / ".detailed_results.html.part").symlink_to(tmp_path / "victim")
+    run_scoring(prediction, output)
+    assert not (tmp_path / "victim").exists()
+    page = output / "detailed_results.html"
+    assert page.stat().st_size < 3_000_000
+    assert "19940 are not shown" in page.read_text()
 
 
 def test_metadata_of_a_good_run_and_none_at_home(tmp_path):

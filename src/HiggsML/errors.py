@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "MARK",
     "BudgetError",
     "BundleError",
     "CheckpointError",
@@ -16,11 +17,22 @@ __all__ = [
     "SettingsError",
     "SubmissionError",
     "TimeLimitError",
+    "printable",
 ]
 
 
+MARK = "[submission]"
+"""Begins every line that a submission wrote."""
+
+
 class HiggsMLError(Exception):
-    """Base of all errors that this package raises on purpose."""
+    """Base of all errors that this package raises on purpose.
+
+    As text, a message holds no control character, whatever names of files it quotes.
+    """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class DataError(HiggsMLError, ValueError):
@@ -69,3 +81,19 @@ class BundleError(HiggsMLError, ValueError):
 
 class ContainerError(HiggsMLError, RuntimeError):
     """The Docker engine, an image or a container is not as needed."""
+
+
+def printable(text: str) -> str:
+    r"""Return text without what could deceive a reader, or fail to print.
+
+    Control characters move a terminal's cursor, others reverse the direction of writing, and lone
+    surrogates (a file's name may hold any byte) can not be encoded. Tabs and line ends stay.
+
+    Examples
+    --------
+    >>> printable("red: \x1b[31m")
+    'red: \ufffd[31m'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)

@@ -6,6 +6,7 @@ A hostile tree of directories may be deeper than Python can recurse and than a p
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import stat
@@ -21,9 +22,11 @@ __all__ = [
     "Entry",
     "is_junk",
     "on_disk",
+    "partial_directory",
     "readable_copy",
     "remove_tree",
     "size_text",
+    "whole_file",
 ]
 
 PACKAGE = Path(__file__).resolve().parent
@@ -156,6 +159,57 @@ def _is_closed(path: Path) -> bool:
     status = path.lstat()
     needed = 0o005 if stat.S_ISDIR(status.st_mode) else 0o004
     return status.st_uid != 0 and status.st_mode & needed != needed
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Give a new file that takes its name when all of it is written: it is whole or absent.
+
+    Whatever has the temporary name, a link too, is removed and never written through: a process
+    that was killed may have left it.
+    """
+    part = path.with_name(f".{path.name}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part.unlink(missing_ok=True)
+    try:
+        with part.open("xb") as file:
+            yield file
+        part.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise
+
+
+@contextlib.contextmanager
+def partial_directory(parent: Path) -> Iterator[Path]:
+    """Give a directory for unfinished files, and remove it in the end.
+
+    Those that killed processes have left beside it are removed; one in use is locked.
+    """
+    for left in parent.glob(f"{_PARTIAL}*"):
+        with contextlib.suppress(OSError), _locked(left):
+            remove_tree(left)
+    directory = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=parent))
+    try:
+        with _locked(directory):
+            yield directory
+    finally:
+        remove_tree(directory)
+
+
+_PARTIAL = ".partial-"
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold the lock of a directory; an OSError if another process does."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def size_text(size: float) -> str:

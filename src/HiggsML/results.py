@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from HiggsML.errors import ResultsError
+from HiggsML.files import whole_file
 from HiggsML.schema import NUISANCES
 
 __all__ = [
@@ -109,13 +110,9 @@ class Settings:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON under a temporary name and then rename it: a file is whole or absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-    part.unlink(missing_ok=True)  # whatever it is, nothing is written through it
-    with part.open("x", encoding="utf-8") as file:
-        file.write(text)
-    part.replace(path)
+    with whole_file(path) as file:
+        file.write(text.encode())
 
 
 def write_predictions(directory: Path, predictions: Mapping[int, Predictions]) -> None:
@@ -304,6 +301,13 @@ def _number(value: Any, where: str) -> float:
     return number
 
 
+def _one_of_each_key(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise ValueError("a key stands there twice")
+    return content
+
+
 def _read_object(path: Path) -> dict[str, Any]:
     """Read a JSON object from a regular file that is not a link and not absurdly large."""
     try:
@@ -317,7 +321,7 @@ def _read_object(path: Path) -> dict[str, Any]:
     if status.st_size > _MAX_BYTES:
         raise ResultsError(f"{path} has {status.st_size} bytes, more than any result needs")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_one_of_each_key)
     except (ValueError, RecursionError) as error:
         reason = "it is empty" if status.st_size == 0 else error
         raise ResultsError(f"{path} is not valid JSON: {reason}") from error

@@ -85,6 +85,18 @@ def run_scoring(
     ResultsError
         If anything is missing, broken or inconsistent; no score is written then.
     """
+    try:
+        return _run_scoring(prediction, output, reference, phase_2)
+    except OSError as error:
+        raise ResultsError(
+            f"{error.filename or output}: {error.strerror or error}; no score is written (make "
+            "room where the disk is full)"
+        ) from error
+
+
+def _run_scoring(
+    prediction: Path, output: Path, reference: Path | None, phase_2: bool
+) -> dict[str, float]:
     for name in ("scores.json", _REPORT_FILE):
         (output / name).unlink(missing_ok=True)
     check_platform_metadata(prediction)
@@ -130,6 +142,16 @@ def _isolation(run: Settings, path: Path) -> float:
     return float(level)
 
 
+class _OneOfEachKey(yaml.SafeLoader):
+    """Refuses a mapping with a key twice: which value counts would be the reader's choice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        if len(set(map(str, names))) < len(names):
+            raise yaml.YAMLError("a key stands there twice")
+        return super().construct_mapping(node, deep)
+
+
 def check_platform_metadata(prediction: Path) -> None:
     """Refuse results of a run that failed, or in which the submission ran a command of its own.
 
@@ -150,7 +172,7 @@ def check_platform_metadata(prediction: Path) -> None:
     if status.st_size > _MAX_METADATA:
         raise ResultsError(f"{path} has {status.st_size} bytes: the platform's has a few lines")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _OneOfEachKey)  # noqa: S506 (safe)
     except Exception as error:  # safe_load raises whatever its conversions raise
         raise ResultsError(f"{path} is not valid YAML ({type(error).__name__})") from error
     if not isinstance(content, dict):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import click
 
 from HiggsML import __version__
-from HiggsML.cli.console import fail_cleanly
+from HiggsML.cli.console import fail_cleanly, log_to_stderr
 
 __all__ = ["main"]
 
@@ -74,6 +74,6 @@ def _cli() -> None:
 
 def main() -> None:
     """Run the command; an error of ours is one message and exit code 1, never a traceback."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    log_to_stderr(logging.WARNING)
     with fail_cleanly():
         _cli()

@@ -12,15 +12,46 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
-from HiggsML.errors import HiggsMLError
+from HiggsML.errors import MARK, HiggsMLError, printable
 
-__all__ = ["fail_cleanly", "output_console", "print_log", "progress_bar", "show_scores", "stderr"]
+__all__ = [
+    "fail_cleanly",
+    "log_to_stderr",
+    "output_console",
+    "print_log",
+    "progress_bar",
+    "show_scores",
+    "stderr",
+]
 
 logger = logging.getLogger(__name__)
 
-stderr = Console(stderr=True)
+
+class _PlainConsole(Console):
+    """A console to which texts, such as names of files, can not send control characters."""
+
+    def render_str(self, text: str, **keywords: Any) -> Text:
+        return super().render_str(printable(text), **keywords)
+
+
+class _PlainFormatter(logging.Formatter):
+    """The same for the log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+stderr = _PlainConsole(stderr=True)
 """Standard error: all that is not a result."""
+
+
+def log_to_stderr(level: int) -> None:
+    """Have messages of at least this level printed."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_PlainFormatter("%(levelname)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
 
 
 @contextmanager
@@ -30,8 +61,15 @@ def fail_cleanly() -> Iterator[None]:
         yield
     except HiggsMLError as error:
         # Not wrapped: file names and the participant's own lines stay in one piece in a log.
+        # Only our own sentence begins a line without a mark: a name may hold a line's end.
+        first, *rest = str(error).split("\n")
+        lines = [line if not line or line.startswith(MARK) else f"| {line}" for line in rest]
         stderr.print(
-            f"Error: {error}", style="bold red", markup=False, highlight=False, soft_wrap=True
+            "\n".join([f"Error: {first}", *lines]),
+            style="bold red",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
         )
         sys.exit(1)
 
@@ -91,4 +129,4 @@ def output_console() -> Console:
 
     It takes text in brackets for what it is: a unit, or part of a directory's name.
     """
-    return Console(width=None if sys.stdout.isatty() else 110, markup=False)
+    return _PlainConsole(width=None if sys.stdout.isatty() else 110, markup=False)

@@ -13,7 +13,6 @@ import math
 import multiprocessing
 import secrets
 import shutil
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -29,6 +28,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from HiggsML.errors import DataError, SettingsError
+from HiggsML.files import partial_directory
 from HiggsML.generator.croissant import croissant
 from HiggsML.generator.fast.amplify import amplify
 from HiggsML.generator.pythia.rows import make_rows, read_rows
@@ -396,13 +396,34 @@ def generate_dataset(
             TEST_ROWS_PER_EXPECTED,
         )
     _prepare_directory(output)
+    try:
+        _write_dataset(output, plan, scenario, engine, seed, workers, progress)
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(
+            f"{output}: the dataset can not be written ({reason}): make room, or choose another "
+            "directory"
+        ) from error
+    return output
+
+
+def _write_dataset(
+    output: Path,
+    plan: _Plan,
+    scenario: str,
+    engine: Engine,
+    seed: int | None,
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Write the files under temporary names, then give them their own, the data last."""
+    events = plan.edges[-1]
     if engine == "pythia":
         plan = _make_pythia_rows(output, plan, scenario, seed, workers, progress)
-
     expected = _SCENARIOS[scenario].expected
     weights = np.array([expected[p] / plan.rows[p] for p in PROCESSES], dtype=np.float32)
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=output) as partial:
-        data = Path(partial, DATA_FILE)
+    with partial_directory(output) as partial:
+        data = partial / DATA_FILE
         written = 0
         with pq.ParquetWriter(data, _ARROW_SCHEMA, compression="zstd") as writer:
             for block in _blocks(plan, workers):
@@ -418,12 +439,11 @@ def generate_dataset(
             CROISSANT_FILE: croissant(data, scenario=scenario, description=description),
         }
         for name, content in documents.items():
-            Path(partial, name).write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
-            Path(partial, name).replace(output / name)
+            (partial / name).write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
+            (partial / name).replace(output / name)
         data.replace(output / DATA_FILE)
     if plan.finished_rows is not None:
         shutil.rmtree(plan.finished_rows)
-    return output
 
 
 def _check_engine(engine: str, library_half: int | None) -> None:

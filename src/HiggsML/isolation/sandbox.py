@@ -41,7 +41,7 @@ from HiggsML.isolation.budget.output_log import OutputLog
 from HiggsML.isolation.budget.process import WatchedProcess
 from HiggsML.isolation.cage.restrict import missing, protect_parent
 from HiggsML.isolation.wire.channel import Channel, ChannelClosedError, ChannelError
-from HiggsML.isolation.wire.messages import check_message, clean_text
+from HiggsML.isolation.wire.messages import check_message, one_line, quoted
 from HiggsML.isolation.wire.shared_memory import SharedBlock, sealed_memory
 from HiggsML.submission.model import check_prediction
 from HiggsML.submission.value import Submission
@@ -173,7 +173,7 @@ class Sandbox:
         request = {"kind": "state", "limit": self._budgets.state_bytes}
         message, payload = self._ask(request, ("state", "no_state"), "pickling the model", limit)
         if message["kind"] == "no_state":
-            return clean_text(message["reason"], 500)
+            return one_line(message["reason"], 500)
         return payload
 
     def restore(self, state: bytes, *, timeout: float | None = None) -> None:
@@ -275,7 +275,7 @@ class Sandbox:
             raise SubmissionError(f"{how} during {stage}") from None
         except ChannelError as error:
             self._process.kill()
-            text = clean_text(str(error), 500)
+            text = one_line(str(error), 500)
             raise SubmissionError(f"the submission's process broke the protocol: {text}") from None
         except BudgetError:
             self._process.kill()
@@ -384,12 +384,12 @@ def _environment(private: Path, threads: int | None) -> dict[str, str]:
 
 def _failure(answer: dict[str, Any], stage: str) -> SubmissionError:
     """Turn the child's account of an exception into our error; its text is only quoted."""
-    error = clean_text(answer["error"], 6000)
+    error = one_line(answer["error"], 6000)
     if answer["ours"]:
         kind = PredictionError if answer["type"] == "PredictionError" else SubmissionError
         return kind(error.split(": ", 1)[-1])
-    quoted = clean_text(answer["traceback"], _MAX_QUOTED)
-    return SubmissionError(f"the submission failed in {stage}: {error}\n\n{quoted}")
+    traceback = quoted(answer["traceback"].rstrip(), _MAX_QUOTED)
+    return SubmissionError(f"the submission failed in {stage}: {error}\n\n{traceback}")
 
 
 def _train_set(data: Data, request: dict[str, Any], payload: bytes) -> _Reply:

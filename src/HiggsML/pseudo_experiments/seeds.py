@@ -1,15 +1,19 @@
-"""The seed tree: every random number of a run has a branch of its own."""
+"""The seed tree: every random number of a run has a branch of its own.
+
+A branch is a keyed hash (BLAKE2) of its path in the tree, with the run's entropy as the key. A
+stream of random numbers, even if it were led back to its branch, tells nothing of another.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
+from hashlib import blake2b
+from typing import SupportsInt
 
 import numpy as np
 
-from HiggsML.physics.shifts import (
-    draw_nuisances,
-)
+from HiggsML.physics.shifts import draw_nuisances
 from HiggsML.schema import MU_RANGE
 
 __all__ = ["Purpose", "draw_mu", "draw_order", "experiment_nuisances", "seed_sequence"]
@@ -23,11 +27,15 @@ class Purpose(IntEnum):
     EVENTS = 2
     ORDER = 3
     MODEL = 4
+    REPEAT = 5
+
+
+_BRANCH_BYTES = 32
 
 
 def seed_sequence(entropy: int, purpose: Purpose, *path: int) -> np.random.SeedSequence:
     """Return the node of the seed tree at ``purpose`` and, say, set and experiment."""
-    return np.random.SeedSequence(entropy, spawn_key=(int(purpose), *path))
+    return np.random.SeedSequence(_branch([entropy], purpose, *path))
 
 
 def draw_mu(entropy: int, set_index: int) -> float:
@@ -53,5 +61,19 @@ def draw_order(entropy: int, n_sets: int, n_experiments: int) -> list[tuple[int,
 
 def _generator(sequence: np.random.SeedSequence, branch: int) -> np.random.Generator:
     """Return the generator of a numbered branch, without the state that ``spawn`` keeps."""
-    node = np.random.SeedSequence(sequence.entropy, spawn_key=(*sequence.spawn_key, branch))
-    return np.random.Generator(np.random.SFC64(node))
+    entropy = (
+        sequence.entropy if isinstance(sequence.entropy, Iterable) else [sequence.entropy or 0]
+    )
+    node = _branch(entropy, *sequence.spawn_key, branch)
+    return np.random.Generator(np.random.SFC64(np.random.SeedSequence(node)))
+
+
+def _branch(entropy: Iterable[SupportsInt], *path: int) -> int:
+    """Return 256 bits for a place in the tree of an entropy."""
+    key = blake2b(_text(entropy)).digest()
+    digest = blake2b(_text(path), key=key, digest_size=_BRANCH_BYTES, person=b"HiggsML seeds")
+    return int.from_bytes(digest.digest(), "little")
+
+
+def _text(numbers: Iterable[SupportsInt]) -> bytes:
+    return ",".join(str(int(number)) for number in numbers).encode()

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 import HiggsML
 from HiggsML.datasets.reader import Data
 from HiggsML.errors import DataError, HiggsMLError, SettingsError, SubmissionError
+from HiggsML.files import whole_file
 from HiggsML.reports.svg import inline_svg
 from HiggsML.schema import FEATURES, NUISANCES, PROCESSES, SIGNAL
 from HiggsML.submission.model import load_model_class, make_model
@@ -414,11 +415,9 @@ def write_page(
         ],
     )
     target = Path(path)
-    part = target.with_name(f".{target.name}.part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(html, encoding="utf-8")
-        part.replace(target)
+        with whole_file(target) as file:
+            file.write(html.encode())
     except OSError as error:
         raise DataError(f"{target} can not be written: {error}") from error
     return target

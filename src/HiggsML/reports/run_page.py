@@ -12,6 +12,7 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from scipy.special import ndtri
 
 import HiggsML
 from HiggsML.errors import ResultsError
+from HiggsML.files import whole_file
 from HiggsML.reports.svg import inline_svg
 from HiggsML.results import Predictions, Settings
 from HiggsML.schema import COVERAGE_TARGET, NUISANCES
@@ -46,6 +48,7 @@ __all__ = ["Finding", "findings", "render_report"]
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _TEXT_LIMIT = 5_000  # letters of one detail or notice: a log has no place on this page
+_MAX_DETAILS, _MAX_NOTICES = 60, 20  # an ingestion of ours writes a dozen, and a few
 _OPEN_SETS = 12  # further interval figures are folded
 _CENTRAL = (15.865, 84.135)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
@@ -105,7 +108,7 @@ def render_report(
         raise ResultsError(f"set {absent[0]} has a score but no predictions or no true mu")
     results = {index: predictions[index] for index in indices}
     truth = {index: float(mus[index]) for index in indices}
-    shown = {_clean(key): _clean(value) for key, value in (details or {}).items()}
+    shown = {_clean(key): _clean(value) for key, value in _first(details or {}).items()}
     script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
@@ -121,7 +124,7 @@ def render_report(
         script=Markup(script),  # noqa: S704 (a file of this package)
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         css=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),  # noqa: S704
-        notices=[_clean(text) for text in notices],
+        notices=[_clean(text) for text in notices[:_MAX_NOTICES]],
         headline=_headline(scores, duration_minutes, bootstrap, shown),
         findings=findings(results, truth, scores),
         figures=_overall_figures(results, truth, scores, bootstrap),
@@ -135,9 +138,15 @@ def render_report(
         version=HiggsML.__version__,
         details=shown,
     )
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(html, encoding="utf-8")
-    part.replace(path)
+    with whole_file(path) as file:
+        file.write(html.encode())
+
+
+def _first(details: Mapping[str, str]) -> dict[str, str]:
+    """Return the first details, and how many more there were."""
+    kept = dict(islice(details.items(), _MAX_DETAILS))
+    left = len(details) - len(kept)
+    return {**kept, "further details": f"{left} are not shown"} if left else kept
 
 
 def _clean(text: object) -> str:

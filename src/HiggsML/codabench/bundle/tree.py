@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from HiggsML.errors import BundleError
-from HiggsML.files import REGULAR, Entry, on_disk
+from HiggsML.files import REGULAR, Entry, on_disk, whole_file
 
 __all__ = ["Tree", "write_zip"]
 
@@ -141,9 +141,10 @@ class Tree:
 
 def write_zip(tree: Tree, path: Path) -> None:
     """Write a zip whose bytes depend on names and contents only: same input, same bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+    with (
+        whole_file(path) as file,
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive,
+    ):
         for name in sorted(tree.files):
             info = zipfile.ZipInfo(name, _ZIP_TIME)
             info.compress_type = zipfile.ZIP_DEFLATED
@@ -152,7 +153,6 @@ def write_zip(tree: Tree, path: Path) -> None:
             info.file_size = tree.files[name].size
             with tree.files[name].open() as source, archive.open(info, "w") as sink:
                 _copy(source, sink)
-    part.replace(path)
 
 
 def _in_memory(content: bytes) -> Entry:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import IO
 
+from HiggsML.errors import MARK
 from HiggsML.files import size_text
 from HiggsML.isolation.wire.messages import clean_text
 
@@ -33,7 +34,7 @@ class OutputLog:
         """Write one line."""
         line = clean_text(text, _MAX_LINE).replace("\n", " ")
         try:
-            print(f"[submission] {line}", file=self._log, flush=True)
+            print(f"{MARK} {line}", file=self._log, flush=True)
         except (OSError, ValueError):
             self._left = 0  # the log's reader has gone: that is no reason to fail
 

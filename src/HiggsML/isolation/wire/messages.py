@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from HiggsML.errors import MARK, printable
 from HiggsML.isolation.wire.channel import ChannelError
 
-__all__ = ["check_message", "clean_text"]
+__all__ = ["check_message", "clean_text", "one_line", "quoted"]
 
 _NUMBER = (int, float)
 _NONE = type(None)
@@ -69,16 +70,19 @@ def check_message(message: dict[str, Any], *, allowed: tuple[str, ...], request:
 
 
 def clean_text(text: str, limit: int) -> str:
-    """Return a submission's text without what could deceive a reader, or fail to print.
-
-    Control characters move a terminal's cursor, others reverse the direction of writing, and lone
-    surrogates can not be encoded.
-    """
-    kept = text[:limit]
-    shown = "".join(
-        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in kept
-    )
+    """Return at most ``limit`` characters of a submission's text, all of them printable."""
+    shown = printable(text[:limit])
     return shown if len(text) <= limit else f"{shown} [...]"
+
+
+def one_line(text: str, limit: int) -> str:
+    """Return a submission's text as a part of a sentence of ours: it can not begin a line."""
+    return " ".join(clean_text(text, limit).split())
+
+
+def quoted(text: str, limit: int) -> str:
+    """Return a submission's text with a mark on each line, so that none can pose as ours."""
+    return "\n".join(f"{MARK} {line}" for line in clean_text(text, limit).split("\n"))
 
 
 def _short(value: object) -> str:
