@@ -12,7 +12,7 @@ from HiggsML.ingestion import IngestionOptions, run_ingestion
 from HiggsML.results import load_predictions
 
 MODEL = """
-import json, logging, multiprocessing, os, pickle, sqlite3, subprocess
+import asyncio, json, logging, multiprocessing, os, pickle, sqlite3, subprocess
 import tempfile, threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
@@ -31,6 +31,11 @@ LABELS = ["weights", "labels", "detailed_labels"]
 
 def square(x):
     return x * x
+
+
+def lend(queue, connection):
+    queue.put(connection)
+    connection.recv()
 
 
 class Model:
@@ -107,6 +112,26 @@ for method in ("fork", "spawn"):
     context = multiprocessing.get_context(method)
     with context.Pool(2) as pool:
         assert pool.map(abs, range(-3, 0)) == [3, 2, 1]
+    with context.Manager() as manager:  # a process that others find, by a socket or without one
+        shared = manager.dict()
+        process = context.Process(target=shared.update, args=({"a": 7},))
+        process.start()
+        process.join()
+        assert dict(shared) == {"a": 7}
+    queue, (mine, theirs) = context.Queue(), context.Pipe()
+    process = context.Process(target=lend, args=(queue, theirs))
+    process.start()
+    borrowed = queue.get(timeout=60)  # a descriptor of the other process
+    borrowed.send(8)
+    assert mine.recv() == 8
+    mine.send("thanks")
+    process.join()
+try:
+    shared.copy()
+    raise AssertionError("the manager has ended")
+except (OSError, EOFError):
+    pass
+asyncio.run(asyncio.sleep(0))
 threads = joblib.Parallel(n_jobs=2, prefer="threads")
 assert threads(joblib.delayed(square)(i) for i in range(3)) == [0, 1, 4]
 """,

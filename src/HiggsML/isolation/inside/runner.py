@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from HiggsML.errors import SettingsError, SubmissionError
 from HiggsML.files import PACKAGE
+from HiggsML.isolation.inside.refusals import explanation
 from HiggsML.isolation.wire.channel import Channel, ChannelClosedError
 from HiggsML.isolation.wire.shared_memory import map_block
 from HiggsML.pseudo_experiments.store import features_frame, unit_weights
@@ -143,6 +144,9 @@ def _describe(error: BaseException, model_file: Path) -> dict[str, Any]:
     if isinstance(error, SyntaxError):  # the lines before the last one quote the file
         summary_lines = summary_lines[-1:]
     summary = "".join(summary_lines).strip()
+    if note := explanation(error):
+        text = text.replace(f"{note}\n", "")  # once is enough
+        summary = summary if note in summary else f"{summary}\n{note}"
     return {
         "kind": "failed",
         "error": summary[:_MAX_SUMMARY],
