@@ -323,6 +323,7 @@ def written(tmp_path):
     """A file with three answers."""
     path = tmp_path / "deep" / ".out.checkpoint.jsonl"
     with Checkpoint(IDENTITY, 2**128 - 1, path) as kept:
+        kept.prepare()
         kept.start()
         for number in range(3):
             kept.append(Task(0, number), ANSWER | {"mu_hat": number / 7}, 2.5 * number)
@@ -399,7 +400,7 @@ def test_links_are_not_followed(written, tmp_path):
     with pytest.raises(CheckpointError, match="can not be opened"):
         Checkpoint.resume(link, IDENTITY)
     with pytest.raises(CheckpointError, match="can not be opened"):
-        Checkpoint(IDENTITY, 1, link).start()
+        Checkpoint(IDENTITY, 1, link).prepare()
     fifo = tmp_path / "directory"
     fifo.mkdir()
     with pytest.raises(CheckpointError, match="can not be opened"):
@@ -411,7 +412,7 @@ def test_two_runs_do_not_share_one(written):
         with pytest.raises(CheckpointError, match="in use"):
             Checkpoint.resume(written, IDENTITY)
         with pytest.raises(CheckpointError, match="in use"):
-            Checkpoint(IDENTITY, 1, written).start()
+            Checkpoint(IDENTITY, 1, written).prepare()
     Checkpoint.resume(written, IDENTITY).remove()
 
 
@@ -504,7 +505,7 @@ def test_no_room_for_the_first_line(tmp_path, monkeypatch):
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
         with pytest.raises(CheckpointError, match="0 finished"):
-            Checkpoint(IDENTITY, 1, path).start()
+            Checkpoint(IDENTITY, 1, path).prepare()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [*path.parent.iterdir()] == []

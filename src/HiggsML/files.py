@@ -6,7 +6,7 @@ A hostile tree of directories may be deeper than Python can recurse and than a p
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
 import os
 import shutil
 import stat
@@ -20,10 +20,13 @@ __all__ = [
     "PACKAGE",
     "REGULAR",
     "Entry",
+    "forbidden",
     "is_junk",
+    "locked",
     "on_disk",
     "partial_directory",
     "readable_copy",
+    "remedy",
     "remove_tree",
     "size_text",
     "whole_file",
@@ -76,6 +79,41 @@ def on_disk(path: Path) -> Entry:
     """Return the entry of a file."""
     status = path.lstat()
     return Entry(status.st_size, status.st_mode, lambda: path.open("rb"))
+
+
+_NO_LOCK = (errno.EWOULDBLOCK, errno.EACCES)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def locked(descriptor: int) -> bool:
+    """Lock a file or directory until its descriptor is closed; False if another process has it.
+
+    Where there are no locks, as on some network file systems, nothing is locked.
+    """
+    try:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:
+        return True
+    except OSError as error:
+        return error.errno not in _NO_LOCK
+    return True
+
+
+def forbidden(error: OSError) -> bool:
+    """Tell whether an error says that this user may not write there."""
+    return error.errno in _FORBIDDEN
+
+
+def remedy(error: OSError) -> str:
+    """Say what to do about a file or directory that can not be written."""
+    if error.errno in _NO_ROOM:
+        return "make room"
+    if forbidden(error):
+        return "choose a place that you may write to, or change its permissions"
+    return "choose another place"
 
 
 def remove_tree(directory: Path, *, keep_top: bool = False) -> None:
@@ -206,7 +244,8 @@ def _locked(directory: Path) -> Iterator[None]:
     """Hold the lock of a directory; an OSError if another process does."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not locked(descriptor):
+            raise BlockingIOError(errno.EWOULDBLOCK, f"{directory} is in use")
         yield
     finally:
         os.close(descriptor)

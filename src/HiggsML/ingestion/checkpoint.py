@@ -13,8 +13,6 @@ results have been written. Where a submission could read it, there is none, see
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import io
 import json
 import logging
@@ -29,6 +27,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from HiggsML.errors import CheckpointError
+from HiggsML.files import forbidden, locked, remedy
 from HiggsML.ingestion.identity import differences
 from HiggsML.ingestion.workers import Answer, Task
 from HiggsML.isolation.cage.system_paths import opening
@@ -129,7 +128,7 @@ class Checkpoint:
     entropy : int
         Source of the truth.
     path : Path, optional
-        The file; :meth:`start` makes it.
+        The file; :meth:`prepare` and :meth:`start` make it.
 
     Attributes
     ----------
@@ -145,6 +144,7 @@ class Checkpoint:
         self.answers: dict[Task, Answer] = {}
         self.path = path
         self._descriptor: int | None = None
+        self._prepared = False
         self._size = 0
         self._synced = time.monotonic()
         self.earlier = 0.0
@@ -224,35 +224,52 @@ class Checkpoint:
                 len(self.answers),
                 self.path,
             )
-        self._close()
+        self._give_up()
 
-    def start(self) -> None:
-        """Make the file, in place of one of an earlier run, unless it is being continued.
+    def prepare(self) -> None:
+        """Make the file under a temporary name, unless an earlier one is being continued.
+
+        Where this user may write no file, the run goes without.
 
         Raises
         ------
         CheckpointError
-            If it can not be written, or another process is using it.
+            If there is no room for it, or another process is using it.
         """
         if self.path is None or self._descriptor is not None:
             return
-        old = _open(self.path, os.O_RDONLY) if self.path.exists() else None
-        part = self.path.with_name(f"{self.path.name}.part")
         header = {"format": _FORMAT, "run": asdict(self.identity), "entropy": str(self.entropy)}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            part.unlink(missing_ok=True)
-            self._descriptor = _open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+            if self.path.exists():
+                os.close(_open(self.path, os.O_RDONLY))  # nobody has it
+            self._part.unlink(missing_ok=True)
+            self._descriptor = _open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+            self._prepared = True
             self._write(_packed(header))
             os.fsync(self._descriptor)
-            part.replace(self.path)
         except OSError as error:
-            self._close()
-            part.unlink(missing_ok=True)
+            self._give_up()
+            if not forbidden(error):
+                raise self._failure(error) from error
+            logger.warning("no checkpoint: %s can not be written (%s)", self.path, error.strerror)
+            self.path = None
+
+    def start(self) -> None:
+        """Let the prepared file take the place of one of an earlier run.
+
+        Raises
+        ------
+        CheckpointError
+            If it can not.
+        """
+        if self.path is None or not self._prepared:
+            return
+        try:
+            self._part.replace(self.path)
+        except OSError as error:
             raise self._failure(error) from error
-        finally:
-            if old is not None:
-                os.close(old)
+        self._prepared = False
 
     def append(self, task: Task, answer: Answer, seconds: float) -> None:
         """Keep an answer, and how many seconds the run has taken.
@@ -297,11 +314,24 @@ class Checkpoint:
             raise
         self._size += len(line)
 
+    @property
+    def _part(self) -> Path:
+        assert self.path is not None  # noqa: S101 (the callers have looked)
+        return self.path.with_name(f"{self.path.name}.part")
+
     def _failure(self, error: OSError) -> CheckpointError:
         return CheckpointError(
-            f"{self.path} can not be written ({error.strerror}): make room, then go on with "
+            f"{self.path} can not be written ({error.strerror}): {remedy(error)}, then go on with "
             f"--resume; {len(self.answers)} finished pseudo-experiments are kept"
         )
+
+    def _give_up(self) -> None:
+        """Close the file; what was only prepared is removed."""
+        if self._prepared:
+            with suppress(OSError):
+                self._part.unlink(missing_ok=True)
+            self._prepared = False
+        self._close()
 
     def _close(self) -> None:
         if self._descriptor is not None:
@@ -334,12 +364,8 @@ def _open(path: Path, flags: int) -> int:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise CheckpointError(f"{path} is not a regular file: remove it")
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        # Some network file systems have no locks.
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            os.close(descriptor)
-            raise CheckpointError(f"{path} is in use: another run has this output") from None
+        if not locked(descriptor):
+            raise CheckpointError(f"{path} is in use: another run has this output")
     except BaseException:
         os.close(descriptor)
         raise

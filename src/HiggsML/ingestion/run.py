@@ -10,15 +10,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
 from HiggsML.datasets.identity import data_identity
 from HiggsML.datasets.reader import Data
-from HiggsML.errors import BudgetError, ResultsError, SettingsError
-from HiggsML.files import remove_tree
+from HiggsML.errors import BudgetError, SettingsError
 from HiggsML.ingestion.checkpoint import (
     Checkpoint,
     RunIdentity,
@@ -28,6 +27,7 @@ from HiggsML.ingestion.checkpoint import (
 )
 from HiggsML.ingestion.identity import package_version, software_identity, submission_identity
 from HiggsML.ingestion.options import IngestionOptions
+from HiggsML.ingestion.output import replacement, reserved
 from HiggsML.ingestion.workers import (
     Answer,
     DaskCluster,
@@ -48,8 +48,6 @@ from HiggsML.isolation.sandbox import Sandbox
 from HiggsML.pseudo_experiments.seeds import draw_mu, draw_order
 from HiggsML.pseudo_experiments.store import EventStore
 from HiggsML.results import (
-    DURATION_FILE,
-    SETTINGS_FILE,
     Predictions,
     Settings,
     write_duration,
@@ -73,7 +71,7 @@ MIN_REPEATS = 20.0
 
 
 def run_ingestion(options: IngestionOptions, progress: Progress | None = None) -> Settings:
-    """Run a submission and write its results; nothing is written unless everything succeeds.
+    """Run a submission and write its results; former ones stay unless everything succeeds.
 
     Returns
     -------
@@ -89,65 +87,136 @@ def run_ingestion(options: IngestionOptions, progress: Progress | None = None) -
     if options.submission.is_file():
         with unpacked(options.submission) as folder:
             return run_ingestion(replace(options, submission=folder), progress)
+    with ExitStack() as held:
+        run = _prepare(options, progress or (lambda *_: None), held)
+        if run.left:
+            with _told_how_far(run):
+                _fit(run)
+                _measure(run)
+        run.processes.close()  # nothing of the submission runs any more
+        return _write(run)
+
+
+@dataclass
+class _Run:
+    """A run between its stages."""
+
+    options: IngestionOptions
+    report: Progress
+    started: float
+    deadline: float | None
+    data: Data
+    enabled: dict[str, bool]
+    processes: ExitStack
+    """Ends the submission's processes."""
+    sandbox: Sandbox
+    checkpoint: Checkpoint
+    protections: dict[str, str]
+    workers: list[Sandbox] = field(default_factory=list)
+    """Get the fitted Model, if several are wanted."""
+
+    @property
+    def total(self) -> int:
+        """Number of pseudo-experiments."""
+        return self.options.num_of_sets * self.options.num_pseudo_experiments
+
+    @property
+    def left(self) -> int:
+        """How many of them have no answer yet."""
+        return self.total - len(self.checkpoint.answers)
+
+    @cached_property
+    def store(self) -> EventStore:
+        """The test events."""
+        return EventStore.from_data(self.data)
+
+    def tasks(self) -> Iterator[Task]:
+        """Yield the pseudo-experiments that have no answer yet, in random order."""
+        options = self.options
+        order = draw_order(
+            self.checkpoint.entropy, options.num_of_sets, options.num_pseudo_experiments
+        )
+        return (task for task in map(Task._make, order) if task not in self.checkpoint.answers)
+
+    def seconds(self) -> float:
+        """Return how long the run has taken, with what was before an interruption."""
+        return self.checkpoint.earlier + time.monotonic() - self.started
+
+
+def _prepare(options: IngestionOptions, report: Progress, held: ExitStack) -> _Run:
+    """Take the output, open the dataset and start the submission's processes."""
+    started, deadline = time.monotonic(), deadline_in(options.deadline)
     if options.isolation != "off":
         _refuse_overlap(options)
-    started = time.monotonic()
-    deadline = deadline_in(options.deadline)
-    report = progress or (lambda *_: None)
-    _clear(options.output, everything=options.empty_output)
+    find_model(options.submission)
     data = Data(options.input_dir, options.test_size)
+    held.enter_context(reserved(options.output, empty=options.empty_output))
     if options.scheduler is not None:
         check_cluster(options.scheduler, data, options.test_size)
+    processes = held.enter_context(ExitStack())
+    sandbox = processes.enter_context(
+        Sandbox(options.submission, isolation=options.isolation, budgets=options.budgets.resolved())
+    )
     enabled = {name: bool(options.systematics.get(name, False)) for name in NUISANCES}
-    with ExitStack() as stack:
-        budgets = options.budgets.resolved()
-        with (
-            Sandbox(options.submission, isolation=options.isolation, budgets=budgets) as sandbox,
-            ExitStack() as workers,
-        ):
-            kept = stack.enter_context(_checkpoint(options, data, enabled, sandbox.report))
-            entropy = kept.entropy
-            order = draw_order(entropy, options.num_of_sets, options.num_pseudo_experiments)
-            todo = [task for task in map(Task._make, order) if task not in kept.answers]
-            protections = dict(sandbox.report)
-            stack.enter_context(_told_how_far(kept.answers, len(order), options.deadline))
-            # The workers' processes import their libraries while the test events are read.
-            sandboxes = workers.enter_context(_sandboxes_of_workers(options)) if todo else []
-            store = EventStore.from_data(data)
-            if todo:
-                report("fit", 0, 1)
-                sandbox.fit(data, timeout=seconds_left(deadline))
-                report("fit", 1, 1)
-                draws = Draws(entropy, enabled)
-                here, *others = (
-                    Worker(store, one, draws, deadline) for one in (sandbox, *sandboxes)
-                )
-                executor = _executor(options, sandbox, here, others)
-                kept.start()
-                with closing(executor.run(todo)) as results:
-                    for task, answer in results:
-                        kept.append(task, answer, kept.earlier + time.monotonic() - started)
-                        report("predict", len(kept.answers), len(order))
-                protections |= executor.lacking
-        # Nothing of the submission runs any more.
-        run = Settings(
-            num_of_sets=options.num_of_sets,
-            num_pseudo_experiments=options.num_pseudo_experiments,
-            systematics=enabled,
-            mus={index: draw_mu(entropy, index) for index in range(options.num_of_sets)},
-            details=_details(options, protections, data),
-            notices=tuple(_notices(store)),
-        )
-        try:
-            write_predictions(options.output, _by_set(kept.answers, options))
-            write_duration(options.output, kept.earlier + time.monotonic() - started)
-            write_settings(options.output, run)  # the truth last
-        except OSError as error:
-            raise ResultsError(
-                f"{options.output}: the results can not be written ({error.strerror}): make room"
-            ) from error
-        kept.remove()
+    run = _Run(
+        options=options,
+        report=report,
+        started=started,
+        deadline=deadline,
+        data=data,
+        enabled=enabled,
+        processes=processes,
+        sandbox=sandbox,
+        checkpoint=held.enter_context(_checkpoint(options, data, enabled, sandbox.report)),
+        protections=dict(sandbox.report),
+    )
+    if run.left:
+        run.checkpoint.prepare()
+        # The workers' processes import their libraries while the test events are read.
+        run.workers = processes.enter_context(_sandboxes_of_workers(options))
+    _ = run.store
     return run
+
+
+def _fit(run: _Run) -> None:
+    """Import and fit the Model."""
+    run.report("fit", 0, 1)
+    run.sandbox.fit(run.data, timeout=seconds_left(run.deadline))
+    run.report("fit", 1, 1)
+    run.checkpoint.start()
+
+
+def _measure(run: _Run) -> None:
+    """Collect an answer to every pseudo-experiment."""
+    draws = Draws(run.checkpoint.entropy, run.enabled)
+    here, *others = (
+        Worker(run.store, one, draws, run.deadline) for one in (run.sandbox, *run.workers)
+    )
+    executor = _executor(run.options, run.sandbox, here, others)
+    with closing(executor.run(run.tasks())) as results:
+        for task, answer in results:
+            run.checkpoint.append(task, answer, run.seconds())
+            run.report("predict", len(run.checkpoint.answers), run.total)
+    run.protections |= executor.lacking
+
+
+def _write(run: _Run) -> Settings:
+    """Put the results where the former ones were."""
+    options = run.options
+    settings = Settings(
+        num_of_sets=options.num_of_sets,
+        num_pseudo_experiments=options.num_pseudo_experiments,
+        systematics=run.enabled,
+        mus={i: draw_mu(run.checkpoint.entropy, i) for i in range(options.num_of_sets)},
+        details=_details(options, run.protections, run.data),
+        notices=tuple(_notices(run.store)),
+    )
+    with replacement(options.output) as directory:
+        write_predictions(directory, _by_set(run.checkpoint.answers, options))
+        write_duration(directory, run.seconds())
+        write_settings(directory, settings)  # the truth last
+    run.checkpoint.remove()
+    return settings
 
 
 def _checkpoint(
@@ -238,35 +307,15 @@ def _executor(
 
 
 @contextmanager
-def _told_how_far(
-    answers: Mapping[Task, object], total: int, deadline: float | None
-) -> Iterator[None]:
+def _told_how_far(run: _Run) -> Iterator[None]:
     """Add to the message of an exceeded budget how far the submission came."""
     try:
         yield
     except BudgetError as error:
-        how_far = f"{len(answers):,} of {total:,} predictions were done"
-        if deadline is not None:
-            how_far += f"; the whole run had {deadline:g} s"
+        how_far = f"{len(run.checkpoint.answers):,} of {run.total:,} predictions were done"
+        if run.options.deadline is not None:
+            how_far += f"; the whole run had {run.options.deadline:g} s"
         raise type(error)(f"{error} ({how_far})") from None
-
-
-def _clear(output: Path, *, everything: bool) -> None:
-    """Remove former results, or all that is there; links are removed, never followed."""
-    if output.exists() and not output.is_dir():
-        raise SettingsError(f"output {output} is not a directory: name one for the results")
-    if not output.is_dir():
-        return
-    if everything:
-        remove_tree(output, keep_top=True)
-        if left := sorted(path.name for path in output.iterdir()):
-            raise SettingsError(f"{output / left[0]} can not be removed: is it another user's?")
-        return
-    for path in output.iterdir():
-        if path.name in (SETTINGS_FILE, DURATION_FILE) or path.match("result_*.json"):
-            if path.is_dir() and not path.is_symlink():
-                raise SettingsError(f"{path} is a directory where a result goes: remove it")
-            path.unlink()
 
 
 def _refuse_overlap(options: IngestionOptions) -> None:

@@ -6,7 +6,7 @@ stream of random numbers, even if it were led back to its branch, tells nothing 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import IntEnum
 from hashlib import blake2b
 from typing import SupportsInt
@@ -52,11 +52,14 @@ def experiment_nuisances(
     return draw_nuisances(enabled, np.random.default_rng(node))
 
 
-def draw_order(entropy: int, n_sets: int, n_experiments: int) -> list[tuple[int, int]]:
-    """Return all (set, experiment) pairs in a random order, which tells a model nothing."""
+def draw_order(entropy: int, n_sets: int, n_experiments: int) -> Iterator[tuple[int, int]]:
+    """Yield all (set, experiment) pairs in a random order, which tells a model nothing."""
     rng = np.random.default_rng(seed_sequence(entropy, Purpose.ORDER))
-    pairs = [(i, j) for i in range(n_sets) for j in range(n_experiments)]
-    return [pairs[k] for k in rng.permutation(len(pairs))]
+    # Four bytes for each: millions of pairs are made as they are needed.
+    order = np.arange(n_sets * n_experiments, dtype=np.uint32)
+    rng.shuffle(order)
+    for number in order:
+        yield divmod(int(number), n_experiments)
 
 
 def _generator(sequence: np.random.SeedSequence, branch: int) -> np.random.Generator:

@@ -91,7 +91,7 @@ class WorkerSettings:
     threads : int
         Threads of the submission's numerical libraries.
     deadline : float or None
-        When everything must have ended, on the clock of :func:`time.time`.
+        When everything must have ended, on the clock of :func:`time.monotonic`.
     budgets : Budgets
         What the submission may use.
     """
@@ -119,7 +119,7 @@ class Worker:
     draws : Draws
         Seed and systematics.
     deadline : float, optional
-        When everything must have ended, on the clock of :func:`time.time`.
+        When everything must have ended, on the clock of :func:`time.monotonic`.
     """
 
     def __init__(
@@ -165,10 +165,10 @@ class Worker:
 
 
 def deadline_in(seconds: float | None) -> float | None:
-    """Return the time, on the clock of :func:`time.time`, at which ``seconds`` have passed."""
-    return None if seconds is None else time.time() + seconds
+    """Return the time, on the clock of :func:`time.monotonic`, at which ``seconds`` have passed."""
+    return None if seconds is None else time.monotonic() + seconds
 
 
 def seconds_left(deadline: float | None) -> float | None:
     """Return the seconds until a time, at least none of them; None without a deadline."""
-    return None if deadline is None else max(0.0, deadline - time.time())
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
