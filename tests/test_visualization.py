@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
@@ -64,6 +65,12 @@ def stairs(axes):
     return [patch for patch in axes.patches if isinstance(patch, StepPatch)]
 
 
+@pytest.fixture(autouse=True)
+def _no_figure_stays():
+    yield
+    plt.close("all")
+
+
 def render(figure):
     """Draw it, which is where matplotlib would warn."""
     figure.savefig(io.BytesIO(), format="png", dpi=40)
@@ -111,8 +118,8 @@ def test_returns_a_figure_and_changes_no_global_setting(name):
     assert isinstance(figure, Figure)
     assert figure.axes
     assert dict(mpl.rcParams) == before
-    if "matplotlib.pyplot" in sys.modules:
-        assert sys.modules["matplotlib.pyplot"].get_fignums() == []
+    assert plt.gcf() is figure
+    plt.close(figure)
 
 
 def test_import_changes_no_global_setting():

@@ -34,6 +34,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from HiggsML.errors import DataError, SettingsError
 from HiggsML.visualization.cut_scan import CutScan, Direction, plot_scans, scan_cuts
+from HiggsML.visualization.pyplot_figures import shows_figures
 
 __all__ = [
     "LEPTON_COLUMNS",
@@ -82,6 +83,9 @@ class SignalOverBackground:
 
     figure: Figure
     scans: Mapping[str, CutScan]
+
+    def _ipython_display_(self) -> None:
+        self.figure._ipython_display_()  # type: ignore[attr-defined]
 
     def _repr_png_(self) -> Any:
         return self.figure._repr_png_()  # type: ignore[attr-defined]
@@ -363,6 +367,7 @@ def signal_over_background(
     return scans
 
 
+@shows_figures
 def plot_SoverB(  # noqa: N802 (name of the exercise)
     DataFrames: Mapping[str, pd.DataFrame],  # noqa: N803
     hist_dict: Mapping[str, HistParameters],

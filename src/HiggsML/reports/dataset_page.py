@@ -44,6 +44,7 @@ from HiggsML.visualization.distributions import (
     roc_curve_wrapper,
     stacked_histogram,
 )
+from HiggsML.visualization.pyplot_figures import plain_figures
 from HiggsML.visualization.style import LABELS, column_values, panel_grid, present, style
 
 __all__ = ["FORMATS", "SECTIONS", "Plot", "explore", "score_events", "write_folder", "write_page"]
@@ -145,12 +146,10 @@ def explore(
     events = systematics(train, seed=seed)
     yield from _features(events, names)
     if len(names) > 1:
-        yield Plot(
-            "correlations",
-            "correlations",
-            correlation_plots(events[[*names, "weights"]], events["labels"], names),
-            "In percent; pairs with an absent jet are left out.",
-        )
+        with plain_figures():
+            figure = correlation_plots(events[[*names, "weights"]], events["labels"], names)
+        caption = "In percent; pairs with an absent jet are left out."
+        yield Plot("correlations", "correlations", figure, caption)
     yield from _shifts(train, events, names, seed)
     yield from _cuts(events, names)
     if submission is not None:
@@ -185,13 +184,9 @@ def _shifts(
             # A rate changes all features alike: the same ones each time are easier to compare.
             changed = [name for name in ("DER_mass_vis", "PRI_n_jets", *names) if name in names]
             changed = list(dict.fromkeys(changed))[:2]
-        figure = histogram_syst(
-            nominal,
-            shifted,
-            nominal["weights"],
-            shifted["weights"],
-            columns=changed[:_SHIFTED_FEATURES],
-        )
+        weights, shown = (nominal["weights"], shifted["weights"]), changed[:_SHIFTED_FEATURES]
+        with plain_figures():
+            figure = histogram_syst(nominal, shifted, *weights, columns=shown)
         events, before = float(shifted["weights"].sum()), float(nominal["weights"].sum())
         caption = (
             f"{nuisance.name} = {value:.3g} ({nuisance.description}): {events / before - 1:+.2%} "
@@ -314,13 +309,14 @@ def _classifier(data: Data, submission: Path, max_events: int, seed: int) -> Ite
     score = score_events(data, submission, events)
     name = Submission.of(submission).folder.name
     labels, weights = events["labels"], events["weights"]
-    figure = roc_curve_wrapper(score, labels, weights, plot_label=name, color="b")
-    yield Plot("classifier", "roc", figure, f"ROC curve of {name}, {len(events):,} test events.")
-    scored = pd.DataFrame({"classifier score": score})
-    figure = stacked_histogram(
-        scored, labels, weights, events["detailed_labels"], "classifier score", y_scale="log"
-    )
-    yield Plot("classifier", "score", figure, "Its output, stacked by process.")
+    scored, processes = pd.DataFrame({"classifier score": score}), events["detailed_labels"]
+    with plain_figures():
+        roc = roc_curve_wrapper(score, labels, weights, plot_label=name, color="b")
+        stacked = stacked_histogram(
+            scored, labels, weights, processes, "classifier score", y_scale="log"
+        )
+    yield Plot("classifier", "roc", roc, f"ROC curve of {name}, {len(events):,} test events.")
+    yield Plot("classifier", "score", stacked, "Its output, stacked by process.")
 
 
 # ----------------------------------------------------------------------------------------------

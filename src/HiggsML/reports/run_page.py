@@ -43,6 +43,7 @@ from HiggsML.visualization.measurement import (
     visualize_scatter,
     width_and_coverage_plot,
 )
+from HiggsML.visualization.pyplot_figures import plain_figures
 
 __all__ = ["Finding", "findings", "render_report"]
 
@@ -61,6 +62,7 @@ class Finding(NamedTuple):
     text: str
 
 
+@plain_figures()
 def render_report(
     path: Path,
     *,

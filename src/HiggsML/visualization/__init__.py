@@ -1,8 +1,9 @@
 """Every plot of the package. Each function returns a :class:`matplotlib.figure.Figure`.
 
-Nothing is shown, saved or left behind in matplotlib's global settings. Save a figure with
-``figure.savefig("plot.pdf")``; a notebook shows a returned figure by itself. Plots of many events
-draw a sample or bins, and say so in the figure.
+Figures belong to pyplot: a notebook shows every one below its cell, ``plt.savefig("plot.pdf")`` (or
+``figure.savefig``) saves the last one, and a window opens where matplotlib can open one. In a
+program without windows the last twenty are kept. No global setting of matplotlib changes. Plots of
+many events draw a sample or bins, and say so in the figure.
 
 Examples
 --------

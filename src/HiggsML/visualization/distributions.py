@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from HiggsML.errors import DataError
 from HiggsML.schema import BACKGROUNDS, SIGNAL
+from HiggsML.visualization.pyplot_figures import shows_figures
 from HiggsML.visualization.style import (
     BAND,
     BLUE,
@@ -85,6 +86,7 @@ def _left_out(column: str, values: Array, weights: Array, edges: Array) -> str:
     return ", ".join(parts)
 
 
+@shows_figures
 def stacked_histogram(
     dfall: pd.DataFrame,
     target: ArrayLike,
@@ -193,6 +195,7 @@ def _magnification(signal: Array, background: Array) -> int:
     return int(10 ** np.floor(np.log10(ratio))) if ratio >= 10 else 1
 
 
+@shows_figures
 def histogram_syst(
     dfall: pd.DataFrame,
     df_syst: pd.DataFrame,
@@ -277,6 +280,7 @@ def _split(panel: Axes) -> tuple[Axes, Axes]:
     return main, below
 
 
+@shows_figures
 def correlation_plots(
     dfall: pd.DataFrame, target: ArrayLike, columns: Sequence[str] | None = None
 ) -> Figure:
@@ -370,6 +374,7 @@ def _correlation(frame: pd.DataFrame, names: Sequence[str], weight: Array) -> Ar
     return matrix
 
 
+@shows_figures
 def roc_curve_wrapper(
     score: ArrayLike,
     labels: ArrayLike,

@@ -16,6 +16,7 @@ from HiggsML.errors import DataError
 from HiggsML.results import Predictions
 from HiggsML.schema import COVERAGE_TARGET, MU_RANGE
 from HiggsML.statistics.official_scores import BootstrapScores, coverage_band, coverage_penalty
+from HiggsML.visualization.pyplot_figures import shows_figures
 from HiggsML.visualization.style import (
     BAND,
     BLUE,
@@ -82,6 +83,7 @@ def _mu_limits(mus: ArrayLike) -> tuple[float, float]:
 # ----------------------------------------------------------------------------------------------
 
 
+@shows_figures
 def interval_plot(
     p16: ArrayLike,
     p84: ArrayLike,
@@ -167,6 +169,7 @@ def _bulk_range(low: Array, high: Array, mu: float) -> tuple[float, float]:
     return left - margin, right + margin
 
 
+@shows_figures
 def visualize_coverage(ingestion_result_dict: Results, ground_truth_mus: Truth) -> Figure:
     """Intervals of every set, one panel each: see :func:`interval_plot`.
 
@@ -196,6 +199,7 @@ def visualize_coverage(ingestion_result_dict: Results, ground_truth_mus: Truth) 
 # ----------------------------------------------------------------------------------------------
 
 
+@shows_figures
 def visualize_scatter(
     ingestion_result_dict: Results, ground_truth_mus: Truth, *, ax: Axes | None = None
 ) -> Figure:
@@ -259,6 +263,7 @@ def _spread(axes: Axes, x: Array, groups: Sequence[Array]) -> None:
     axes.plot(x, means, "o", color=INK, ms=3.5, label="mean", gid="mean")
 
 
+@shows_figures
 def pull_plot(results: Results, mus: Truth, *, ax: Axes | None = None) -> Figure:
     """Histogram of (predicted - true mu) / predicted uncertainty, beside a unit Gaussian.
 
@@ -312,6 +317,7 @@ def pulls_of(results: Results, mus: Truth) -> tuple[Array, int]:
     return np.concatenate(pulls), without
 
 
+@shows_figures
 def width_and_coverage_plot(results: Results, mus: Truth) -> Figure:
     """Coverage and width of the intervals against the true mu, one point per set.
 
@@ -361,6 +367,7 @@ def width_and_coverage_plot(results: Results, mus: Truth) -> Figure:
     return figure
 
 
+@shows_figures
 def coverage_function_plot(
     coverage: float,
     n_predictions: int,
@@ -426,6 +433,7 @@ _SCORE_LABELS = {
 }
 
 
+@shows_figures
 def bootstrap_plot(
     scores: BootstrapScores,
     *,

@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
 from HiggsML.errors import DataError
+from HiggsML.visualization.pyplot_figures import shows_figures
 from HiggsML.visualization.style import (
     BLUE,
     GRAY,
@@ -45,6 +46,7 @@ _PANELS_UP_TO = 8  # columns; beyond, panels are too small for numbers
 _ARROW_SHARE = 0.06  # of a panel: the length up to which arrows are magnified
 
 
+@shows_figures
 def pair_plots(
     dfall: pd.DataFrame,
     target: ArrayLike,
@@ -85,6 +87,7 @@ def pair_plots(
     return _pairs(names, groups)
 
 
+@shows_figures
 def pair_plots_syst(
     dfall: pd.DataFrame,
     df_syst: pd.DataFrame,
@@ -293,6 +296,7 @@ def _matched(
     return names, dfall.iloc[rows], df_syst.iloc[rows]
 
 
+@shows_figures
 def event_vise_syst(
     dfall: pd.DataFrame,
     df_syst: pd.DataFrame,
@@ -338,6 +342,7 @@ def event_vise_syst(
     return figure
 
 
+@shows_figures
 def event_vise_syst_arrow(
     dfall: pd.DataFrame,
     df_syst: pd.DataFrame,

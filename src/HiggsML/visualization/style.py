@@ -1,8 +1,4 @@
-"""Colors, labels and the plot style that all figures share, without touching global settings.
-
-Figures are plain :class:`matplotlib.figure.Figure` objects, made without ``pyplot``: nothing pops
-up, nothing has to be closed, and a notebook shows a returned figure by itself.
-"""
+"""Colors, labels and the plot style that all figures share, without touching global settings."""
 
 from __future__ import annotations
 
@@ -19,12 +15,12 @@ import pandas as pd
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from HiggsML.errors import DataError
 from HiggsML.schema import LABEL_COLUMNS, MISSING, SIGNAL
+from HiggsML.visualization.pyplot_figures import make_figure, show_once
 
 __all__ = [
     "BAND",
@@ -163,6 +159,11 @@ class StyledFigure(Figure):
         with style():
             super().draw(renderer)
 
+    def _ipython_display_(self) -> None:
+        """Have IPython show the figure in its usual way, but not twice."""
+        show_once(self)
+        raise NotImplementedError
+
     def _repr_png_(self) -> bytes:
         """Show the figure in a notebook, whether or not pyplot is in use there."""
         buffer = io.BytesIO()
@@ -172,9 +173,7 @@ class StyledFigure(Figure):
 
 def new_figure(width: float, height: float) -> StyledFigure:
     """Return an empty figure; sizes in inches."""
-    figure = StyledFigure(figsize=(width, height))
-    FigureCanvasAgg(figure)
-    return figure
+    return make_figure(StyledFigure, (width, height))
 
 
 def figure_for(
