@@ -7,6 +7,8 @@ import logging
 from pathlib import Path
 
 from HiggsML.cli.console import fail_cleanly, log_to_stderr, show_scores
+from HiggsML.errors import IngestionFailedError, ResultsError
+from HiggsML.reports.failure_page import render_failure
 from HiggsML.score import run_scoring
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,10 +43,21 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "results must meet their own test_settings.json",
     )
     parser.add_argument(
+        "--submission",
+        "-s",
+        type=Path,
+        default=None,
+        help="directory of the submission: its files are ignored among the results, and it must "
+        "bring none that is called like a result",
+    )
+    parser.add_argument(
         "--codabench", action="store_true", help="use the platform's directories instead"
     )
     parser.add_argument(
-        "--phase-2", action="store_true", help="add the final phase's bootstrap over sets"
+        "--phase-2",
+        action="store_true",
+        help="add the final phase's bootstrap over sets; final_phase in the reference's "
+        "settings.json does the same",
     )
     return parser.parse_args(arguments)
 
@@ -56,11 +69,28 @@ def main() -> None:
     if flags.codabench:
         flags.prediction, flags.output = Path("/app/input/res"), Path("/app/output")
         flags.reference = Path("/app/input/ref")
+        # Mounted since the worker of mid-2026, which copies the submission between the results.
+        ingested = Path("/app/ingested_program")
+        flags.submission = ingested if ingested.is_dir() else None
+    report = flags.output / "detailed_results.html"
     with fail_cleanly():
-        scores = run_scoring(
-            flags.prediction, flags.output, reference=flags.reference, phase_2=flags.phase_2
-        )
-        show_scores(scores, flags.output / "detailed_results.html")
+        try:
+            scores = run_scoring(
+                flags.prediction,
+                flags.output,
+                reference=flags.reference,
+                submission=flags.submission,
+                phase_2=flags.phase_2,
+            )
+        except IngestionFailedError as error:
+            render_failure(report, error.reason, by_ingestion=True)
+            raise
+        except ResultsError as error:
+            # The platform shows this page; elsewhere the message is enough.
+            if flags.codabench:
+                render_failure(report, str(error), by_ingestion=False)
+            raise
+        show_scores(scores, report)
 
 
 if __name__ == "__main__":

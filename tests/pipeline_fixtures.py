@@ -188,9 +188,9 @@ class Model:
 
 
 def result_files(directory: Path) -> dict[str, bytes]:
-    """Return the content of all files in a directory but the duration."""
+    """Return the content of all files in a directory but the duration, and the record of it."""
     return {
         path.name: path.read_bytes()
         for path in sorted(directory.iterdir())
-        if path.name != "ingestion_duration.json"
+        if path.name not in ("ingestion_duration.json", "ingestion_record.json")
     }

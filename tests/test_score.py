@@ -195,6 +195,18 @@ def test_truth_is_matched_by_the_number_of_the_set(tmp_path, monkeypatch):
     assert run_scoring(tmp_path / "p", tmp_path / "s")["mae"] > scores["mae"] + 0.1
 
 
+def test_the_reference_asks_for_the_section_of_the_final_phase(tmp_path, monkeypatch):
+    seen = {}
+    monkeypatch.setattr("HiggsML.score.render_report", lambda _, **more: seen.update(more))
+    for wanted in (True, False):
+        reference = write_reference(tmp_path / "r", final_phase=wanted)
+        run_scoring(write(tmp_path / "p"), tmp_path / "s", reference=reference)
+        assert (seen["phase_2"] is not None) is wanted
+    write_reference(tmp_path / "r", final_phase="yes")
+    with pytest.raises(ResultsError, match="final_phase must be true or false"):
+        run_scoring(tmp_path / "p", tmp_path / "s", reference=tmp_path / "r")
+
+
 def test_phase_2_is_in_the_report(tmp_path, monkeypatch):
     seen = {}
     monkeypatch.setattr(

@@ -11,6 +11,7 @@ __all__ = [
     "ContainerError",
     "DataError",
     "HiggsMLError",
+    "IngestionFailedError",
     "IsolationError",
     "PredictionError",
     "ResultsError",
@@ -73,6 +74,14 @@ class CheckpointError(HiggsMLError, RuntimeError):
 
 class ResultsError(HiggsMLError, ValueError):
     """Result files between ingestion and scoring are missing, broken or inconsistent."""
+
+
+class IngestionFailedError(ResultsError):
+    """An ingestion did not finish; ``reason`` is what it says about that, in several lines."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class BundleError(HiggsMLError, ValueError):

@@ -3,7 +3,8 @@
 ==============================  ====================================================================
 ``result_{set}.json``           lists ``mu_hats``, ``delta_mu_hats``, ``p16``, ``p84``
 ``ingestion_duration.json``     ``ingestion_duration`` in minutes
-``test_settings.json``          what was run and, written last, the true mus
+``test_settings.json``          what was run and the true mus
+``ingestion_record*.json``      how the ingestion ended, see :mod:`HiggsML.seal`
 ==============================  ====================================================================
 
 What is read here was written by another process, perhaps not by ours: every value is checked, and
@@ -16,9 +17,11 @@ import json
 import math
 import re
 import stat
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -36,6 +39,8 @@ __all__ = [
     "load_duration",
     "load_predictions",
     "load_settings",
+    "names_at_the_top",
+    "reserved_names",
     "write_duration",
     "write_json",
     "write_predictions",
@@ -49,11 +54,17 @@ refuses; mu itself lies between 0.1 and 3."""
 SETTINGS_FILE = "test_settings.json"
 DURATION_FILE = "ingestion_duration.json"
 
-_MAX_BYTES = 256 * 1024**2
 METADATA_FILE = "metadata"
 """Left among the results by the platform, which says there how the ingestion ended."""
 
+_MAX_BYTES = 256 * 1024**2
+RECORD_NAME = re.compile(r"ingestion_record(_[0-9a-f]+)?\.json")
+
 _RESULT_NAME = re.compile(r"result_(.*)\.json")
+_RESERVED = (
+    *("result_*.json", SETTINGS_FILE, DURATION_FILE, "ingestion_record*.json"),
+    *(METADATA_FILE, f"{METADATA_FILE}.yaml"),
+)
 _KEYS = {
     "mu_hat": ("mu_hats",),
     "delta_mu_hat": ("delta_mu_hats",),
@@ -65,13 +76,17 @@ _KEYS = {
 def is_result_name(name: str) -> bool:
     """Return whether scoring, or the platform, would take a submission's file for one of its own.
 
-    The platform lays a submission's files among the results, so none may have such a name.
+    The platform lays a submission's files among the results, so none may have such a name. Upper
+    and lower case, and letters that Unicode takes for the same or that show nothing, make no
+    difference, since they make none on some file systems.
 
-    >>> is_result_name("result_0.json"), is_result_name("metadata"), is_result_name("model.py")
+    >>> is_result_name("Result_0.JSON"), is_result_name("metadata"), is_result_name("model.py")
     (True, True, False)
     """
-    ours = name in (SETTINGS_FILE, DURATION_FILE) or _RESULT_NAME.fullmatch(name) is not None
-    return ours or name in (METADATA_FILE, f"{METADATA_FILE}.yaml")
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    seen = "".join(c for c in folded if unicodedata.category(c) not in ("Cc", "Cf", "Mn", "Cs"))
+    # Some systems drop blanks and dots from the end of a name.
+    return any(fnmatchcase(seen.strip(" ."), pattern) for pattern in _RESERVED)
 
 
 @dataclass(frozen=True)
@@ -89,7 +104,8 @@ class Settings:
     """What is to be run, or was run: sets, pseudo-experiments per set and enabled systematics.
 
     ``mus`` are the true values by set index; empty where they are unknown, as in the reference
-    data of a competition. ``details`` and ``notices`` are texts for the report.
+    data of a competition. ``details`` and ``notices`` are texts for the report. ``final_phase``,
+    in reference data, asks for the report's section of the final phase.
     """
 
     num_of_sets: int
@@ -98,6 +114,7 @@ class Settings:
     mus: Mapping[int, float]
     details: Mapping[str, str] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
+    final_phase: bool = False
 
     def same_run_as(self, other: Settings) -> list[str]:
         """Return a sentence for each way in which ``other`` differs, the true mus aside."""
@@ -106,6 +123,48 @@ class Settings:
             for name in ("num_of_sets", "num_pseudo_experiments", "systematics")
             if getattr(self, name) != getattr(other, name)
         ]
+
+
+def reserved_names(names: Iterable[str]) -> list[str]:
+    """Return which entries of a submission :func:`is_result_name` is true of.
+
+    Parameters
+    ----------
+    names : iterable of str
+        The submission's files and folders, with "/" between the parts of a path.
+
+    Returns
+    -------
+    list of str
+        Those at the top, and where model.py lies one folder down, those in the folders at the top.
+
+    Examples
+    --------
+    >>> reserved_names(["model.py", "Result_0.JSON", "weights/metadata"])
+    ['Result_0.JSON']
+    >>> reserved_names(["mine/model.py", "mine/metadata/notes.txt"])
+    ['mine/metadata']
+    """
+    paths = [[part for part in PurePosixPath(name).parts if part not in "/.."] for name in names]
+    depth = 1 if ["model.py"] in paths else 2
+    return sorted(
+        {
+            "/".join(path[: position + 1])
+            for path in paths
+            for position, part in enumerate(path[:depth])
+            if is_result_name(part)
+        }
+    )
+
+
+def names_at_the_top(directory: Path) -> list[str]:
+    """Return the entries of a directory and of its folders, for :func:`reserved_names`."""
+    found = []
+    for path in sorted(directory.iterdir()):
+        found.append(path.name)
+        if path.is_dir() and not path.is_symlink():
+            found += [f"{path.name}/{inner.name}" for inner in sorted(path.iterdir())]
+    return found
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -150,7 +209,7 @@ def load_settings(path: Path, *, with_truth: bool) -> Settings:
     ResultsError
         If the file is missing or anything in it is not as required.
     """
-    content = _read_object(path)
+    content = read_object(path)
     counts = {}
     for key in ("num_of_sets", "num_pseudo_experiments"):
         value = content.get(key)
@@ -179,6 +238,8 @@ def load_settings(path: Path, *, with_truth: bool) -> Settings:
             for index, value in enumerate(truth)
         }
     details, notices = content.get("details", {}), content.get("notices", [])
+    if not isinstance(final_phase := content.get("final_phase", False), bool):
+        raise ResultsError(f"{path}: final_phase must be true or false")
     if not isinstance(details, dict) or not isinstance(notices, list):
         raise ResultsError(f"{path}: details must be an object and notices a list")
     return Settings(
@@ -187,6 +248,7 @@ def load_settings(path: Path, *, with_truth: bool) -> Settings:
         mus=mus,
         details={str(key): str(value) for key, value in details.items()},
         notices=tuple(str(notice) for notice in notices),
+        final_phase=final_phase,
     )
 
 
@@ -198,14 +260,25 @@ def load_duration(path: Path) -> float:
     ResultsError
         If the file is missing or holds no finite number that is at least 0.
     """
-    minutes = _number(_read_object(path).get("ingestion_duration"), f"{path}: ingestion_duration")
+    minutes = _number(read_object(path).get("ingestion_duration"), f"{path}: ingestion_duration")
     if minutes < 0:
         raise ResultsError(f"{path}: ingestion_duration must not be negative, got {minutes}")
     return minutes
 
 
-def load_predictions(directory: Path, settings: Settings) -> dict[int, Predictions]:
+def load_predictions(
+    directory: Path, settings: Settings, *, ignored: Collection[str] = ()
+) -> dict[int, Predictions]:
     """Read the result file of every set and nothing else.
+
+    Parameters
+    ----------
+    directory : Path
+        The results.
+    settings : Settings
+        What was run.
+    ignored : collection of str
+        Names that may be there besides what an ingestion writes.
 
     Raises
     ------
@@ -226,8 +299,9 @@ def load_predictions(directory: Path, settings: Settings) -> dict[int, Predictio
             f"{directory / stray[0]} belongs to no set: {len(expected)} sets were run; "
             "empty the directory and run the ingestion again"
         )
-    others = {SETTINGS_FILE, DURATION_FILE, METADATA_FILE}
-    if stray := sorted({path.name for path in directory.iterdir()} - expected - others):
+    others = {SETTINGS_FILE, DURATION_FILE, METADATA_FILE, *ignored}
+    entries = {path.name for path in directory.iterdir() if not RECORD_NAME.fullmatch(path.name)}
+    if stray := sorted(entries - expected - others):
         raise ResultsError(
             f"{directory / stray[0]} is not a result ({len(stray)} entries are not): no ingestion "
             "writes it; move it elsewhere, or empty the directory and run the ingestion again"
@@ -259,7 +333,7 @@ def _refuse_links(directory: Path) -> None:
 
 
 def _load_set(path: Path, count: int) -> Predictions:
-    content = _read_object(path)
+    content = read_object(path)
     columns = {}
     for name, keys in _KEYS.items():
         key = next((key for key in keys if key in content), keys[0])
@@ -308,7 +382,7 @@ def _one_of_each_key(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
     """Read a JSON object from a regular file that is not a link and not absurdly large."""
     try:
         status = path.lstat()

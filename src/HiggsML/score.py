@@ -6,6 +6,7 @@ form; the class :class:`Scoring` keeps the interface of the reference implementa
 
 from __future__ import annotations
 
+import filecmp
 import logging
 import stat
 from collections.abc import Mapping, Sequence
@@ -26,8 +27,11 @@ from HiggsML.results import (
     load_duration,
     load_predictions,
     load_settings,
+    names_at_the_top,
+    reserved_names,
     write_json,
 )
+from HiggsML.seal import check_record, load_key
 from HiggsML.statistics.official_scores import (
     EPSILON,
     BootstrapScores,
@@ -60,7 +64,12 @@ _REPORT_FILE = "detailed_results.html"
 
 
 def run_scoring(
-    prediction: Path, output: Path, *, reference: Path | None = None, phase_2: bool = False
+    prediction: Path,
+    output: Path,
+    *,
+    reference: Path | None = None,
+    submission: Path | None = None,
+    phase_2: bool = False,
 ) -> dict[str, float]:
     """Score a directory that an ingestion has filled.
 
@@ -71,9 +80,13 @@ def run_scoring(
     output : Path
         Where ``scores.json`` and ``detailed_results.html`` go.
     reference : Path, optional
-        Directory with ``settings.json``, which says what a complete result contains.
+        Directory with ``settings.json``, which says what a complete result contains, and with the
+        key of the results' record, if there is one.
+    submission : Path, optional
+        The submission, where scoring sees it: its files are ignored among the results.
     phase_2 : bool
-        Add the final phase's bootstrap over sets to the report.
+        Add the final phase's bootstrap over sets to the report, even if the reference's settings do
+        not ask for it.
 
     Returns
     -------
@@ -82,11 +95,13 @@ def run_scoring(
 
     Raises
     ------
+    IngestionFailedError
+        If the ingestion says that it did not finish.
     ResultsError
         If anything is missing, broken or inconsistent; no score is written then.
     """
     try:
-        return _run_scoring(prediction, output, reference, phase_2)
+        return _run_scoring(prediction, output, reference, submission, phase_2)
     except OSError as error:
         raise ResultsError(
             f"{error.filename or output}: {error.strerror or error}; no score is written (make "
@@ -95,10 +110,17 @@ def run_scoring(
 
 
 def _run_scoring(
-    prediction: Path, output: Path, reference: Path | None, phase_2: bool
+    prediction: Path,
+    output: Path,
+    reference: Path | None,
+    submission: Path | None,
+    phase_2: bool,
 ) -> dict[str, float]:
     for name in ("scores.json", _REPORT_FILE):
         (output / name).unlink(missing_ok=True)
+    signed = check_record(prediction, load_key(reference))
+    if submission is not None:
+        _refuse_planted(prediction, submission, signed=signed)
     check_platform_metadata(prediction)
     run = load_settings(prediction / SETTINGS_FILE, with_truth=True)
     if reference is not None:
@@ -108,7 +130,9 @@ def _run_scoring(
                 f"{prediction / SETTINGS_FILE} does not fit {reference / 'settings.json'}: "
                 + "; ".join(differences)
             )
-    predictions = load_predictions(prediction, run)
+        phase_2 = phase_2 or wanted.final_phase
+    ignored = [] if submission is None else copied_names(prediction, submission)
+    predictions = load_predictions(prediction, run, ignored=ignored)
     minutes = load_duration(prediction / DURATION_FILE)
     scores = compute_scores(predictions, run.mus)
     entries = finite_scores(
@@ -133,6 +157,38 @@ def _run_scoring(
     )
     write_json(output / "scores.json", entries)
     return entries
+
+
+def copied_names(prediction: Path, submission: Path) -> list[str]:
+    """Return the entries among the results that are files or folders of the submission.
+
+    They have the same path and the same bytes there; of a folder, all that is in it has.
+    """
+    return [path.name for path in prediction.iterdir() if _is_copy(path, submission / path.name)]
+
+
+def _is_copy(path: Path, original: Path) -> bool:
+    try:
+        kinds = {stat.S_IFMT(one.lstat().st_mode) for one in (path, original)}
+        if kinds == {stat.S_IFDIR}:
+            return all(_is_copy(inner, original / inner.name) for inner in path.iterdir())
+        return kinds == {stat.S_IFREG} and filecmp.cmp(path, original, shallow=False)
+    except OSError:
+        return False
+
+
+def _refuse_planted(prediction: Path, submission: Path, *, signed: bool) -> None:
+    """Refuse a submission that brings something called like a result.
+
+    Some workers keep genuine results in the submission's folder: there they are what the ingestion
+    has signed, byte by byte.
+    """
+    for name in reserved_names(names_at_the_top(submission)):
+        if not (signed and _is_copy(submission / name, prediction / name)):
+            raise ResultsError(
+                f"the submission brings {name!a}, which is called like a file between ingestion "
+                "and scoring: submit it without"
+            )
 
 
 def _isolation(run: Settings, path: Path) -> float:

@@ -182,6 +182,7 @@ INGESTION_FLAGS: Mapping[str, bool] = {
 
 SCORING_FLAGS: Mapping[str, bool] = {
     **dict.fromkeys(("--prediction", "-p", "--output", "-o", "--reference", "-r"), True),
+    **dict.fromkeys(("--submission", "-s"), True),
     **dict.fromkeys(("--codabench", "--phase-2"), False),
 }
 """Flags of ``run_scoring.py``, and whether a value follows."""

@@ -114,6 +114,8 @@ class Ingestion(Timer):
 
     def save_result(self, output_dir: str | Path) -> None:
         """Write one ``result_{set}.json`` per set."""
+        for record in Path(output_dir).glob("ingestion_record*.json"):
+            record.unlink()  # of a judged run, whose results are replaced now
         write_predictions(
             Path(output_dir),
             {

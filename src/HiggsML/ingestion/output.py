@@ -9,7 +9,7 @@ from pathlib import Path
 
 from HiggsML.errors import ResultsError, SettingsError
 from HiggsML.files import locked, partial_directory, remedy, remove_tree
-from HiggsML.results import DURATION_FILE, SETTINGS_FILE
+from HiggsML.results import DURATION_FILE, RECORD_NAME, SETTINGS_FILE
 
 __all__ = ["replacement", "reserved"]
 
@@ -85,7 +85,9 @@ def _former_results(directory: Path) -> list[Path]:
     return [
         path
         for path in directory.iterdir()
-        if path.name in (SETTINGS_FILE, DURATION_FILE) or path.match("result_*.json")
+        if path.name in (SETTINGS_FILE, DURATION_FILE)
+        or path.match("result_*.json")
+        or RECORD_NAME.fullmatch(path.name)
     ]
 
 

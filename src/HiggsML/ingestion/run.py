@@ -55,6 +55,7 @@ from HiggsML.results import (
     write_settings,
 )
 from HiggsML.schema import NUISANCES
+from HiggsML.seal import Recorder, recorded
 from HiggsML.submission.archive import unpacked
 from HiggsML.submission.model import PREDICTION_KEYS, find_model
 
@@ -87,14 +88,17 @@ def run_ingestion(options: IngestionOptions, progress: Progress | None = None) -
     if options.submission.is_file():
         with unpacked(options.submission) as folder:
             return run_ingestion(replace(options, submission=folder), progress)
-    with ExitStack() as held:
-        run = _prepare(options, progress or (lambda *_: None), held)
+    with (
+        recorded(options.output, options.input_dir, tell=options.empty_output) as recorder,
+        ExitStack() as held,
+    ):
+        run = _prepare(options, progress or (lambda *_: None), held, recorder)
         if run.left:
             with _told_how_far(run):
                 _fit(run)
                 _measure(run)
         run.processes.close()  # nothing of the submission runs any more
-        return _write(run)
+        return _write(run, recorder)
 
 
 @dataclass
@@ -143,7 +147,9 @@ class _Run:
         return self.checkpoint.earlier + time.monotonic() - self.started
 
 
-def _prepare(options: IngestionOptions, report: Progress, held: ExitStack) -> _Run:
+def _prepare(
+    options: IngestionOptions, report: Progress, held: ExitStack, recorder: Recorder
+) -> _Run:
     """Take the output, open the dataset and start the submission's processes."""
     started, deadline = time.monotonic(), deadline_in(options.deadline)
     if options.isolation != "off":
@@ -151,6 +157,7 @@ def _prepare(options: IngestionOptions, report: Progress, held: ExitStack) -> _R
     find_model(options.submission)
     data = Data(options.input_dir, options.test_size)
     held.enter_context(reserved(options.output, empty=options.empty_output))
+    recorder.begin()
     if options.scheduler is not None:
         check_cluster(options.scheduler, data, options.test_size)
     processes = held.enter_context(ExitStack())
@@ -200,7 +207,7 @@ def _measure(run: _Run) -> None:
     run.protections |= executor.lacking
 
 
-def _write(run: _Run) -> Settings:
+def _write(run: _Run, recorder: Recorder) -> Settings:
     """Put the results where the former ones were."""
     options = run.options
     settings = Settings(
@@ -215,6 +222,7 @@ def _write(run: _Run) -> Settings:
         write_predictions(directory, _by_set(run.checkpoint.answers, options))
         write_duration(directory, run.seconds())
         write_settings(directory, settings)  # the truth last
+        recorder.seal(directory)
     run.checkpoint.remove()
     return settings
 

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
@@ -31,7 +30,7 @@ from numpy.typing import NDArray
 import HiggsML
 from HiggsML.datasets.reader import Data
 from HiggsML.errors import DataError, HiggsMLError, SettingsError, SubmissionError
-from HiggsML.files import whole_file
+from HiggsML.reports.page import write_from_template
 from HiggsML.reports.svg import inline_svg
 from HiggsML.schema import FEATURES, NUISANCES, PROCESSES, SIGNAL
 from HiggsML.submission.model import load_model_class, make_model
@@ -78,7 +77,6 @@ SECTIONS = {
 }
 """Title and text of each section of the page, in order."""
 
-_TEMPLATES = Path(__file__).with_name("templates")
 _LAYOUTS = {"features": "three", "correlations": "", "classifier": "two"}
 _SHIFTED_FEATURES = 6
 _SCANS = 4
@@ -386,34 +384,26 @@ def write_page(
         )
         if progress is not None:
             progress(plot)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    html = environment.get_template("explore.html.j2").render(
-        title=title,
-        subtitle=f"Made by higgsml explore, version {HiggsML.__version__}",
-        css=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),  # noqa: S704
-        version=HiggsML.__version__,
-        cards=[] if data is None else _cards(data),
-        sections=[
-            {
-                "title": SECTIONS[name][0],
-                "text": SECTIONS[name][1],
-                "layout": _LAYOUTS.get(name, ""),
-                "figures": figures,
-            }
-            for name, figures in sections.items()
-            if figures
-        ],
-    )
     target = Path(path)
     try:
-        with whole_file(target) as file:
-            file.write(html.encode())
+        write_from_template(
+            target,
+            "explore.html.j2",
+            title=title,
+            subtitle=f"Made by higgsml explore, version {HiggsML.__version__}",
+            version=HiggsML.__version__,
+            cards=[] if data is None else _cards(data),
+            sections=[
+                {
+                    "title": SECTIONS[name][0],
+                    "text": SECTIONS[name][1],
+                    "layout": _LAYOUTS.get(name, ""),
+                    "figures": figures,
+                }
+                for name, figures in sections.items()
+                if figures
+            ],
+        )
     except OSError as error:
         raise DataError(f"{target} can not be written: {error}") from error
     return target

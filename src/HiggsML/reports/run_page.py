@@ -16,7 +16,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ from scipy.special import ndtri
 
 import HiggsML
 from HiggsML.errors import ResultsError
-from HiggsML.files import whole_file
+from HiggsML.reports.page import TEMPLATES, write_from_template
 from HiggsML.reports.svg import inline_svg
 from HiggsML.results import Predictions, Settings
 from HiggsML.schema import COVERAGE_TARGET, NUISANCES
@@ -47,7 +46,6 @@ from HiggsML.visualization.pyplot_figures import plain_figures
 
 __all__ = ["Finding", "findings", "render_report"]
 
-_TEMPLATES = Path(__file__).with_name("templates")
 _TEXT_LIMIT = 5_000  # letters of one detail or notice: a log has no place on this page
 _MAX_DETAILS, _MAX_NOTICES = 60, 20  # an ingestion of ours writes a dozen, and a few
 _OPEN_SETS = 12  # further interval figures are folded
@@ -111,21 +109,13 @@ def render_report(
     results = {index: predictions[index] for index in indices}
     truth = {index: float(mus[index]) for index in indices}
     shown = {_clean(key): _clean(value) for key, value in _first(details or {}).items()}
-    script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     figures = _interval_figures(results, truth, scores)
-    html = environment.get_template(
-        "report.html.j2"
-    ).render(
+    write_from_template(
+        path,
+        "report.html.j2",
         script=Markup(script),  # noqa: S704 (a file of this package)
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        css=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),  # noqa: S704
         notices=[_clean(text) for text in notices[:_MAX_NOTICES]],
         headline=_headline(scores, duration_minutes, bootstrap, shown),
         findings=findings(results, truth, scores),
@@ -140,8 +130,6 @@ def render_report(
         version=HiggsML.__version__,
         details=shown,
     )
-    with whole_file(path) as file:
-        file.write(html.encode())
 
 
 def _first(details: Mapping[str, str]) -> dict[str, str]:

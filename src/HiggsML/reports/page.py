@@ -1,0 +1,40 @@
+"""Pages from templates: one style, everything escaped, whole or absent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from HiggsML.files import whole_file
+
+__all__ = ["TEMPLATES", "write_from_template"]
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+def write_from_template(path: Path, template: str, **values: Any) -> None:
+    """Write a page; it is whole or absent.
+
+    Parameters
+    ----------
+    path : Path
+        Where to write; the directory is made if need be.
+    template : str
+        Name of its template, which also gets the common style, ``css``.
+    **values : Any
+        What the template shows. Text is escaped, unless it is marked as markup of this package.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    css = Markup((TEMPLATES / "report.css").read_text(encoding="utf-8"))  # noqa: S704 (ours)
+    html = environment.get_template(template).render(css=css, **values)
+    with whole_file(path) as file:
+        file.write(html.encode())
