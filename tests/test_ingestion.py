@@ -46,7 +46,7 @@ __all__ = ["doors", "tiny_dataset"]
 
 SETS, EXPERIMENTS, SEED = 3, 4, 23
 RESULTS = [f"result_{index}.json" for index in range(SETS)]
-FILES = sorted([*RESULTS, "ingestion_duration.json", "test_settings.json"])
+FILES = sorted([*RESULTS, "ingestion_duration.json", "ingestion_record.json", "test_settings.json"])
 TWO_ON = ALL_OFF | {"tes": True, "soft_met": True}
 
 
@@ -267,8 +267,9 @@ def test_without_a_seed_every_run_draws_a_new_truth(tiny_dataset, tmp_path, thir
             empty_output=True,
         )
     )
-    files = ["ingestion_duration.json", "result_0.json", "result_1.json", "test_settings.json"]
-    assert names_in(output) == files
+    record = next(output.glob("ingestion_record_*.json")).name
+    files = ["ingestion_duration.json", record, "result_0.json", "result_1.json"]
+    assert names_in(output) == [*files, "test_settings.json"]
     assert (kept / "file").read_text() == (kept / "inside" / "file").read_text() == "precious"
 
     third_party, _ = third_party_run

@@ -15,7 +15,8 @@ from tests.pipeline_fixtures import ALL_OFF, model_text, tiny_dataset, write_sub
 
 __all__ = ["tiny_dataset"]
 
-RESULTS = ["ingestion_duration.json", "result_0.json", "result_1.json", "test_settings.json"]
+RESULTS = ["ingestion_duration.json", "ingestion_record.json", "result_0.json", "result_1.json"]
+RESULTS += ["test_settings.json"]
 
 
 def run(dataset, submission, output, **changes):

@@ -94,12 +94,14 @@ class Host:
     def __init__(self, scratch):
         from HiggsML.datasets import Data
         from HiggsML.generator import generate_dataset
-        from HiggsML.isolation import process
+        from HiggsML.isolation.budget import process
+        from HiggsML.seal import new_key
 
         self.scratch = scratch
         for name in ("input", "outside", "temporary"):
             (scratch / name).mkdir()
         generate_dataset(scratch / "input", scenario="mini", events=3000, seed=5)
+        (scratch / "input" / "seal.key").write_text(new_key())
         data = Data(scratch / "input")
         self.secret = scratch / "outside" / "secret"
         self.secret.write_text(os.environ[CANARY])
@@ -246,7 +248,7 @@ class Host:
         expected = set()
         if outcome == "completes":
             expected = {f"result_{i}.json" for i in range(N_SETS)}
-            expected |= {"test_settings.json", "ingestion_duration.json"}
+            expected |= {"test_settings.json", "ingestion_duration.json", "ingestion_record.json"}
             for index in range(N_SETS):
                 answers = json.loads((output / f"result_{index}.json").read_text())
                 if answers["mu_hats"] != [1.0] * N_EXPERIMENTS:
