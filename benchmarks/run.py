@@ -334,7 +334,11 @@ def parse_arguments():
     parser.add_argument("--sizes", default="2,16,80", help="test sets, million rows")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
-        "--experiments", type=int, default=200, help="pseudo-experiments of an ingestion"
+        "--pseudo-experiments",
+        dest="experiments",
+        type=int,
+        default=200,
+        help="pseudo-experiments of an ingestion",
     )
     parser.add_argument("--only", default=",".join(CASES), help="some of " + ", ".join(CASES))
     parser.add_argument("--small", action="store_true", help="tiny data: to try the harness")

@@ -207,7 +207,9 @@ def main():
     parser.add_argument("--input", type=Path, default=Path("input_data"), help="dataset")
     parser.add_argument("--output", type=Path, required=True, help="new folder for the results")
     parser.add_argument("--truths", type=int, default=100, help="true values, and test splits")
-    parser.add_argument("--experiments", type=int, default=100, help="for each of them")
+    parser.add_argument(
+        "--pseudo-experiments", dest="experiments", type=int, default=100, help="for each of them"
+    )
     parser.add_argument("--seed", type=int, default=2024)
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)

@@ -55,7 +55,7 @@ class Doors:
 
     _SERVER = """
 import json, os, runpy, sys, traceback
-import HiggsML.cli.run
+import HiggsML.cli.run, HiggsML.ingestion.run, HiggsML.score
 
 for line in sys.stdin:
     request = json.loads(line)

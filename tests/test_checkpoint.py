@@ -81,6 +81,7 @@ def options(dataset, submission, output, **more):
                 "num_pseudo_experiments": EXPERIMENTS,
                 "systematics": {"tes": True, "soft_met": True},
                 "seed": SEED,
+                "workers": 1,
             }
             | more
         ),
@@ -233,10 +234,10 @@ def test_without_a_seed_the_truth_is_that_of_the_first_part(
 ):
     output = tmp_path / "out"
     path = interrupted_run(dataset, submission, output, seed=None)
-    entropy = Checkpoint._parsed(path, path.read_bytes())[0].entropy
-    assert entropy.bit_length() > 64
+    seed = Checkpoint._parsed(path, path.read_bytes())[0].seed
+    assert seed.bit_length() > 64
     run_ingestion(options(dataset, submission, output, seed=None, resume=True))
-    run_ingestion(options(dataset, submission, tmp_path / "again", seed=entropy))
+    run_ingestion(options(dataset, submission, tmp_path / "again", seed=seed))
     assert results(output) == results(tmp_path / "again")
 
 
@@ -332,7 +333,7 @@ def written(tmp_path):
 
 def test_what_was_kept_comes_back_exactly(written):
     with Checkpoint.resume(written, IDENTITY) as kept:
-        assert kept.entropy == 2**128 - 1
+        assert kept.seed == 2**128 - 1
         assert kept.earlier == 5.0
         assert [*kept.answers] == [Task(0, number) for number in range(3)]
         assert repr(kept.answers[Task(0, 1)]) == repr(ANSWER | {"mu_hat": 1 / 7})

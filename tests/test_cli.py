@@ -163,7 +163,7 @@ def asked(monkeypatch, tmp_path):
         seen.append(options)
         raise DataError("enough")
 
-    monkeypatch.setattr("HiggsML.cli.run.run_ingestion", remember)
+    monkeypatch.setattr("HiggsML.ingestion.run.run_ingestion", remember)
 
     def ask(*arguments):
         result = call("run", COUNTING, "--input", tmp_path, *arguments)

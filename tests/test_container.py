@@ -14,11 +14,10 @@ import yaml
 from docker.errors import DockerException
 
 from HiggsML.codabench.container import (
-    DockerOptions,
     Restrictions,
     connect,
     ensure_image,
-    run_locally,
+    run_in_docker,
 )
 from HiggsML.codabench.container import engine as engine_module
 from HiggsML.codabench.container.docker_run import DEFAULT_IMAGE, read_progress
@@ -341,8 +340,11 @@ def test_same_seed_same_bytes_with_and_without_docker(
     run = {"num_of_sets": 2, "num_pseudo_experiments": 2, "systematics": ALL_ON, "seed": 5}
     run |= {"input_dir": ROOT / "input_data", "submission": submission}
     run_ingestion(IngestionOptions(output=here, **run))
-    scores = run_locally(
-        DockerOptions(output=inside, image=image, restrictions=restrictions, **run)
+    scores = run_in_docker(
+        IngestionOptions(output=inside / "predictions", **run),
+        inside / "scores",
+        image=image,
+        restrictions=restrictions,
     )
     found = sorted(path.name for path in (inside / "predictions").iterdir())
     assert [name for name in found if name.startswith("result")] == [

@@ -69,6 +69,7 @@ def options(dataset, submission, output, **more):
         "systematics": TWO_ON,
         "seed": SEED,
         "isolation": "off",
+        "workers": 1,
     }
     return IngestionOptions(dataset, submission, output, **(defaults | more))
 

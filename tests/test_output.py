@@ -20,7 +20,8 @@ RESULTS += ["test_settings.json"]
 
 
 def run(dataset, submission, output, **changes):
-    wanted = {"num_of_sets": 2, "num_pseudo_experiments": 1, "seed": 1, "isolation": "off"}
+    wanted = {"num_of_sets": 2, "num_pseudo_experiments": 1, "seed": 1, "workers": 1}
+    wanted["isolation"] = "off"
     return run_ingestion(
         IngestionOptions(dataset, submission, output, systematics=ALL_OFF, **wanted | changes)
     )

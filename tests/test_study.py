@@ -258,7 +258,7 @@ def test_the_study_command(mini_dataset, tmp_path):
     )
     output = tmp_path / "out"
     arguments = [str(submission), "--input", str(mini_dataset), "--output", str(output)]
-    arguments += ["--experiments", "2", "--mus", "1", "--nuisances", "tes"]
+    arguments += ["--pseudo-experiments", "2", "--mus", "1", "--nuisances", "tes"]
     result = CliRunner().invoke(study, arguments)
     assert result.exit_code == 0, result.output
     assert (output / "study.png").is_file()

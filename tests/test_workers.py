@@ -86,7 +86,7 @@ def options(dataset, submission, output, **more):
         num_of_sets=SETS,
         num_pseudo_experiments=EXPERIMENTS,
         systematics={"tes": True, "soft_met": True},
-        **({"seed": SEED} | more),
+        **({"seed": SEED, "workers": 1} | more),
     )
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
+from HiggsML.ingestion.options import BUDGET_OPTIONS, OPTIONS, Option
+from HiggsML.isolation.budget.budgets import Budgets, parse_amount
 from HiggsML.schema import NUISANCES
 
 __all__ = [
@@ -15,6 +20,7 @@ __all__ = [
     "FILE",
     "input_option",
     "nuisance_names",
+    "run_options",
 ]
 
 EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -49,3 +55,47 @@ def nuisance_names(value: str, what: str) -> list[str]:
         known = ", ".join(NUISANCES)
         raise click.BadParameter(f"unknown {what} {', '.join(unknown)}; known are {known}")
     return names
+
+
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a run; budgets go, as one value, into the parameter ``budgets``."""
+
+    @functools.wraps(command)
+    def with_budgets(**values: Any) -> Any:
+        budgets = {option.name: values.pop(option.name) for option in BUDGET_OPTIONS}
+        return command(budgets=Budgets.from_flags(budgets), **values)
+
+    for option in reversed((*OPTIONS, *BUDGET_OPTIONS)):
+        with_budgets = _click_option(option)(with_budgets)
+    return with_budgets
+
+
+def _click_option(option: Option) -> Callable[..., Any]:
+    kind: Any = option.kind
+    if option.choices:
+        kind = click.Choice(option.choices)
+    elif option.kind is Budgets:
+        kind = parse_amount
+    elif option.kind is dict:
+        kind = None
+    elif option.least is not None:
+        kind = click.IntRange(option.least)
+    elif option.above is not None:
+        kind = click.FloatRange(option.above, min_open=True)
+    return click.option(
+        option.flag,
+        option.name,
+        type=None if option.kind is bool else kind,
+        is_flag=option.kind is bool,
+        default=option.default,
+        show_default=option.default is not None and option.kind is not bool,
+        metavar=option.metavar,
+        callback=_systematics if option.kind is dict else None,
+        help=option.help,
+    )
+
+
+def _systematics(context: click.Context, parameter: click.Parameter, value: str) -> dict[str, bool]:
+    """Turn ``all``, ``none`` or a comma-separated list of nuisance parameters into a dict."""
+    wanted = nuisance_names(value, "systematics")
+    return {name: name in wanted for name in NUISANCES}

@@ -62,7 +62,8 @@ def _nuisances(context: click.Context, parameter: click.Parameter, value: str) -
     help="Where study.json and study.png go.",
 )
 @click.option(
-    "--experiments",
+    "--pseudo-experiments",
+    "experiments",
     type=click.IntRange(1),
     default=100,
     show_default=True,

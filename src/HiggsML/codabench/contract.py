@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from HiggsML.isolation.budget.budgets import BUDGET_FLAGS
-from HiggsML.schema import NUISANCES
+from HiggsML.ingestion.arguments import known_flags
 
 __all__ = [
     "IMAGE_MODULES",
@@ -170,14 +169,7 @@ SORTING_OF_SCORES: Mapping[str, str] = {
 }
 """The order that puts the best first; the best coverage is 0.6827, which no order does."""
 
-INGESTION_FLAGS: Mapping[str, bool] = {
-    **dict.fromkeys(("--input", "-i", "--output", "-o", "--submission", "-s"), True),
-    **dict.fromkeys(("--codabench", "--public-dataset", "--parallel", "--resume"), False),
-    **{f"--systematics-{name.replace('_', '-')}": False for name in NUISANCES},
-    **dict.fromkeys(("--num-of-sets", "--num-pseudo-experiments", "--random-seed"), True),
-    **dict.fromkeys(("--workers", "--scheduler", "--deadline", "--isolation"), True),
-    **dict.fromkeys(BUDGET_FLAGS, True),
-}
+INGESTION_FLAGS: Mapping[str, bool] = known_flags()
 """Flags of ``run_ingestion.py``, and whether a value follows."""
 
 SCORING_FLAGS: Mapping[str, bool] = {

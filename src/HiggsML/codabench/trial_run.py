@@ -109,6 +109,7 @@ def trial_run(
                 num_pseudo_experiments=max(1, (experiments + 1) // 2),
                 systematics=dict.fromkeys(NUISANCES, True),
                 seed=seed,
+                workers=1,
                 isolation=isolation,  # type: ignore[arg-type]
             ),
             lambda stage, done, total: marks.append(time.monotonic()),

@@ -5,8 +5,28 @@
 Model runs in the caller's process.
 """
 
-from HiggsML.ingestion.drop_in import Ingestion
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from HiggsML.ingestion.options import IngestionOptions
-from HiggsML.ingestion.run import run_ingestion
+
+if TYPE_CHECKING:
+    from HiggsML.ingestion.drop_in import Ingestion
+    from HiggsML.ingestion.run import run_ingestion
 
 __all__ = ["Ingestion", "IngestionOptions", "run_ingestion"]
+
+_MODULES = {"Ingestion": "drop_in", "run_ingestion": "run"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what runs something when it is asked for: the options alone take no time."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

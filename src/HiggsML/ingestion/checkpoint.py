@@ -5,7 +5,7 @@ The first record describes the run, each other one holds an answer. Lines are on
 in one piece each, and forced to disk every second; a process that is killed loses nothing that it
 has appended, and a line cut short by a crash of the machine is recognized and dropped.
 
-The first record also holds the entropy from which the truth is drawn. The file is therefore its
+The first record also holds the seed from which the truth is drawn. The file is therefore its
 owner's only, lies outside everything a restricted submission can read, and is removed when the
 results have been written. Where a submission could read it, there is none, see
 :func:`exposed_to_submission`.
@@ -37,7 +37,7 @@ __all__ = ["Checkpoint", "RunIdentity", "begin", "checkpoint_path", "exposed_to_
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 1
+_FORMAT = 2
 _SYNC_INTERVAL = 1.0  # s
 _CRC_DIGITS = 8
 
@@ -72,7 +72,7 @@ def checkpoint_path(output: Path) -> Path:
     return directory.with_name(f".{directory.name}.checkpoint.jsonl")
 
 
-def begin(path: Path, identity: RunIdentity, entropy: int, *, resume: bool) -> Checkpoint:
+def begin(path: Path, identity: RunIdentity, seed: int, *, resume: bool) -> Checkpoint:
     """Return the state of a run: that of an interrupted one to go on with, or a fresh one.
 
     Raises
@@ -93,7 +93,7 @@ def begin(path: Path, identity: RunIdentity, entropy: int, *, resume: bool) -> C
             "now and add --resume",
             path,
         )
-    return Checkpoint(identity, entropy, path)
+    return Checkpoint(identity, seed, path)
 
 
 def exposed_to_submission(
@@ -125,7 +125,7 @@ class Checkpoint:
     ----------
     identity : RunIdentity
         What is run.
-    entropy : int
+    seed : int
         Source of the truth.
     path : Path, optional
         The file; :meth:`prepare` and :meth:`start` make it.
@@ -138,9 +138,9 @@ class Checkpoint:
         Seconds that the run had taken before it was interrupted.
     """
 
-    def __init__(self, identity: RunIdentity, entropy: int, path: Path | None = None) -> None:
+    def __init__(self, identity: RunIdentity, seed: int, path: Path | None = None) -> None:
         self.identity = identity
-        self.entropy = entropy
+        self.seed = seed
         self.answers: dict[Task, Answer] = {}
         self.path = path
         self._descriptor: int | None = None
@@ -202,7 +202,7 @@ class Checkpoint:
                     f"{path} has the format {header['format']}, not {_FORMAT}: it is of another "
                     "version; start over without --resume"
                 )
-            kept = cls(RunIdentity(**header["run"]), int(header["entropy"]), path)
+            kept = cls(RunIdentity(**header["run"]), int(header["seed"]), path)
             for record in rest:
                 task = Task(int(record["set"]), int(record["experiment"]))
                 kept.answers[task] = {key: float(record[key]) for key in PREDICTION_KEYS}
@@ -238,7 +238,7 @@ class Checkpoint:
         """
         if self.path is None or self._descriptor is not None:
             return
-        header = {"format": _FORMAT, "run": asdict(self.identity), "entropy": str(self.entropy)}
+        header = {"format": _FORMAT, "run": asdict(self.identity), "seed": str(self.seed)}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.exists():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import platform
 import secrets
 import time
@@ -42,6 +41,7 @@ from HiggsML.ingestion.workers import (
     deadline_in,
     seconds_left,
 )
+from HiggsML.isolation.budget.budgets import available_processors
 from HiggsML.isolation.cage.restrict import isolation_level
 from HiggsML.isolation.cage.system_paths import opening
 from HiggsML.isolation.sandbox import Sandbox
@@ -54,7 +54,6 @@ from HiggsML.results import (
     write_predictions,
     write_settings,
 )
-from HiggsML.schema import NUISANCES
 from HiggsML.seal import Recorder, recorded
 from HiggsML.submission.archive import unpacked
 from HiggsML.submission.model import PREDICTION_KEYS, find_model
@@ -110,7 +109,6 @@ class _Run:
     started: float
     deadline: float | None
     data: Data
-    enabled: dict[str, bool]
     processes: ExitStack
     """Ends the submission's processes."""
     sandbox: Sandbox
@@ -138,7 +136,7 @@ class _Run:
         """Yield the pseudo-experiments that have no answer yet, in random order."""
         options = self.options
         order = draw_order(
-            self.checkpoint.entropy, options.num_of_sets, options.num_pseudo_experiments
+            self.checkpoint.seed, options.num_of_sets, options.num_pseudo_experiments
         )
         return (task for task in map(Task._make, order) if task not in self.checkpoint.answers)
 
@@ -164,17 +162,15 @@ def _prepare(
     sandbox = processes.enter_context(
         Sandbox(options.submission, isolation=options.isolation, budgets=options.budgets.resolved())
     )
-    enabled = {name: bool(options.systematics.get(name, False)) for name in NUISANCES}
     run = _Run(
         options=options,
         report=report,
         started=started,
         deadline=deadline,
         data=data,
-        enabled=enabled,
         processes=processes,
         sandbox=sandbox,
-        checkpoint=held.enter_context(_checkpoint(options, data, enabled, sandbox.report)),
+        checkpoint=held.enter_context(_checkpoint(options, data, sandbox.report)),
         protections=dict(sandbox.report),
     )
     if run.left:
@@ -195,7 +191,7 @@ def _fit(run: _Run) -> None:
 
 def _measure(run: _Run) -> None:
     """Collect an answer to every pseudo-experiment."""
-    draws = Draws(run.checkpoint.entropy, run.enabled)
+    draws = Draws(run.checkpoint.seed, run.options.enabled)
     here, *others = (
         Worker(run.store, one, draws, run.deadline) for one in (run.sandbox, *run.workers)
     )
@@ -213,8 +209,8 @@ def _write(run: _Run, recorder: Recorder) -> Settings:
     settings = Settings(
         num_of_sets=options.num_of_sets,
         num_pseudo_experiments=options.num_pseudo_experiments,
-        systematics=run.enabled,
-        mus={i: draw_mu(run.checkpoint.entropy, i) for i in range(options.num_of_sets)},
+        systematics=options.enabled,
+        mus={i: draw_mu(run.checkpoint.seed, i) for i in range(options.num_of_sets)},
         details=_details(options, run.protections, run.data),
         notices=tuple(_notices(run.store)),
     )
@@ -230,16 +226,15 @@ def _write(run: _Run, recorder: Recorder) -> Settings:
 def _checkpoint(
     options: IngestionOptions,
     data: Data,
-    enabled: Mapping[str, bool],
     protections: Mapping[str, str],
 ) -> Checkpoint:
     """Return the state of the run: a fresh one, or that of the run that is to be resumed."""
-    entropy = secrets.randbits(128) if options.seed is None else options.seed
+    seed = secrets.randbits(128) if options.seed is None else options.seed
     identity = RunIdentity(
         settings={
             "num_of_sets": options.num_of_sets,
             "num_pseudo_experiments": options.num_pseudo_experiments,
-            "systematics": ",".join(name for name in enabled if enabled[name]) or "none",
+            "systematics": options.enabled,
             "seed": options.seed,
             "test_size": options.test_size,
             "isolation": options.isolation,
@@ -249,7 +244,7 @@ def _checkpoint(
         software=software_identity(),
     )
     if not options.checkpoint:
-        return Checkpoint(identity, entropy)
+        return Checkpoint(identity, seed)
     path = checkpoint_path(options.output)
     exposed = exposed_to_submission(path, options.submission, protections)
     if options.seed is None and exposed:  # a seed is no secret: it was on the command line
@@ -257,18 +252,19 @@ def _checkpoint(
         if options.resume:
             raise SettingsError(message)
         logger.info(message)
-        return Checkpoint(identity, entropy)
-    return begin(path, identity, entropy, resume=options.resume)
+        return Checkpoint(identity, seed)
+    return begin(path, identity, seed, resume=options.resume)
 
 
 @contextmanager
 def _sandboxes_of_workers(options: IngestionOptions) -> Iterator[list[Sandbox]]:
     """Start the sandboxes that will get the fitted Model, if several workers are wanted here."""
-    if options.workers == 1:
+    workers = options.processes
+    if workers == 1:
         yield []
         return
-    budgets = options.budgets.resolved(workers=options.workers)
-    threads = max(1, (os.cpu_count() or 1) // options.workers)
+    budgets = options.budgets.resolved(workers=workers)
+    threads = max(1, available_processors() // workers)
     with ExitStack() as stack:
 
         def start(_: int) -> Sandbox:
@@ -277,8 +273,8 @@ def _sandboxes_of_workers(options: IngestionOptions) -> Iterator[list[Sandbox]]:
             )
             return stack.enter_context(sandbox)
 
-        with ThreadPoolExecutor(options.workers) as pool:
-            sandboxes = list(pool.map(start, range(options.workers)))
+        with ThreadPoolExecutor(workers) as pool:
+            sandboxes = list(pool.map(start, range(workers)))
         yield sandboxes
 
 
@@ -286,7 +282,7 @@ def _executor(
     options: IngestionOptions, sandbox: Sandbox, here: Worker, others: list[Worker]
 ) -> Executor:
     """Choose where to run, after the fit in ``sandbox``, with ``here`` or with all ``others``."""
-    if options.scheduler is None and options.workers == 1:
+    if options.scheduler is None and not others:
         return ThisProcess(here)
     state = sandbox.state(timeout=seconds_left(here.deadline))
     if isinstance(state, str):

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Literal, Self
+from typing import IO, Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -39,16 +39,14 @@ from HiggsML.files import PACKAGE, readable_copy, remove_tree
 from HiggsML.isolation.budget.budgets import Budgets
 from HiggsML.isolation.budget.output_log import OutputLog
 from HiggsML.isolation.budget.process import WatchedProcess
-from HiggsML.isolation.cage.restrict import missing, protect_parent
+from HiggsML.isolation.cage.restrict import IsolationMode, missing, protect_parent
 from HiggsML.isolation.wire.channel import Channel, ChannelClosedError, ChannelError
 from HiggsML.isolation.wire.messages import check_message, one_line, quoted
 from HiggsML.isolation.wire.shared_memory import SharedBlock, sealed_memory
 from HiggsML.submission.model import check_prediction
 from HiggsML.submission.value import Submission
 
-__all__ = ["IsolationMode", "Sandbox"]
-
-IsolationMode = Literal["require", "prefer", "off"]
+__all__ = ["Sandbox"]
 
 _MAX_QUOTED = 20_000  # characters of a participant's traceback that are quoted
 _START_TIMEOUT = 60.0  # s

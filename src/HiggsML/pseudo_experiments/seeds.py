@@ -33,28 +33,28 @@ class Purpose(IntEnum):
 _BRANCH_BYTES = 32
 
 
-def seed_sequence(entropy: int, purpose: Purpose, *path: int) -> np.random.SeedSequence:
+def seed_sequence(seed: int, purpose: Purpose, *path: int) -> np.random.SeedSequence:
     """Return the node of the seed tree at ``purpose`` and, say, set and experiment."""
-    return np.random.SeedSequence(_branch([entropy], purpose, *path))
+    return np.random.SeedSequence(_branch([seed], purpose, *path))
 
 
-def draw_mu(entropy: int, set_index: int) -> float:
+def draw_mu(seed: int, set_index: int) -> float:
     """Draw the true signal strength of a set, uniform in :data:`HiggsML.schema.MU_RANGE`."""
-    rng = np.random.default_rng(seed_sequence(entropy, Purpose.MU, set_index))
+    rng = np.random.default_rng(seed_sequence(seed, Purpose.MU, set_index))
     return float(rng.uniform(*MU_RANGE))
 
 
 def experiment_nuisances(
-    entropy: int, set_index: int, experiment: int, enabled: Mapping[str, bool]
+    seed: int, set_index: int, experiment: int, enabled: Mapping[str, bool]
 ) -> dict[str, float | None]:
     """Draw the nuisance parameters of one pseudo-experiment."""
-    node = seed_sequence(entropy, Purpose.NUISANCES, set_index, experiment)
+    node = seed_sequence(seed, Purpose.NUISANCES, set_index, experiment)
     return draw_nuisances(enabled, np.random.default_rng(node))
 
 
-def draw_order(entropy: int, n_sets: int, n_experiments: int) -> Iterator[tuple[int, int]]:
+def draw_order(seed: int, n_sets: int, n_experiments: int) -> Iterator[tuple[int, int]]:
     """Yield all (set, experiment) pairs in a random order, which tells a model nothing."""
-    rng = np.random.default_rng(seed_sequence(entropy, Purpose.ORDER))
+    rng = np.random.default_rng(seed_sequence(seed, Purpose.ORDER))
     # Four bytes for each: millions of pairs are made as they are needed.
     order = np.arange(n_sets * n_experiments, dtype=np.uint32)
     rng.shuffle(order)

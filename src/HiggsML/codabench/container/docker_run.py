@@ -6,9 +6,8 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import yaml
@@ -19,11 +18,11 @@ from HiggsML.codabench.container.platform_run import PlatformRun, run_on_platfor
 from HiggsML.codabench.container.spec import Restrictions
 from HiggsML.errors import ContainerError
 from HiggsML.files import PACKAGE, is_junk
-from HiggsML.isolation.budget.budgets import Budgets
-from HiggsML.schema import NUISANCES
+from HiggsML.ingestion.arguments import words
+from HiggsML.ingestion.options import IngestionOptions
 from HiggsML.submission.value import open_submission
 
-__all__ = ["DEFAULT_IMAGE", "DockerOptions", "read_progress", "run_locally"]
+__all__ = ["DEFAULT_IMAGE", "read_progress", "run_in_docker"]
 
 DEFAULT_IMAGE = "higgsml/uncertainty-challenge:0.1"
 """Where there is no competition.yaml to name one."""
@@ -33,48 +32,26 @@ _PROGRESS = re.compile(r"(?:INFO: )?(fit|predict): (\d+) of (\d+)")
 _START_UP = 60.0  # s that a container may take beyond the ingestion's own deadline
 
 
-@dataclass(frozen=True)
-class DockerOptions:
-    """What to run; the names are those of :class:`HiggsML.ingestion.IngestionOptions`.
-
-    Attributes
-    ----------
-    submission : Path
-        Directory or zip.
-    output : Path
-        Gets ``predictions/`` and ``scores/``.
-    image : str, optional
-        By default that of the ``competition.yaml`` beside the programs.
-    restrictions : Restrictions
-        How the containers are confined.
-    budgets : Budgets
-        Those of :data:`HiggsML.isolation.budget.budgets.BUDGET_FLAGS` are passed on.
-    """
-
-    input_dir: Path
-    submission: Path
-    output: Path
-    num_of_sets: int = 10
-    num_pseudo_experiments: int = 100
-    systematics: Mapping[str, bool] = field(default_factory=dict)
-    seed: int | None = None
-    workers: int = 1
-    deadline: float | None = None
-    isolation: str = "prefer"
-    image: str | None = None
-    restrictions: Restrictions = field(default_factory=Restrictions)
-    budgets: Budgets = field(default_factory=Budgets)
-
-
-def run_locally(
-    options: DockerOptions, *, log: Callable[[str, str], None] = lambda *_: None
+def run_in_docker(
+    options: IngestionOptions,
+    scores: Path,
+    *,
+    image: str | None = None,
+    restrictions: Restrictions | None = None,
+    log: Callable[[str, str], None] = lambda *_: None,
 ) -> dict[str, float]:
     """Run a submission in containers and return its scores.
 
     Parameters
     ----------
-    options : DockerOptions
-        What to run.
+    options : IngestionOptions
+        What to run; predictions go to its ``output``.
+    scores : Path
+        Where scores and report go.
+    image : str, optional
+        By default that of the ``competition.yaml`` beside the programs.
+    restrictions : Restrictions, optional
+        How the containers are confined.
     log : callable
         Gets the name of a stage ("image", "ingestion", "scoring") and each line of its log.
 
@@ -90,19 +67,16 @@ def run_locally(
     SubmissionError
         If there is no model.py.
     """
-    with open_submission(options.submission) as submission:
-        return _run_locally(replace(options, submission=submission.folder), log)
-
-
-def _run_locally(options: DockerOptions, log: Callable[[str, str], None]) -> dict[str, float]:
     project = _project()
-    image = options.image or _image_of(project)
+    restrictions = restrictions or Restrictions()
     with (
+        open_submission(options.submission) as submission,
         closing(connect()) as client,
         tempfile.TemporaryDirectory(prefix="higgsml-programs-") as temporary,
     ):
-        context = None if options.image else project
-        ensure_image(client, image, context=context, log=lambda line: log("image", line))
+        name = image or _image_of(project)
+        context = None if image else project
+        ensure_image(client, name, context=context, log=lambda line: log("image", line))
         place = Path(temporary)
         place.chmod(0o755)
         reference = place / "reference"
@@ -111,23 +85,23 @@ def _run_locally(options: DockerOptions, log: Callable[[str, str], None]) -> dic
         run_on_platform(
             client,
             PlatformRun(
-                image=image,
+                image=name,
                 ingestion_program=_program(project / _SCRIPTS[0], place / "ingestion"),
-                ingestion_command=_ingestion_command(options),
+                ingestion_command=("python3", "run_ingestion.py", "--codabench", *words(options)),
                 scoring_program=_program(project / _SCRIPTS[1], place / "scoring"),
                 scoring_command=("python3", "run_scoring.py", "--codabench"),
-                submission=options.submission,
-                input_data=_input(options, place),
+                submission=submission.folder,
+                input_data=_input(options.input_dir, restrictions, place),
                 reference_data=reference,
                 time_limit=None if options.deadline is None else options.deadline + _START_UP,
-                restrictions=options.restrictions,
+                restrictions=restrictions,
             ),
-            predictions=options.output / "predictions",
-            scores=options.output / "scores",
+            predictions=options.output,
+            scores=scores,
             log=log,
         )
-    scores = json.loads((options.output / "scores" / "scores.json").read_text(encoding="utf-8"))
-    return {name: float(value) for name, value in scores.items()}
+    written = json.loads((scores / "scores.json").read_text(encoding="utf-8"))
+    return {name: float(value) for name, value in written.items()}
 
 
 def read_progress(line: str) -> tuple[str, int, int] | None:
@@ -169,39 +143,16 @@ def _program(script: Path, target: Path) -> Path:
     return target
 
 
-def _input(options: DockerOptions, place: Path) -> Path:
+def _input(input_dir: Path, restrictions: Restrictions, place: Path) -> Path:
     """Return the dataset's directory: a copy where a container may write to it."""
-    if not options.restrictions.as_platform:
-        return options.input_dir
-    return Path(shutil.copytree(options.input_dir, place / "input_data"))
+    if not restrictions.as_platform:
+        return input_dir
+    return Path(shutil.copytree(input_dir, place / "input_data"))
 
 
-def _ingestion_command(options: DockerOptions) -> tuple[str, ...]:
-    flags = {
-        "--num-of-sets": options.num_of_sets,
-        "--num-pseudo-experiments": options.num_pseudo_experiments,
-        "--random-seed": options.seed,
-        "--workers": options.workers,
-        "--deadline": options.deadline,
-        "--isolation": options.isolation,
-    }
-    enabled = [name for name in NUISANCES if options.systematics.get(name, False)]
-    return (
-        *("python3", "run_ingestion.py", "--codabench"),
-        *(f"--systematics-{name.replace('_', '-')}" for name in enabled),
-        *(
-            str(word)
-            for name, value in flags.items()
-            if value is not None
-            for word in (name, value)
-        ),
-        *options.budgets.as_flags(),
-    )
-
-
-def _settings(options: DockerOptions) -> dict[str, object]:
+def _settings(options: IngestionOptions) -> dict[str, object]:
     return {
         "num_of_sets": options.num_of_sets,
         "num_pseudo_experiments": options.num_pseudo_experiments,
-        "systematics": {name: bool(options.systematics.get(name, False)) for name in NUISANCES},
+        "systematics": options.enabled,
     }

@@ -17,6 +17,7 @@ from HiggsML.codabench.rules.findings import Findings, Place
 from HiggsML.codabench.rules.keys import COMPETITION_FILE
 from HiggsML.codabench.rules.located_yaml import Item, YamlProblem, load_located
 from HiggsML.codabench.rules.named_files import dataset_tree
+from HiggsML.ingestion.options import OPTIONS
 from HiggsML.schema import NUISANCES
 
 __all__ = ["check_programs", "program_command"]
@@ -25,8 +26,9 @@ _METADATA_NAMES = ("metadata.yaml", "metadata")
 _SHELL = ("&&", "||", ";", "|", ">", "<", ">>", "&", "2>&1")
 _SETTINGS_FILE = "settings.json"
 _COUNTS = {
-    "--num-of-sets": ("num_of_sets", 10),
-    "--num-pseudo-experiments": ("num_pseudo_experiments", 100),
+    option.program_flag: (option.name, option.default)
+    for option in OPTIONS
+    if option.name in ("num_of_sets", "num_pseudo_experiments")
 }
 _FLAGS = {"run_ingestion.py": INGESTION_FLAGS, "run_scoring.py": SCORING_FLAGS}
 

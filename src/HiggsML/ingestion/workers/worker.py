@@ -14,7 +14,8 @@ from typing import NamedTuple, Protocol
 
 from HiggsML.errors import PredictionError, SubmissionError, TimeLimitError
 from HiggsML.isolation.budget.budgets import Budgets
-from HiggsML.isolation.sandbox import IsolationMode, Sandbox
+from HiggsML.isolation.cage.restrict import IsolationMode
+from HiggsML.isolation.sandbox import Sandbox
 from HiggsML.pseudo_experiments.seeds import Purpose, draw_mu, experiment_nuisances, seed_sequence
 from HiggsML.pseudo_experiments.store import EventStore
 
@@ -68,7 +69,7 @@ class Executor(Protocol):
 class Draws:
     """What decides the truth of every pseudo-experiment; never leaves trusted processes."""
 
-    entropy: int
+    seed: int
     systematics: Mapping[str, bool]
 
 
@@ -142,11 +143,11 @@ class Worker:
         SubmissionError
             If the submission fails; the message names the pseudo-experiment.
         """
-        entropy = self.draws.entropy
+        seed = self.draws.seed
         plan = self._store.plan(
-            mu=draw_mu(entropy, task.set_index),
-            nuisances=experiment_nuisances(entropy, *task, self.draws.systematics),
-            seed=seed_sequence(entropy, Purpose.EVENTS, *task),
+            mu=draw_mu(seed, task.set_index),
+            nuisances=experiment_nuisances(seed, *task, self.draws.systematics),
+            seed=seed_sequence(seed, Purpose.EVENTS, *task),
         )
         self._store.fill(plan, self._sandbox.block(plan.n_events), watched=True)
         try:

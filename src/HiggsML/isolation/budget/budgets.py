@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,12 +17,23 @@ from typing import Any, NamedTuple
 from HiggsML.errors import SettingsError
 from HiggsML.isolation.cage.restrict import Limits
 
-__all__ = ["BUDGET_FLAGS", "BudgetFlag", "Budgets", "machine_memory", "parse_amount"]
+__all__ = [
+    "BUDGET_FLAGS",
+    "BudgetFlag",
+    "Budgets",
+    "available_processors",
+    "machine_memory",
+    "parse_amount",
+]
 
 _SHARE_OF_MACHINE = 0.8
 _RESERVED_BYTES = 4 << 30  # address space that libraries reserve without using it
 _RESERVED_BYTES_PER_CPU = 256 << 20  # stacks of threads, arenas of allocators
 _TASKS_PER_CPU = 16
+_CGROUP_PROCESSORS = (
+    ("/sys/fs/cgroup/cpu.max",),
+    ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
+)
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -151,6 +162,28 @@ def parse_amount(text: str) -> float:
     if amount <= 0:
         raise SettingsError(f"{text!r} is not a positive number (of seconds; of bytes, 500m, 8g)")
     return int(amount) if amount.is_integer() else amount
+
+
+def available_processors() -> int:
+    """Return how many processors this process may use: its affinity, or the container's share."""
+    count = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        count = len(os.sched_getaffinity(0))
+    for quota, period in _cgroup_processors():
+        if quota > 0 and period > 0:
+            count = min(count, max(1, quota // period))
+    return count
+
+
+def _cgroup_processors() -> Iterator[tuple[int, int]]:
+    """Yield microseconds of processor time and of the clock, where a control group limits them."""
+    for names in _CGROUP_PROCESSORS:
+        try:
+            text = " ".join(Path(name).read_text(encoding="ascii") for name in names)
+            quota, period = (int(word) for word in text.split())
+        except (OSError, ValueError):  # "max" means no limit
+            continue
+        yield quota, period
 
 
 def machine_memory() -> int:

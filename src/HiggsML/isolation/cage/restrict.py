@@ -25,6 +25,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from HiggsML.errors import IsolationError
 from HiggsML.files import PACKAGE
@@ -36,6 +37,7 @@ from HiggsML.isolation.cage.system_paths import system_listable, system_readable
 __all__ = [
     "ESSENTIAL",
     "MECHANISMS",
+    "IsolationMode",
     "Limits",
     "Policy",
     "isolation_level",
@@ -47,6 +49,9 @@ __all__ = [
     "system_readable",
     "system_writable",
 ]
+
+IsolationMode = Literal["require", "prefer", "off"]
+"""Whether a missing protection is an error, is only reported, or none is applied."""
 
 MECHANISMS = {
     "user-namespace": "no rights over anything outside, not even as root",
