@@ -313,7 +313,7 @@ class Model:
         (100, ("--fit-seconds", 2), "import and fit took longer than its budget of 2 s"),
         (0, ("--predict-seconds", "0.5"), "one prediction took longer than its budget of 0.5 s"),
         (100, ("--memory", "20m"), "of memory; its budget is 20.0 MB"),
-        (100, ("--log-size", "1k", "--deadline", 4), "the whole run had 4 s"),
+        (100, ("--log-size", "1k", "--deadline", 10), "the whole run had 10 s"),
     ],
 )
 def test_budgets_on_the_command_line(doors, tiny_dataset, tmp_path, fit, flags, message):
