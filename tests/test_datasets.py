@@ -91,7 +91,9 @@ def test_metadata_without_the_sum(events, write_dataset):
 
 
 @pytest.mark.parametrize("row_group_size", [1, 7, 60, 61, 200])
-@pytest.mark.parametrize("options", [{}, {"train_size": 0.4}, {"selected_indices": [0, 5, 6, 139]}])
+@pytest.mark.parametrize(
+    "options", [{}, {"train_size": 0.4, "seed": 1}, {"selected_indices": [0, 5, 6, 139]}]
+)
 def test_any_row_group_size_gives_the_same_frames(events, write_dataset, row_group_size, options):
     whole = load_all(Data(write_dataset(events, name="whole")), **options)
     parts = Data(write_dataset(events, row_group_size=row_group_size, name="parts"))
@@ -213,25 +215,36 @@ def test_train_size_takes_a_random_part_in_file_order(events, write_dataset):
 def test_defect_13_the_choice_of_training_events_has_a_seed_of_its_own(events, write_dataset):
     data = Data(write_dataset(events))
 
-    def chosen(seed=None):
-        data.load_train_set(train_size=40, **({} if seed is None else {"seed": seed}))
+    def chosen(**seed):
+        data.load_train_set(train_size=40, **seed)
         return list(data.get_train_set()["PRI_lep_eta"])
 
-    np.random.seed(1)
     before = np.random.get_state()[1].copy()
-    default = chosen()
+    assert chosen(seed=5) == chosen(seed=5) != chosen(seed=6)
+    assert chosen(seed=np.random.default_rng(5)) == chosen(seed=5)
     np.testing.assert_array_equal(np.random.get_state()[1], before)
+    with pytest.raises(SettingsError, match="seed must be an integer"):
+        chosen(seed="x")
+
+
+def test_without_a_seed_the_global_state_chooses_as_in_the_reference(events, write_dataset):
+    data = Data(write_dataset(events))
+    chosen = []
+    for seed in (1, 1, 2):
+        np.random.seed(seed)
+        data.load_train_set(train_size=40)
+        chosen.append(list(data.get_train_set()["PRI_lep_eta"]))
+    assert chosen[0] == chosen[1] != chosen[2]
     np.random.seed(2)
-    assert chosen() == default
-    assert chosen(5) == chosen(5) != default
-    assert chosen(np.random.default_rng(5)) == chosen(5)
+    rows = np.sort(np.random.choice(140, size=40, replace=False))
+    assert chosen[2] == list(events["PRI_lep_eta"].iloc[60 + rows])
 
 
 def test_selected_indices_count_within_the_training_set_and_come_in_file_order(
     events, write_dataset
 ):
     data = Data(write_dataset(events, row_group_size=50))
-    for indices in ([139, 0, 17], np.array([17, 139, 0], dtype=np.uint8), (0, 17, 139)):
+    for indices in ([139, 0, 17], np.array([17, 139, 0], np.uint8), (0, 17, 139), [0.0, 17, 139]):
         data.load_train_set(selected_indices=indices)
         np.testing.assert_array_equal(
             data.get_train_set()["PRI_lep_eta"], events["PRI_lep_eta"].iloc[[60, 77, 199]]
@@ -361,9 +374,17 @@ def test_missing_columns(events, write_dataset):
 
 
 def test_extra_columns(events, write_dataset):
-    directory = write_dataset(events.assign(secret=1.0, truth=2.0))
-    with pytest.raises(DataError, match=r"\.parquet has unexpected columns secret, truth: remove"):
-        Data(directory)
+    extra = events.assign(number=np.arange(200), note="a").set_index("weights", drop=False)
+    extra.index.name = None
+    data = Data(write_dataset(extra, row_group_size=30))
+    data.load_train_set(selected_indices=[2, 100])
+    train = data.get_train_set()
+    assert list(train.columns) == [*PRI_COLUMNS, *LABEL_COLUMNS, *DER_COLUMNS, "number", "note"]
+    assert list(train["number"]) == [62, 160]
+    assert set(train["note"]) == {"a"}
+    data.load_test_set()
+    assert "number" in data.get_test_set()["ttbar"]
+    assert len(systematics(train, dopostprocess=False)["number"]) == 2
 
 
 def test_a_column_twice(events, write_dataset):

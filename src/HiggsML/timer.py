@@ -19,11 +19,11 @@ class Timer:
 
     def start_timer(self) -> None:
         """Start the clock."""
-        self.start_time = datetime.now().astimezone()
+        self.start_time = datetime.now()
 
     def stop_timer(self) -> None:
         """Stop the clock."""
-        self.end_time = datetime.now().astimezone()
+        self.end_time = datetime.now()
 
     def get_duration(self) -> timedelta | None:
         """Return the time between start and stop, or None if one of them is missing."""
@@ -33,5 +33,5 @@ class Timer:
         return self.end_time - self.start_time
 
     def show_duration(self) -> None:
-        """Log the duration."""
-        logger.info("Total duration: %s", self.get_duration())
+        """Print the duration."""
+        print(f"Total duration: {self.get_duration()}")  # noqa: T201 (what it is for)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from HiggsML.errors import DataError, SettingsError
 from HiggsML.physics.features import derive_in_chunks
 from HiggsML.schema import DER_COLUMNS, FEATURES, LABEL_COLUMNS, PRI_COLUMNS, PROCESSES, SIGNAL
-from HiggsML.systematics import DEFAULT_SEED, systematics
+from HiggsML.systematics import DEFAULT_SEED, random_generator, systematics
 
 __all__ = ["Data", "split_size"]
 
@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 _REQUIRED = (*PRI_COLUMNS, *LABEL_COLUMNS)
 _KNOWN = frozenset((*_REQUIRED, *DER_COLUMNS))
+_PANDAS_INDEX = "__index_level_"  # how pandas names the column of a frame's index
 _BATCH_ROWS = 250_000
 
 
@@ -100,7 +101,7 @@ class Data:
         train_size: float | None = None,
         selected_indices: ArrayLike | None = None,
         *,
-        seed: int | np.random.Generator = DEFAULT_SEED,
+        seed: int | np.random.Generator | None = None,
     ) -> None:
         """Load training events; :meth:`get_train_set` then returns them.
 
@@ -110,14 +111,16 @@ class Data:
             Share or number of the training rows, chosen at random; a larger number means all.
         selected_indices : array of int, optional
             Positions within the training set instead; ignored when ``train_size`` is given.
-        seed : int or numpy.random.Generator
-            Choice of the rows.
+            Floats that are whole numbers are fine.
+        seed : int or numpy.random.Generator, optional
+            Choice of the rows. Without one, NumPy's global state decides, as in the reference
+            implementation: ``numpy.random.seed`` makes the choice repeatable. (In a judged run it
+            always is.)
         """
         if train_size is not None:
             count = split_size(train_size, self.train_size, "train_size")
-            chosen = np.sort(
-                np.random.default_rng(seed).choice(self.train_size, size=count, replace=False)
-            )
+            source = np.random if seed is None else random_generator(seed)
+            chosen = np.sort(source.choice(self.train_size, size=count, replace=False))
         elif selected_indices is not None:
             chosen = _checked_indices(selected_indices, self.train_size)
         else:
@@ -139,7 +142,8 @@ class Data:
         -------
         DataFrame
             The 28 features (float32), ``weights``, ``detailed_labels`` (process) and ``labels``
-            (1 signal, 0 background). The weights sum to the expected number of events.
+            (1 signal, 0 background); then columns of the file that the challenge does not know. The
+            weights sum to the expected number of events.
         """
         return self._train_set
 
@@ -225,8 +229,16 @@ class Data:
         place = dict(zip(FEATURES, features, strict=True))
         weights, labels = np.empty((2, rows.size), dtype=np.float32)
         place |= {"weights": weights, "labels": labels}
+        others: dict[str, list[pa.ChunkedArray]] = {
+            name: []
+            for name in columns
+            if name not in _KNOWN and not name.startswith(_PANDAS_INDEX)
+        }
         processes, filled = [], 0
         for table in self._tables(rows, columns):
+            for name, pieces in others.items():
+                pieces.append(table[name])
+            table = table.select([name for name in columns if name in _KNOWN])
             for name, values in _checked_columns(table, self.path, filled).items():
                 if name == "detailed_labels":
                     processes.append(values)
@@ -250,9 +262,20 @@ class Data:
                 pd.DataFrame(primaries.T, columns=list(PRI_COLUMNS), copy=False),
                 pd.DataFrame(label_columns),
                 pd.DataFrame(derived.T, columns=list(DER_COLUMNS), copy=False),
+                pd.DataFrame(self._other_columns(others)),
             ],
             axis=1,
         )
+
+    def _other_columns(self, pieces: Mapping[str, list[pa.ChunkedArray]]) -> dict[str, pd.Series]:
+        """Return columns that the challenge does not know, as they are in the file."""
+        schema = self.parquet_file.schema_arrow
+        return {
+            name: pa.chunked_array(
+                [chunk for part in parts for chunk in part.chunks], schema.field(name).type
+            ).to_pandas()
+            for name, parts in pieces.items()
+        }
 
     def _tables(self, rows: NDArray[np.intp], columns: list[str]) -> Iterator[pa.Table]:
         """Yield the wanted rows (sorted positions) of each row group that has any."""
@@ -294,12 +317,11 @@ def _check_schema(schema: pa.Schema, path: Path) -> None:
     missing = [name for name in _REQUIRED if name not in schema.names]
     if missing:
         raise DataError(f"{path} lacks the columns {', '.join(missing)}")
-    extra = [name for name in schema.names if name not in _KNOWN]
-    if extra:
-        raise DataError(f"{path} has unexpected columns {', '.join(extra)}: remove them")
     if len(set(schema.names)) < len(schema.names):
         raise DataError(f"{path} names a column twice")
     for field in schema:
+        if field.name not in _KNOWN:
+            continue
         kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
         is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
         is_number = pa.types.is_floating(kind) or pa.types.is_integer(kind)
@@ -344,10 +366,25 @@ def _read_metadata(parquet: Path, total_rows: int, schema_names: Sequence[str]) 
     return metadata
 
 
-def _checked_indices(selected: ArrayLike, available: int) -> NDArray[np.intp]:
+def whole_numbers(selected: ArrayLike) -> NDArray[Any]:
+    """Return ``selected_indices`` as an array of integers; integral floats are fine.
+
+    Raises
+    ------
+    SettingsError
+        If they are anything else.
+    """
     indices = np.asarray(selected)
+    if indices.ndim == 1 and indices.dtype.kind == "f" and np.isfinite(indices).all():
+        whole = indices.astype(np.int64)
+        indices = whole if (whole == indices).all() else indices
     if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu"):
         raise SettingsError("selected_indices must be a list or one-dimensional array of integers")
+    return indices
+
+
+def _checked_indices(selected: ArrayLike, available: int) -> NDArray[np.intp]:
+    indices = whole_numbers(selected)
     if indices.size and (indices.min() < 0 or indices.max() >= available):
         raise SettingsError(
             f"selected_indices must lie in 0 .. {available - 1} (positions within the training "

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from HiggsML.ingestion.options import IngestionOptions
 
 if TYPE_CHECKING:
-    from HiggsML.ingestion.drop_in import Ingestion
+    from HiggsML.ingestion.drop_in import DEFAULT_INGESTION_SEED, Ingestion
     from HiggsML.ingestion.run import run_ingestion
 
-__all__ = ["Ingestion", "IngestionOptions", "run_ingestion"]
+__all__ = ["DEFAULT_INGESTION_SEED", "Ingestion", "IngestionOptions", "run_ingestion"]
 
 _MODULES = {"Ingestion": "drop_in", "run_ingestion": "run"}
 

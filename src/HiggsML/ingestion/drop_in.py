@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from HiggsML.datasets.reader import Data
-from HiggsML.errors import SettingsError, SubmissionError
+from HiggsML.errors import PredictionError, SettingsError, SubmissionError
+from HiggsML.files import whole_file
 from HiggsML.pseudo_experiments.seeds import (
     Purpose,
     draw_order,
@@ -18,12 +21,17 @@ from HiggsML.pseudo_experiments.seeds import (
     seed_sequence,
 )
 from HiggsML.pseudo_experiments.store import EventStore
-from HiggsML.results import Predictions, write_duration, write_predictions
+from HiggsML.results import write_duration
 from HiggsML.submission.model import PREDICTION_KEYS, check_prediction, make_model
 from HiggsML.systematics import DEFAULT_SEED, systematics
 from HiggsML.timer import Timer
 
-__all__ = ["Ingestion"]
+__all__ = ["DEFAULT_INGESTION_SEED", "Ingestion"]
+
+DEFAULT_INGESTION_SEED = DEFAULT_SEED
+"""Seed of :meth:`Ingestion.predict_submission`."""
+
+_BOTH_SPELLINGS = {"p16": ("p16", "p16s"), "p84": ("p84", "p84s")}  # the bundle's, the package's
 
 
 class Ingestion(Timer):
@@ -32,7 +40,8 @@ class Ingestion(Timer):
     Parameters
     ----------
     data : Data
-        The dataset.
+        The dataset. Anything with ``load_train_set``, ``get_train_set``, ``delete_train_set`` and
+        ``get_test_set`` will do.
 
     Attributes
     ----------
@@ -43,7 +52,7 @@ class Ingestion(Timer):
 
     def __init__(self, data: Data | None = None) -> None:
         super().__init__()
-        self.data = data
+        self.data: Any = data
         self.model: Any = None
         self.results_dict: dict[int, Any] = {}
 
@@ -57,8 +66,7 @@ class Ingestion(Timer):
     def load_train_set(self, **keywords: Any) -> pd.DataFrame:
         """Load and return training events; see :meth:`HiggsML.datasets.Data.load_train_set`."""
         self._data().load_train_set(**keywords)
-        frame = self._data().get_train_set()
-        assert frame is not None  # noqa: S101 (just loaded)
+        frame: pd.DataFrame = self._data().get_train_set()
         return frame
 
     def init_submission(self, Model: type, model_type: str = "sample_model") -> None:  # noqa: N803
@@ -71,9 +79,12 @@ class Ingestion(Timer):
         self._model().fit()
 
     def predict_submission(
-        self, test_settings: Mapping[str, Any], initial_seed: int = DEFAULT_SEED
+        self, test_settings: Mapping[str, Any], initial_seed: int = DEFAULT_INGESTION_SEED
     ) -> None:
         """Have the Model measure every pseudo-experiment, in random order.
+
+        Events are those that ``data.get_test_set()`` returns; if it returns None, those of the
+        file.
 
         Parameters
         ----------
@@ -82,11 +93,17 @@ class Ingestion(Timer):
             ``ground_truth_mus`` (by set index).
         initial_seed : int
             Seed of order, nuisances and events.
+
+        Raises
+        ------
+        PredictionError
+            If an answer is no dict. One with numbers that a judged run would refuse is stored as it
+            is, with a warning.
         """
         model, truth = self._model(), test_settings["ground_truth_mus"]
         n_sets = int(test_settings["num_of_sets"])
         n_experiments = int(test_settings["num_pseudo_experiments"])
-        store = EventStore.from_data(self._data())
+        store = self._event_store()
         self.results_dict = {index: [] for index in range(n_sets)}
         for task in draw_order(initial_seed, n_sets, n_experiments):
             experiment = store.pseudo_experiment(
@@ -94,44 +111,78 @@ class Ingestion(Timer):
                 nuisances=experiment_nuisances(initial_seed, *task, test_settings["systematics"]),
                 seed=seed_sequence(initial_seed, Purpose.EVENTS, *task),
             )
-            answer = check_prediction(model.predict(experiment))
+            answer = _stored(model.predict(experiment), task)
             self.results_dict[task[0]].append({**answer, "test_set_index": task[1]})
 
     def process_results_dict(self) -> None:
-        """Turn the answers of each set into lists in the order of its pseudo-experiments."""
-        for index, answers in self.results_dict.items():
-            ordered = sorted(answers, key=lambda answer: int(answer["test_set_index"]))
-            lists = {key: [answer[key] for answer in ordered] for key in PREDICTION_KEYS}
-            self.results_dict[index] = {
-                "mu_hats": lists["mu_hat"],
-                "delta_mu_hats": lists["delta_mu_hat"],
-                # Both forms of the reference implementation are served.
-                **dict.fromkeys(("p16", "p16s"), lists["p16"]),
-                **dict.fromkeys(("p84", "p84s"), lists["p84"]),
-            }
+        """Turn the answers of each set into lists in the order of its pseudo-experiments.
+
+        Further answers of the Model, such as ``tes_hat``, become lists too (``tes_hats``).
+        """
+        self.results_dict = {
+            index: answers if isinstance(answers, dict) else _as_lists(answers)
+            for index, answers in self.results_dict.items()
+        }
 
     compute_result = process_results_dict
 
     def save_result(self, output_dir: str | Path) -> None:
-        """Write one ``result_{set}.json`` per set."""
-        for record in Path(output_dir).glob("ingestion_record*.json"):
-            record.unlink()  # of a judged run, whose results are replaced now
-        write_predictions(
-            Path(output_dir),
-            {
-                index: Predictions(
-                    *(np.array(lists[key]) for key in ("mu_hats", "delta_mu_hats", "p16", "p84"))
-                )
-                for index, lists in self.results_dict.items()
-            },
-        )
+        """Write one ``result_{set}.json`` per set, with all answers."""
+        self.process_results_dict()
+        for index, lists in self.results_dict.items():
+            with whole_file(Path(output_dir) / f"result_{index}.json") as file:
+                file.write((json.dumps(lists, indent=2, default=_as_json) + "\n").encode())
 
-    def _data(self) -> Data:
+    def _data(self) -> Any:
         if self.data is None:
             raise SettingsError("Ingestion needs a Data object")
         return self.data
+
+    def _event_store(self) -> EventStore:
+        data = self._data()
+        test_set = data.get_test_set()
+        if test_set is None and not isinstance(data, Data):
+            data.load_test_set()
+            test_set = data.get_test_set()
+        return EventStore.from_data(data) if test_set is None else EventStore.from_frames(test_set)
 
     def _model(self) -> Any:
         if self.model is None:
             raise SubmissionError("call init_submission first")
         return self.model
+
+
+def _stored(answer: Any, task: tuple[int, int]) -> dict[str, Any]:
+    """Return an answer with its four numbers as floats where they are valid, and warn of others."""
+    if not isinstance(answer, Mapping):
+        check_prediction(answer)
+    stored = dict(answer)
+    try:
+        stored |= check_prediction(answer)
+    except PredictionError as error:
+        warnings.warn(
+            f"set {task[0]}, pseudo-experiment {task[1]}: {error}; the answer is stored as it is, "
+            "but a judged run would end here",
+            stacklevel=3,
+        )
+    return stored
+
+
+def _as_lists(answers: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Return lists by the plural of the answers' keys; one that is missing is left out of all."""
+    ordered = sorted(answers, key=lambda answer: int(answer["test_set_index"]))
+    keys = list(dict.fromkeys(key for answer in ordered for key in answer))
+    lists: dict[str, list[Any]] = {}
+    for key in sorted(keys, key=lambda name: name not in PREDICTION_KEYS):
+        if key == "test_set_index":
+            continue
+        plural = key if key.endswith("s") else f"{key}s"
+        values = [answer.get(key) for answer in ordered]
+        for name in _BOTH_SPELLINGS.get(key, (plural,)):
+            lists[name] = values
+    return lists
+
+
+def _as_json(value: Any) -> Any:
+    """Return NumPy's numbers and arrays, and anything else, as JSON knows them."""
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else str(value)

@@ -45,6 +45,7 @@ from HiggsML.isolation.wire.messages import check_message, one_line, quoted
 from HiggsML.isolation.wire.shared_memory import SharedBlock, sealed_memory
 from HiggsML.submission.model import check_prediction
 from HiggsML.submission.value import Submission
+from HiggsML.systematics import DEFAULT_SEED
 
 __all__ = ["Sandbox"]
 
@@ -397,9 +398,10 @@ def _train_set(data: Data, request: dict[str, Any], payload: bytes) -> _Reply:
         if len(payload) % 8:
             return {"kind": "refused", "reason": "selected_indices must be whole numbers"}, []
         selected = np.frombuffer(payload, dtype=np.int64)
-    keywords = {} if seed is None or seed < 0 else {"seed": seed}
+    # Without a seed of its own a submission gets the same rows in every run.
+    seed = DEFAULT_SEED if seed is None or seed < 0 else seed
     try:
-        data.load_train_set(train_size=size, selected_indices=selected, **keywords)
+        data.load_train_set(train_size=size, selected_indices=selected, seed=seed)
     except DataError:
         raise
     except (HiggsMLError, ValueError, TypeError, OverflowError) as error:

@@ -35,7 +35,7 @@ from HiggsML.reports.svg import inline_svg
 from HiggsML.schema import FEATURES, NUISANCES, PROCESSES, SIGNAL
 from HiggsML.submission.model import load_model_class, make_model
 from HiggsML.submission.value import Submission
-from HiggsML.systematics import systematics
+from HiggsML.systematics import DEFAULT_SEED, systematics
 from HiggsML.visualization.cut_scan import plot_scans, scan_features
 from HiggsML.visualization.distributions import (
     correlation_plots,
@@ -243,7 +243,7 @@ def score_events(data: Data, submission: Path, events: pd.DataFrame) -> NDArray[
     model_file = Submission.of(submission).model_file
 
     def get_train_set(**keywords: Any) -> pd.DataFrame | None:
-        data.load_train_set(**keywords)
+        data.load_train_set(**{"seed": DEFAULT_SEED, **keywords})
         return data.get_train_set()
 
     with _code_of(model_file.parent):

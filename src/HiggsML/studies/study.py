@@ -33,7 +33,7 @@ from HiggsML.statistics.official_scores import quantiles_score
 from HiggsML.statistics.proper_scores import crps_normal, interval_score, quantile_crps
 from HiggsML.submission.model import check_prediction, load_model_class, make_model
 from HiggsML.submission.value import Submission
-from HiggsML.systematics import systematics
+from HiggsML.systematics import DEFAULT_SEED, systematics
 
 __all__ = [
     "Difference",
@@ -201,7 +201,7 @@ def fit_submission(directory: Path, data: Data) -> Any:
     """
 
     def get_train_set(**keywords: Any) -> Any:
-        data.load_train_set(**keywords)
+        data.load_train_set(**{"seed": DEFAULT_SEED, **keywords})
         frame = data.get_train_set()
         data.delete_train_set()
         return frame

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from HiggsML.datasets.reader import whole_numbers
 from HiggsML.errors import SettingsError, SubmissionError
 from HiggsML.files import PACKAGE
 from HiggsML.isolation.inside.refusals import explanation
@@ -51,9 +52,7 @@ def get_train_set(
     assert _channel is not None  # noqa: S101 (set before any submission code runs)
     indices = b""
     if selected_indices is not None:
-        array = np.asarray(selected_indices)
-        if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
-            raise SettingsError("selected_indices must be a one-dimensional array of integers")
+        array = whole_numbers(selected_indices)
         indices = array.astype(np.int64).tobytes()
         if array.size > _train_rows:
             raise SettingsError(f"selected_indices: at most {_train_rows} rows can be asked for")
