@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from HiggsML.errors import ResultsError
 from HiggsML.files import remove_tree
 from HiggsML.isolation.budget.budgets import Budgets
-from HiggsML.isolation.budget.watch import _proportional, exceeded_by_files
+from HiggsML.isolation.budget.unseen_memory import proportional
+from HiggsML.isolation.budget.watch import exceeded_by_files
 from HiggsML.isolation.cage.restrict import ESSENTIAL, MECHANISMS, isolation_level
 from HiggsML.isolation.wire.channel import Channel, ChannelError
 from HiggsML.isolation.wire.messages import check_message, clean_text
@@ -224,6 +225,6 @@ signal.pause()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         try:
             assert child.stdout.readline() == "ready\n"
-            assert _proportional((child.pid,)) > 50 << 20
+            assert proportional((child.pid,)) > 50 << 20
         finally:
             child.kill()

@@ -236,6 +236,8 @@ class Sandbox:
         limit = _TimeLimit("starting its process", _START_TIMEOUT, None)
         message, _ = self._ask(start, ("ready",), "starting", limit)
         self.report |= message["report"]
+        if isolation != "off":
+            self._process.count_unseen_memory(self.report)
         lacking = missing(self.report)
         if isolation == "require" and lacking:
             listed = "; ".join(f"{name}: {state}" for name, state in lacking.items())

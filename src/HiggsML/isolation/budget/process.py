@@ -13,6 +13,7 @@ from pathlib import Path
 
 from HiggsML.isolation.budget.budgets import Budgets
 from HiggsML.isolation.budget.output_log import OutputLog
+from HiggsML.isolation.budget.unseen_memory import UnseenMemory
 from HiggsML.isolation.budget.watch import TICK, Watch, wait_for_end
 
 __all__ = ["WatchedProcess"]
@@ -67,11 +68,27 @@ class WatchedProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._problem: BaseException | None = None
         self._reader: threading.Thread | None = None
+        self._unseen: UnseenMemory | None = None
         self._keeper = threading.Thread(target=self._keep, args=(descriptor,), daemon=True)
         self._keeper.start()
         self._started.wait()
         if self._problem is not None:
             raise self._problem
+
+    def count_unseen_memory(self, report: Mapping[str, str]) -> None:
+        """Count memory outside its processes, too, from now on: it has restricted itself.
+
+        Parameters
+        ----------
+        report : mapping of str to str
+            Its protections.
+        """
+        assert self._process is not None  # noqa: S101 (it was started)
+        self._unseen = UnseenMemory(
+            self._process.pid,
+            private_files=report.get("private-shared-memory") == "on",
+            private_network=report.get("network-namespace") == "on",
+        )
 
     def kill(self) -> None:
         """Kill the process and all that it started."""
@@ -90,6 +107,8 @@ class WatchedProcess:
         self._keeper.join()
         process.wait()
         wait_for_end(process.pid, timeout=_END_TIMEOUT)
+        if self._unseen is not None:
+            self._unseen.close()
         assert self._reader is not None  # noqa: S101 (started with the process)
         self._reader.join(timeout=2.0)
         # A reader that is still busy must not find its descriptor in use for something else.
@@ -138,6 +157,7 @@ class WatchedProcess:
             self._started.set()
         watch = Watch(self._process.pid, self._private, self._budgets)
         while not self._closing.wait(TICK):
+            watch.unseen = self._unseen
             if problem := watch.exceeded():
                 self.exceeded = problem
                 self.kill()

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from HiggsML.files import size_text
 from HiggsML.isolation.budget.budgets import Budgets
+from HiggsML.isolation.budget.unseen_memory import UnseenMemory, proportional
 
 __all__ = ["TICK", "Watch"]
 
@@ -50,6 +51,11 @@ class Watch:
         Directory of its temporary files.
     budgets : Budgets
         With the machine's defaults filled in.
+
+    Attributes
+    ----------
+    unseen : UnseenMemory or None
+        Counts what is in no process's account, once the submission is about to run.
     """
 
     def __init__(self, group: int, private: Path, budgets: Budgets) -> None:
@@ -60,6 +66,7 @@ class Watch:
         self._ticks = 0
         self._counting: threading.Thread | None = None
         self._counted = 0
+        self.unseen: UnseenMemory | None = None
         self._free_at_start = _free_bytes(private)
         self._available_at_start = _available_memory()
 
@@ -119,8 +126,10 @@ class Watch:
     def _memory(self, usage: _Usage) -> int:
         """Return the memory in use; pages that forked processes share are counted once."""
         limit = self._budgets.memory_bytes
-        if limit is None or usage.resident <= limit or len(usage.members) == 1:
-            return usage.resident
+        elsewhere = self._most_elsewhere(usage.members)
+        used = usage.resident + elsewhere
+        if limit is None or used <= limit or (len(usage.members) == 1 and not elsewhere):
+            return used
         # The kernel's exact count waits for processes that are just forking. While many are, the
         # watch must go on, so a thread of its own waits there.
         if self._counting is None or not self._counting.is_alive():
@@ -131,7 +140,19 @@ class Watch:
         return self._counted
 
     def _count_exactly(self, members: tuple[int, ...]) -> None:
-        self._counted = _proportional(members)
+        unseen = self.unseen
+        if unseen is None:
+            self._counted = proportional(members)
+            return
+        # Pages of files in /dev/shm that are mapped, too, count as that file's.
+        apart = unseen.files() + unseen.sockets(members) + unseen.pipes(members, exact=True)
+        self._counted = apart + proportional(members, unseen.device)
+
+    def _most_elsewhere(self, members: tuple[int, ...]) -> int:
+        unseen = self.unseen
+        if unseen is None:
+            return 0
+        return unseen.files() + unseen.sockets(members) + unseen.pipes(members)
 
     def _usage(self) -> _Usage:
         try:
@@ -236,30 +257,6 @@ def _unnamed_bytes(members: tuple[int, ...], device: int) -> int:
                     if here and file.st_nlink == 0:
                         sizes[file.st_ino] = file.st_blocks * 512
     return sum(sizes.values())
-
-
-def _proportional(members: tuple[int, ...]) -> int:
-    """Return the memory of processes with shared pages counted once."""
-    total = 0
-    for pid in members:
-        try:
-            with open(f"/proc/{pid}/smaps_rollup", "rb") as file:  # noqa: PTH123
-                for line in file:
-                    if line.startswith(b"Pss:"):
-                        total += int(line.split()[1]) * 1024
-        except PermissionError:
-            total += _resident(pid)  # it has made itself non-dumpable: all of its pages count
-        except (OSError, ValueError):
-            continue  # ended meanwhile
-    return total
-
-
-def _resident(pid: int) -> int:
-    try:
-        fields = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()
-    except OSError:
-        return 0
-    return int(fields[1]) * _PAGE
 
 
 def _available_memory() -> int:

@@ -48,6 +48,7 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "fchownat": (260, 54),
     "fcntl": (72, 25),
     "file_setattr": (469, 469),
+    "flock": (73, 32),
     "finit_module": (313, 273),
     "fremovexattr": (199, 16),
     "fsconfig": (431, 431),
@@ -79,6 +80,7 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "memfd_secret": (447, 447),
     "migrate_pages": (256, 238),
     "modify_ldt": (154, None),
+    "mmap": (9, 222),
     "mount": (165, 40),
     "mount_setattr": (442, 442),
     "move_mount": (429, 429),
@@ -127,6 +129,7 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "setpgid": (109, 154),
     "setpriority": (141, 140),
     "setsid": (112, 157),
+    "setsockopt": (54, 208),
     "setxattr": (188, 5),
     "setxattrat": (463, 463),
     "shmat": (30, 196),
@@ -180,7 +183,8 @@ _ATTRIBUTES = (
     *("setxattr", "lsetxattr", "fsetxattr", "setxattrat"),
     *("removexattr", "lremovexattr", "fremovexattr", "removexattrat"),
 )
-# Memory that belongs to no process's account: nobody would see how much of it there is.
+# Memory that belongs to no process's account: nobody would see how much of it there is. What is
+# left of this kind is counted (HiggsML.isolation.budget.unseen_memory).
 _HIDDEN_MEMORY = ("memfd_create", "memfd_secret")
 # Leaving the process group would mean to survive its end.
 _GROUP = ("setsid", "setpgid")
@@ -194,6 +198,11 @@ _PRETENDED = (
     *("chmod", "fchmod", "fchmodat", "fchmodat2"),
     *("utime", "utimes", "futimesat", "utimensat"),
 )
+# Locks on files that all may read (a library, the submission's own) would let processes of several
+# workers meet. Locks of a submission's own processes on its own files are not exclusive then.
+_PRETENDED_LOCKS = ("flock",)
+# fcntl: F_GETLK, F_SETLK, F_SETLKW and the same three for open file descriptions.
+_FCNTL_LOCKS = (5, 6, 7, 36, 37, 38)
 # Calls whose argument (by position) names another process or thread.
 _AIMED = {
     **dict.fromkeys(("kill", "tkill", "rt_sigqueueinfo"), (0,)),
@@ -215,6 +224,7 @@ _FCNTL_COMMANDS = (8, 10, 15, 1024, 1026)
 _IOCTL_COMMANDS = (0x8901, 0x8902, 0x5412, 0x541C, 0x540E)
 _PR_SET_PDEATHSIG = 1
 _SOCK_TYPE_MASK = 0xF
+_MAP_SHARED, _MAP_ANONYMOUS = 0x01, 0x20  # MAP_SHARED_VALIDATE has the bit, too
 
 # linux/bpf_common.h, linux/seccomp.h
 _LOAD, _AND, _RETURN = 0x20, 0x54, 0x06
@@ -300,10 +310,12 @@ def _when(name: str, body: Sequence[_Instruction]) -> list[_Instruction]:
     return [] if number is None else [(_IF_EQUAL, 0, len(body), number), *body]
 
 
-def _refuse_values(position: int, values: Iterable[int]) -> list[_Instruction]:
+def _refuse_values(
+    position: int, values: Iterable[int], code: int = errno.EPERM
+) -> list[_Instruction]:
     body = [_argument(position)]
     for value in values:
-        body += [(_IF_EQUAL, 0, 1, value & 0xFFFFFFFF), _refuse(errno.EPERM)]
+        body += [(_IF_EQUAL, 0, 1, value & 0xFFFFFFFF), _refuse(code)]
     return body
 
 
@@ -325,6 +337,27 @@ def _socketpair() -> list[_Instruction]:
         (_IF_EQUAL, 2, 0, socket.SOCK_STREAM),
         (_IF_EQUAL, 1, 0, socket.SOCK_SEQPACKET),
         _refuse(errno.EACCES),
+        _PASS,
+    ]
+
+
+def _no_hidden_mapping() -> list[_Instruction]:
+    """Refuse shared memory without a file: it stays when it is no longer mapped, and unseen."""
+    return [
+        _argument(3),
+        (_AND, 0, 0, _MAP_SHARED | _MAP_ANONYMOUS),
+        (_IF_EQUAL, 0, 1, _MAP_SHARED | _MAP_ANONYMOUS),
+        _refuse(errno.EPERM),
+        _PASS,
+    ]
+
+
+def _default_buffers() -> list[_Instruction]:
+    """Leave the buffers of sockets as they are, so that their number bounds their memory."""
+    return [
+        _argument(1),
+        (_IF_EQUAL, 0, 3, socket.SOL_SOCKET),
+        *_refuse_values(2, (socket.SO_SNDBUF,), 0),
         _PASS,
     ]
 
@@ -364,10 +397,13 @@ def _program(protected: Iterable[int], groups: Iterable[int]) -> list[_Instructi
         program += _when(name, [_refuse(errno.EPERM)])
     for name in _NETWORK:
         program += _when(name, [_refuse(errno.EACCES)])
-    for name in _PRETENDED:
+    for name in (*_PRETENDED, *_PRETENDED_LOCKS):
         program += _when(name, [_refuse(0)])
     program += _when("socketpair", _socketpair())
-    program += _when("fcntl", [*_refuse_values(1, _FCNTL_COMMANDS), _PASS])
+    fcntl = [*_refuse_values(1, _FCNTL_COMMANDS), *_refuse_values(1, _FCNTL_LOCKS, 0), _PASS]
+    program += _when("fcntl", fcntl)
+    program += _when("mmap", _no_hidden_mapping())
+    program += _when("setsockopt", _default_buffers())
     program += _when("ioctl", [*_refuse_values(1, _IOCTL_COMMANDS), _PASS])
     # The parent-death signal stays: asking for another (torch.multiprocessing does) is ignored.
     death_signal = [_argument(0), (_IF_EQUAL, 0, 1, _PR_SET_PDEATHSIG), _refuse(0), _PASS]

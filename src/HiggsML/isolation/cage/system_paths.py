@@ -41,7 +41,8 @@ _PROC = (
 )
 _SYS = (*("devices/system", "fs/cgroup", "kernel/mm/transparent_hugepage", "kernel/mm/hugepages"),)
 
-_DEVICES = ("null", "zero", "full")
+# Not "zero": mapped shared it is memory that no process's account shows.
+_DEVICES = ("null", "full")
 _RANDOM = ("random", "urandom")
 
 # With an NVIDIA driver (not tested by this project): what its libraries ask about the cards.
