@@ -1,4 +1,4 @@
-"""Keep memory in buffers of sockets, some on their way in a message. Must: be ended by the budget."""
+"""Fill buffers of sockets, some on their way in a message. Must: be ended by the budget."""
 
 import array
 import os

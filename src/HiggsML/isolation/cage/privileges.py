@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 from HiggsML.isolation.cage.kernel import call, prctl, reason
@@ -17,6 +18,7 @@ __all__ = ["drop_capabilities", "enter_namespaces"]
 
 _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REC, _MS_PRIVATE = 2, 4, 8, 1 << 14, 1 << 18
+_FLAGS = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
 
 _PR_CAPBSET_READ, _PR_CAPBSET_DROP = 23, 24
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
@@ -24,23 +26,28 @@ _CAPABILITY_VERSION_3 = 0x20080522
 _MAX_CAPABILITIES = 64
 
 
-def enter_namespaces(shared_memory_bytes: int | None) -> dict[str, str]:
+def enter_namespaces(
+    shared_memory_bytes: int | None, *, hidden: Sequence[Path] = ()
+) -> dict[str, str]:
     """Leave the namespaces of users, network and mounts, where the kernel grants that.
 
     The user keeps its number: files keep their owner. A fresh network namespace has no interface;
-    the fresh mount namespace differs in ``/dev/shm`` only, which is empty and ends with it.
+    the fresh mount namespace has an empty ``/dev/shm``, which ends with it.
 
     Parameters
     ----------
     shared_memory_bytes : int, optional
         Size of ``/dev/shm``; by default the kernel's (half of the memory).
+    hidden : sequence of Path
+        Directories that shall be empty in the mount namespace.
 
     Returns
     -------
     dict of str to str
-        "user-namespace", "network-namespace" and "private-shared-memory": "on", or why not.
+        "user-namespace", "network-namespace", "private-shared-memory" and "hidden-parent": "on",
+        or why not.
     """
-    names = ("user-namespace", "network-namespace", "private-shared-memory")
+    names = ("user-namespace", "network-namespace", "private-shared-memory", "hidden-parent")
     # Tried by a throwaway process first: where the kernel grants the namespace but not the mapping
     # of users (AppArmor on Ubuntu), this process would be left without its user's number.
     code = _error_of_trial()
@@ -61,7 +68,14 @@ def enter_namespaces(shared_memory_bytes: int | None) -> dict[str, str]:
         _mount_private_shared_memory(shared_memory_bytes)
         report["private-shared-memory"] = "on"
     except OSError as error:
-        report["private-shared-memory"] = reason("no private mount", error)
+        report |= dict.fromkeys(names[2:], reason("no private mount", error))
+        return report
+    try:
+        for directory in hidden:
+            call("mount", b"tmpfs", os.fsencode(directory), b"tmpfs", _FLAGS, b"mode=0,size=4k")
+        report["hidden-parent"] = "on"
+    except OSError as error:
+        report["hidden-parent"] = reason("its entry in /proc can not be covered", error)
     return report
 
 
@@ -102,8 +116,7 @@ def _mount_private_shared_memory(size: int | None) -> None:
     call("unshare", _CLONE_NEWNS)
     call("mount", None, b"/", None, _MS_REC | _MS_PRIVATE, None)
     options = b"mode=1777" + (b"" if size is None else b",size=%d" % size)
-    flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
-    call("mount", b"tmpfs", b"/dev/shm", b"tmpfs", flags, options)
+    call("mount", b"tmpfs", b"/dev/shm", b"tmpfs", _FLAGS, options)
 
 
 def drop_capabilities() -> str:

@@ -57,6 +57,7 @@ MECHANISMS = {
     "user-namespace": "no rights over anything outside, not even as root",
     "network-namespace": "no network interface at all",
     "private-shared-memory": "an empty /dev/shm of its own, gone when it ends",
+    "hidden-parent": "the trusted process's entry in /proc is empty, its names and numbers too",
     "capabilities": "every capability of root given up",
     "resource-limits": "memory, file size and open files of each process; no core dumps",
     "process-limit": "number of processes and threads",
@@ -170,7 +171,7 @@ def restrict_self(policy: Policy) -> dict[str, str]:
         return dict.fromkeys(names, problem)
     _check(policy)
     protected, groups = _aims_to_refuse(policy.parent)
-    report = enter_namespaces(policy.limits.memory_bytes)
+    report = enter_namespaces(policy.limits.memory_bytes, hidden=[Path(f"/proc/{policy.parent}")])
     report["capabilities"] = drop_capabilities()
     report |= _limit_resources(policy.limits, own_user=report["user-namespace"] == _ON)
     report["parent-death-signal"] = _try(_PR_SET_PDEATHSIG, signal.SIGKILL)

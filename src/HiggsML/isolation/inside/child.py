@@ -39,13 +39,14 @@ def main() -> NoReturn:
         report = restrict_self(policy)
     channel.send({"kind": "ready", "request": start["request"], "report": report})
 
-    from HiggsML.isolation.inside import refusals, rendezvous
+    from HiggsML.isolation.inside import mappings, refusals, rendezvous
     from HiggsML.isolation.inside.joblib_workers import do_without_psutil
     from HiggsML.isolation.inside.runner import serve
 
     if start["restricted"]:
         do_without_psutil()
         rendezvous.install()
+        mappings.map_files_instead()
         refusals.explain()
     serve(channel, Path(start["model_file"]))
 
