@@ -1,6 +1,7 @@
 """Runs in real containers. Without an engine, or without the image, they are skipped and say so."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 import yaml
 from docker.errors import DockerException
 
+from HiggsML.cli.run import run as run_command
 from HiggsML.codabench.container import (
     Restrictions,
     connect,
@@ -24,10 +26,13 @@ from HiggsML.codabench.container.docker_run import DEFAULT_IMAGE, read_progress
 from HiggsML.codabench.container.engine import run_container
 from HiggsML.codabench.container.platform_run import PlatformRun, run_on_platform
 from HiggsML.codabench.container.spec import LABEL, ContainerSpec, engine_arguments
+from HiggsML.codabench.container.worker import WORKERS
 from HiggsML.errors import ContainerError
 from HiggsML.ingestion import IngestionOptions, run_ingestion
 from HiggsML.results import load_settings
 from HiggsML.schema import NUISANCES
+from tests.pipeline_fixtures import model_text
+from tests.test_planted import PLANTED, write_zip
 
 ROOT = Path(__file__).resolve().parent.parent
 COUNTING = ROOT / "examples" / "counting"
@@ -148,8 +153,11 @@ def test_lines_are_put_together():
 
 
 def test_a_submission_with_a_command_is_refused(tmp_path):
-    (tmp_path / "metadata").write_text("command: python3 model.py\n")
-    run = PlatformRun("i", tmp_path, (), tmp_path, (), tmp_path, tmp_path)
+    """Exactly as on the platform it would run; otherwise nothing of it does."""
+    submission = tmp_path / "submission"
+    submission.mkdir()
+    (submission / "metadata").write_text("command: python3 model.py\n")
+    run = PlatformRun("i", tmp_path, (), tmp_path, (), submission, tmp_path, worker="2026-03")
     with pytest.raises(ContainerError, match=r"metadata.*program of its own"):
         run_on_platform(None, run, predictions=tmp_path / "p", scores=tmp_path / "s")
 
@@ -225,12 +233,22 @@ def test_out_of_memory_is_one_sentence(engine, image, tmp_path, none_left):
         tiny_run(engine, image, tmp_path, "x = bytearray(512 << 20)", Restrictions(memory="64m"))
 
 
-def tiny_run(engine, image, place, ingestion, restrictions=AS_PLATFORM, scoring="", limit=None):
+def tiny_run(
+    engine,
+    image,
+    place,
+    ingestion,
+    restrictions=AS_PLATFORM,
+    scoring="",
+    limit=None,
+    worker="2026-03",
+    files=None,
+):
     """Run two programs of a line each."""
     for name in ("program", "submission", "input"):
         (place / name).mkdir(exist_ok=True)
-    (place / "submission" / "model.py").write_text("planted = 1\n")
-    (place / "submission" / "result_0.json").write_text("{}\n")
+    for name, text in (files or {"model.py": "planted = 1\n", "result_0.json": "{}\n"}).items():
+        (place / "submission" / name).write_text(text)
     run = PlatformRun(
         image=image,
         ingestion_program=place / "program",
@@ -240,22 +258,94 @@ def tiny_run(engine, image, place, ingestion, restrictions=AS_PLATFORM, scoring=
         submission=place / "submission",
         input_data=place / "input",
         reference_data=place / "input",
+        worker=worker,
         restrictions=restrictions,
         time_limit=limit,
     )
     return run_on_platform(engine, run, predictions=place / "p", scores=place / "s")
 
 
-def test_the_worker_copies_the_submission_and_writes_metadata(engine, image, tmp_path, none_left):
-    listing = "import os; print(sorted(os.listdir('/app/output')))"
-    show = "print(open('/app/input/res/metadata').read())"
-    result = tiny_run(engine, image, tmp_path, listing, scoring=show)
-    assert result.ingestion.log[-1] == "['model.py', 'result_0.json']"
-    metadata = yaml.safe_load("\n".join(result.scoring.log))
-    assert set(metadata) == {
+LOOK = """
+import json, os, pathlib
+def writable(path):
+    try:
+        pathlib.Path(path, "probe").write_text("x")
+        pathlib.Path(path, "probe").unlink()
+        return True
+    except OSError:
+        return False
+def files(path):
+    return sorted(str(p.relative_to(path)) for p in pathlib.Path(path).rglob("*") if p.is_file())
+found = sorted(str(p) for p in pathlib.Path("/app").iterdir())
+print(json.dumps({
+    "mounts": found,
+    "read_only": [path for path in found if not writable(path)],
+    "files": {path: files(path) for path in found},
+}))
+"""
+ALWAYS = ["/app/data", "/app/output", "/app/program"]
+
+
+@pytest.mark.parametrize("worker", WORKERS)
+def test_what_the_programs_see_is_what_each_worker_gives_them(
+    engine, image, tmp_path, none_left, worker
+):
+    """Mounts, what is read-only, and the copies before ingestion and before scoring."""
+    if os.getuid() != 0:
+        pytest.skip("root of a container without capabilities writes what its own root owns")
+    write = f"{LOOK}\nopen('/app/output/result_0.json', 'w').write('genuine')"
+    show = f"{LOOK}\nprint(open('/app/input/res/metadata').read().replace(chr(10), '; '))"
+    show += "\nprint(open('/app/input/res/result_0.json').read().strip())"
+    result = tiny_run(engine, image, tmp_path, write, scoring=show, worker=worker)
+    before = yaml.safe_load(result.ingestion.log[-1])
+    *_, looked, metadata, answer = result.scoring.log
+    after = yaml.safe_load(looked)
+    submission = ["model.py", "result_0.json"]
+    assert before["mounts"] == sorted([*ALWAYS, "/app/ingested_program", "/app/input_data"])
+    assert before["files"]["/app/ingested_program"] == submission
+    expected = sorted([*ALWAYS, "/app/input", "/app/shared"])
+    if worker == "2026-03":
+        assert before["files"]["/app/output"] == submission
+        assert before["read_only"] == ["/app/data"]
+        assert after["mounts"] == expected
+        assert after["read_only"] == ["/app/data"]
+        assert answer == "genuine"
+    else:
+        assert before["files"]["/app/output"] == []
+        assert before["read_only"] == ["/app/data", "/app/ingested_program"]
+        assert after["mounts"] == sorted([*expected, "/app/ingested_program"])
+        assert after["read_only"] == ["/app/data", "/app/ingested_program"]
+        assert answer == "{}", "the submission's file has replaced the genuine one"
+    assert {f"res/{name}" for name in (*submission, "metadata")} <= set(
+        after["files"]["/app/input"]
+    )
+    content = yaml.safe_load(metadata.replace("; ", "\n"))
+    assert set(content) == {
         *("exitCode", "elapsedTime", "ingestionExitCode", "ingestionElapsedTime")
     }
-    assert (metadata["exitCode"], metadata["ingestionExitCode"]) == (None, 0)
+    assert (content["exitCode"], content["ingestionExitCode"]) == (None, 0)
+    assert content["elapsedTime"] == content["ingestionElapsedTime"] > 0
+
+
+@pytest.mark.parametrize("worker", WORKERS)
+def test_a_command_of_the_submission_runs_on_the_older_worker_alone(
+    engine, image, tmp_path, none_left, worker
+):
+    files = {
+        "model.py": "open('/app/output/by_the_submission', 'w'); raise SystemExit(3)",
+        "metadata": "command: python3 /app/program/model.py\n",
+    }
+    wait = "import time; time.sleep(2)"
+    show = "import os; print(sorted(os.listdir('/app/input/res')))\n"
+    show += "print(open('/app/input/res/metadata').read().replace(chr(10), '; '))"
+    result = tiny_run(engine, image, tmp_path, wait, scoring=show, worker=worker, files=files)
+    listed, metadata = result.scoring.log[-2:]
+    if worker == "2026-03":
+        assert listed == "['by_the_submission', 'metadata']"
+        assert "exitCode: 3" in metadata
+    else:
+        assert listed == "['metadata', 'model.py']"
+        assert "command: python3" in metadata, "the submission's has replaced the worker's"
 
 
 def test_scoring_runs_after_a_failed_ingestion_and_must_refuse(engine, image, tmp_path, none_left):
@@ -324,17 +414,20 @@ def test_an_interrupted_run_leaves_no_container(engine, image, none_left, number
     assert process.returncode != 0
 
 
-@pytest.mark.parametrize("restrictions", [Restrictions(), AS_PLATFORM], ids=["strict", "platform"])
+@pytest.mark.parametrize(
+    ("restrictions", "worker"),
+    [(Restrictions(), "2026-06"), *((AS_PLATFORM, worker) for worker in WORKERS)],
+    ids=["strict", *WORKERS],
+)
 def test_same_seed_same_bytes_with_and_without_docker(
-    engine, image, tmp_path, none_left, monkeypatch, restrictions
+    engine, image, tmp_path, none_left, monkeypatch, restrictions, worker
 ):
     monkeypatch.chdir(ROOT)
     submission = tmp_path / "submission"
-    submission.mkdir()
+    (submission / "weights").mkdir(parents=True)
     (submission / "model.py").write_bytes((COUNTING / "model.py").read_bytes())
-    # The worker copies these into the output directory; ingestion must not leave them there.
-    (submission / "result_1.json").write_text('{"mu_hats": [1, 1]}')
-    (submission / "result_7.json").write_text("{}")
+    # Workers copy these into the output, or between the results; neither may count.
+    (submission / "weights" / "result_1.json").write_text('{"mu_hats": [1, 1]}')
     (submission / "scores.json").write_text('{"quantiles_score": 99}')
     here, inside = tmp_path / "here", tmp_path / "inside"
     run = {"num_of_sets": 2, "num_pseudo_experiments": 2, "systematics": ALL_ON, "seed": 5}
@@ -345,6 +438,7 @@ def test_same_seed_same_bytes_with_and_without_docker(
         inside / "scores",
         image=image,
         restrictions=restrictions,
+        worker=worker,
     )
     found = sorted(path.name for path in (inside / "predictions").iterdir())
     assert [name for name in found if name.startswith("result")] == [
@@ -361,6 +455,67 @@ def test_same_seed_same_bytes_with_and_without_docker(
     assert settings[0].mus == settings[1].mus
     assert scores["quantiles_score"] < 50
     assert (inside / "scores" / "detailed_results.html").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("worker", WORKERS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("all, with metadata", "the duration as a folder with the model"),
+        *("metadata.yaml with a command", "a model that fails, and all results"),
+    ],
+)
+def test_what_is_planted_is_refused_in_containers_too(
+    engine, image, tmp_path, none_left, monkeypatch, worker, name
+):
+    """And the reason reaches the page and the last line, with an exit code that is not 0."""
+    monkeypatch.chdir(ROOT)
+    last, reason = planted_run(engine, image, tmp_path, worker, PLANTED[name])
+    assert re.match("Error: the ingestion failed: .* has this name", last), last
+    assert "has this name" in reason
+
+
+@pytest.mark.parametrize("worker", WORKERS)
+def test_the_reason_of_a_failure_reaches_the_participant(
+    engine, image, tmp_path, none_left, monkeypatch, worker
+):
+    monkeypatch.chdir(ROOT)
+    files = {"model.py": model_text(fit="raise ValueError('\\x1b[31m<b>on purpose</b>')")}
+    last, page = planted_run(engine, image, tmp_path, worker, files)
+    assert re.match(
+        r"Error: the ingestion failed: .*ValueError: \ufffd\[31m<b>on purpose</b>", last
+    )
+    assert "ValueError: \ufffd[31m&lt;b&gt;on purpose&lt;/b&gt;" in page
+
+
+def planted_run(engine, image, place, worker, files):
+    """Run a submission that gets no score; return the scoring's last line, and its page."""
+    lines, scores = [], place / "scores"
+    options = IngestionOptions(
+        input_dir=ROOT / "input_data",
+        submission=write_zip(place / "s.zip", files),
+        output=place / "predictions",
+        num_of_sets=2,
+        num_pseudo_experiments=1,
+        systematics=ALL_ON,
+    )
+    with pytest.raises(ContainerError, match="ended with exit code 1"):
+        run_in_docker(
+            options,
+            scores,
+            image=image,
+            restrictions=AS_PLATFORM,
+            worker=worker,
+            log=lambda stage, line: lines.append((stage, line)),
+        )
+    assert not (scores / "scores.json").exists()
+    last = [line for stage, line in lines if stage == "scoring"][-1]
+    return last, (scores / "detailed_results.html").read_text()
+
+
+def test_the_command_offers_the_workers():
+    (option,) = [option for option in run_command.params if option.name == "worker"]
+    assert tuple(option.type.choices) == WORKERS
 
 
 def test_the_default_image_is_the_competitions():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,9 @@ from HiggsML.cli.console import print_log, progress_bar, show_scores, stderr
 from HiggsML.cli.options import DIRECTORY, EXISTING, input_option, run_options
 from HiggsML.errors import SettingsError
 from HiggsML.ingestion.options import OPTIONS, IngestionOptions
+
+if TYPE_CHECKING:
+    from HiggsML.codabench.container.worker import Worker
 
 __all__ = ["run", "score"]
 
@@ -37,7 +40,15 @@ _submission = click.Path(exists=True, path_type=Path)
 )
 @click.option("--image", default=None, help="Image for --docker; the competition's by default.")
 @click.option(
-    "--as-platform", is_flag=True, help="With --docker: exactly the restrictions of the platform."
+    "--as-platform",
+    is_flag=True,
+    help="With --docker: exactly the restrictions of the platform, and its way with files.",
+)
+@click.option(
+    "--worker",
+    type=click.Choice(["2026-03", "2026-06"]),
+    default=None,
+    help="With --docker: the generation of the platform's worker; the newest by default.",
 )
 def run(
     submission: Path,
@@ -46,6 +57,7 @@ def run(
     docker: bool,
     image: str | None,
     as_platform: bool,
+    worker: Worker | None,
     **values: Any,
 ) -> None:
     """Fit the model in SUBMISSION, have it measure pseudo-experiments, and score its answers.
@@ -59,11 +71,11 @@ def run(
     options = IngestionOptions(input_dir, submission, predictions, **values)
     report = scoring / "detailed_results.html"
     if docker:
-        scores = _run_in_docker(options, scoring, image, as_platform)
+        scores = _run_in_docker(options, scoring, image, worker, as_platform=as_platform)
         show_scores(scores, report)
         return
-    if image or as_platform:
-        raise SettingsError("--image and --as-platform need --docker")
+    if image or as_platform or worker:
+        raise SettingsError("--image, --as-platform and --worker need --docker")
     with progress_bar() as progress:
         settings = run_ingestion(options, progress)
     for notice in settings.notices:
@@ -98,13 +110,18 @@ def score(predictions: Path, output: Path | None, reference: Path | None, phase_
 
 
 def _run_in_docker(
-    options: IngestionOptions, scoring: Path, image: str | None, as_platform: bool
+    options: IngestionOptions,
+    scoring: Path,
+    image: str | None,
+    worker: Worker | None,
+    *,
+    as_platform: bool,
 ) -> dict[str, float]:
     """Run a submission in containers and return its scores.
 
     Logs go to standard error; lines that only tell progress move the progress bar.
     """
-    from HiggsML.codabench.container import Restrictions, read_progress, run_in_docker
+    from HiggsML.codabench.container import NEWEST, Restrictions, read_progress, run_in_docker
 
     for option in OPTIONS:
         if not option.elsewhere and getattr(options, option.name):
@@ -124,4 +141,11 @@ def _run_in_docker(
             elif stage != "scoring":  # its table of scores is printed by the caller
                 print_log(stage, line)
 
-        return run_in_docker(options, scoring, image=image, restrictions=restrictions, log=log)
+        return run_in_docker(
+            options,
+            scoring,
+            image=image,
+            restrictions=restrictions,
+            worker=worker or NEWEST,
+            log=log,
+        )

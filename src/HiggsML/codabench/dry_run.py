@@ -29,12 +29,14 @@ from HiggsML.codabench.bundle.unpack import (
     unpack,
 )
 from HiggsML.codabench.container import (
+    WORKERS,
     PlatformRun,
     Restrictions,
     connect,
     ensure_image,
     run_on_platform,
 )
+from HiggsML.codabench.container.worker import Worker
 from HiggsML.errors import BundleError, ContainerError, HiggsMLError
 
 __all__ = ["DryRun", "DryRunOptions", "Step", "check_scores", "dry_run"]
@@ -253,50 +255,53 @@ def _run_all(
         size = client.images.get(competition.image).attrs.get("Size", 0)
         detail.append(f"{competition.image}, {size / 1e6:.0f} MB")
     runs = [
-        (phase, competition.tasks[index], number, solution)
+        (phase, competition.tasks[index], number, solution, worker)
         for phase in competition.phases
         for index in phase.tasks
         for number, solution in enumerate(competition.solutions)
         if index in solution.tasks
+        for worker in WORKERS
     ]
     if not runs:
         recorder.skip("run the solutions", "the bundle has no solution for any phase's task")
-    for phase, task, number, solution in runs:
-        name = f"phase {phase.name}, task {task.index}, solution {number}"
+    for phase, task, number, solution, worker in runs:
+        name = f"phase {phase.name}, task {task.index}, solution {number}, worker of {worker}"
         with recorder.step(name) as detail:
-            folder = f"{phase.name}-task{task.index}-solution{number}".lower().replace(" ", "-")
-            target = options.output / folder
-            detail.append(_run(client, competition, phase, task, solution, target, log))
+            folder = f"{phase.name}-task{task.index}-solution{number}-worker{worker}"
+            target = options.output / folder.lower().replace(" ", "-")
+            run = _planned(competition, phase, task, solution, worker)
+            detail.append(_run(client, competition, run, target, log))
+
+
+def _planned(
+    competition: Competition, phase: Phase, task: Task, solution: Solution, worker: Worker
+) -> PlatformRun:
+    if task.ingestion is None or task.input_data is None:
+        raise ContainerError(f"task {task.index} has no ingestion program or no input data")
+    return PlatformRun(
+        image=competition.image,
+        ingestion_program=task.ingestion.directory,
+        ingestion_command=task.ingestion.command,
+        scoring_program=task.scoring.directory,
+        scoring_command=task.scoring.command,
+        submission=solution.directory,
+        input_data=task.input_data,
+        reference_data=task.reference_data,
+        worker=worker,
+        time_limit=phase.time_limit,
+        restrictions=Restrictions(as_platform=True),
+    )
 
 
 def _run(
     client: Any,
     competition: Competition,
-    phase: Phase,
-    task: Task,
-    solution: Solution,
+    run: PlatformRun,
     target: Path,
     log: Callable[[str, str], None],
 ) -> str:
-    if task.ingestion is None or task.input_data is None:
-        raise ContainerError(f"task {task.index} has no ingestion program or no input data")
     result = run_on_platform(
-        client,
-        PlatformRun(
-            image=competition.image,
-            ingestion_program=task.ingestion.directory,
-            ingestion_command=task.ingestion.command,
-            scoring_program=task.scoring.directory,
-            scoring_command=task.scoring.command,
-            submission=solution.directory,
-            input_data=task.input_data,
-            reference_data=task.reference_data,
-            time_limit=phase.time_limit,
-            restrictions=Restrictions(as_platform=True),
-        ),
-        predictions=target / "predictions",
-        scores=target / "scores",
-        log=log,
+        client, run, predictions=target / "predictions", scores=target / "scores", log=log
     )
     scores = check_scores(target / "scores" / "scores.json", competition.columns)
     if competition.settings.get("enable_detailed_results"):
@@ -308,7 +313,7 @@ def _run(
     )
     return (
         f"{row} (ingestion {result.ingestion.seconds:.0f} s, scoring "
-        f"{result.scoring.seconds:.0f} s, of {phase.time_limit} s each)"
+        f"{result.scoring.seconds:.0f} s, of {run.time_limit:g} s each)"
     )
 
 

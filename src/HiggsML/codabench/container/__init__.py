@@ -4,8 +4,11 @@ from HiggsML.codabench.container.docker_run import read_progress, run_in_docker
 from HiggsML.codabench.container.engine import connect, ensure_image
 from HiggsML.codabench.container.platform_run import PlatformRun, RunResult, run_on_platform
 from HiggsML.codabench.container.spec import Restrictions
+from HiggsML.codabench.container.worker import NEWEST, WORKERS
 
 __all__ = [
+    "NEWEST",
+    "WORKERS",
     "PlatformRun",
     "Restrictions",
     "RunResult",

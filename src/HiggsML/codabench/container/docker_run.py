@@ -6,8 +6,8 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import yaml
@@ -16,10 +16,12 @@ from HiggsML.codabench.bundle.tree import Tree
 from HiggsML.codabench.container.engine import connect, ensure_image
 from HiggsML.codabench.container.platform_run import PlatformRun, run_on_platform
 from HiggsML.codabench.container.spec import Restrictions
+from HiggsML.codabench.container.worker import NEWEST, Worker
 from HiggsML.errors import ContainerError
 from HiggsML.files import PACKAGE, is_junk
 from HiggsML.ingestion.arguments import words
 from HiggsML.ingestion.options import IngestionOptions
+from HiggsML.seal import KEY_FILE, new_key
 from HiggsML.submission.value import open_submission
 
 __all__ = ["DEFAULT_IMAGE", "read_progress", "run_in_docker"]
@@ -38,6 +40,7 @@ def run_in_docker(
     *,
     image: str | None = None,
     restrictions: Restrictions | None = None,
+    worker: Worker = NEWEST,
     log: Callable[[str, str], None] = lambda *_: None,
 ) -> dict[str, float]:
     """Run a submission in containers and return its scores.
@@ -52,6 +55,8 @@ def run_in_docker(
         By default that of the ``competition.yaml`` beside the programs.
     restrictions : Restrictions, optional
         How the containers are confined.
+    worker : {"2026-03", "2026-06"}
+        The generation of the platform's worker.
     log : callable
         Gets the name of a stage ("image", "ingestion", "scoring") and each line of its log.
 
@@ -65,12 +70,12 @@ def run_in_docker(
     ContainerError
         If there is no engine, no image, or a container fails.
     SubmissionError
-        If there is no model.py.
+        If there is no model.py. Exactly as the platform does it, the containers find that out.
     """
     project = _project()
     restrictions = restrictions or Restrictions()
     with (
-        open_submission(options.submission) as submission,
+        _submission(options.submission, restrictions) as submission,
         closing(connect()) as client,
         tempfile.TemporaryDirectory(prefix="higgsml-programs-") as temporary,
     ):
@@ -82,6 +87,9 @@ def run_in_docker(
         reference = place / "reference"
         reference.mkdir()
         (reference / "settings.json").write_text(json.dumps(_settings(options)), encoding="utf-8")
+        input_data = _input(options.input_dir, restrictions, place)
+        if (input_data / KEY_FILE).is_file():
+            shutil.copyfile(input_data / KEY_FILE, reference / KEY_FILE)
         run_on_platform(
             client,
             PlatformRun(
@@ -90,9 +98,10 @@ def run_in_docker(
                 ingestion_command=("python3", "run_ingestion.py", "--codabench", *words(options)),
                 scoring_program=_program(project / _SCRIPTS[1], place / "scoring"),
                 scoring_command=("python3", "run_scoring.py", "--codabench"),
-                submission=submission.folder,
-                input_data=_input(options.input_dir, restrictions, place),
+                submission=submission,
+                input_data=input_data,
                 reference_data=reference,
+                worker=worker,
                 time_limit=None if options.deadline is None else options.deadline + _START_UP,
                 restrictions=restrictions,
             ),
@@ -143,11 +152,24 @@ def _program(script: Path, target: Path) -> Path:
     return target
 
 
+@contextmanager
+def _submission(path: Path, restrictions: Restrictions) -> Iterator[Path]:
+    """Give the checked folder of a submission; as on the platform, what was uploaded."""
+    if restrictions.as_platform:
+        yield path
+        return
+    with open_submission(path) as submission:
+        yield submission.folder
+
+
 def _input(input_dir: Path, restrictions: Restrictions, place: Path) -> Path:
-    """Return the dataset's directory: a copy where a container may write to it."""
+    """Return the dataset's directory: a copy, with a key, where a container may write to it."""
     if not restrictions.as_platform:
         return input_dir
-    return Path(shutil.copytree(input_dir, place / "input_data"))
+    copy = Path(shutil.copytree(input_dir, place / "input_data"))
+    if not (copy / KEY_FILE).exists():
+        (copy / KEY_FILE).write_text(new_key(), encoding="ascii")
+    return copy
 
 
 def _settings(options: IngestionOptions) -> dict[str, object]:

@@ -1,31 +1,38 @@
-"""A submission's way through the platform: two containers, and what the worker does around them.
+"""A submission's way through the platform in containers: ingestion, then scoring.
 
-1. The submission's files are copied into the output directory (unless it brings a ``metadata`` file
-   of its own, which is refused here: nothing that the challenge accepts has one).
-2. The ingestion container runs; its exit code is only noted (unless the run need not be exactly the
+:mod:`HiggsML.codabench.container.worker` says what the worker does with the files in between.
+
+1. The ingestion container runs; its exit code is only noted (unless the run need not be exactly the
    platform's: a failure then ends it here).
-3. What it left, and a file ``metadata`` with codes and times, is what scoring sees.
-4. The scoring container runs; its exit code decides.
+2. What it left, and a file ``metadata`` with codes and times, is what scoring sees.
+3. The scoring container runs; its exit code decides.
 """
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from HiggsML.codabench.container.engine import Outcome, run_container
 from HiggsML.codabench.container.spec import ContainerSpec, Restrictions
+from HiggsML.codabench.container.worker import (
+    NEWEST,
+    Folders,
+    Worker,
+    own_command,
+    refuse_links,
+    run_worker,
+    unpack_as_worker,
+)
 from HiggsML.errors import ContainerError
 
 __all__ = ["PlatformRun", "RunResult", "run_on_platform"]
-
-_METADATA = "metadata"
 
 
 @dataclass(frozen=True)
@@ -40,8 +47,12 @@ class PlatformRun:
         Unpacked programs.
     ingestion_command, scoring_command : tuple of str
         Their commands.
-    submission, input_data, reference_data : Path
+    submission : Path
+        A directory, or a zip as it was uploaded.
+    input_data, reference_data : Path
         Unpacked directories.
+    worker : {"2026-03", "2026-06"}
+        The generation of the platform's worker.
     time_limit : float, optional
         Seconds for each of the two runs.
     restrictions : Restrictions
@@ -56,6 +67,7 @@ class PlatformRun:
     submission: Path
     input_data: Path
     reference_data: Path | None = None
+    worker: Worker = NEWEST
     time_limit: float | None = None
     restrictions: Restrictions = field(default_factory=Restrictions)
 
@@ -87,7 +99,8 @@ def run_on_platform(
     predictions, scores : Path
         Where the outputs go; former files there are replaced.
     log : callable
-        Gets the name of the container ("ingestion", "scoring") and each line it prints.
+        Gets the name of the container ("ingestion", "scoring"; "submission" where the worker runs a
+        command of its own) and each line it prints.
 
     Raises
     ------
@@ -95,134 +108,115 @@ def run_on_platform(
         If a container could not do its work; the message is one sentence and, of a program that
         failed, its own last words.
     """
-    for name in (_METADATA, f"{_METADATA}.yaml"):
-        if (run.submission / name).exists():
-            raise ContainerError(
-                f"{run.submission / name}: the platform would run this submission as a program of "
-                "its own, and scoring refuses that; remove the file"
-            )
     with tempfile.TemporaryDirectory(
         prefix="higgsml-run-", ignore_cleanup_errors=True
     ) as temporary:
         place = Path(temporary)
         place.chmod(0o755)
-        ingestion = _ingest(client, run, place, log)
-        _copy_results(place / "output", predictions)
-        if ingestion.exit_code is None or not run.restrictions.as_platform:
-            _explain(ingestion, "ingestion", run)
-        _write_metadata(place / "output", ingestion)
-        scoring = _score(client, run, place, log)
-        if ingestion.exit_code != 0 and scoring.exit_code == 0:
+        folders = Folders.below(place)
+        (place / "data").mkdir()
+        folders.input.mkdir()
+        unpack_as_worker(run.submission, folders.submission)
+        if run.reference_data is not None:
+            shutil.copytree(run.reference_data, folders.input / "ref")
+        containers = _Containers(client, run, folders, log)
+        ingestion, scoring = run_worker(
+            run.worker,
+            folders,
+            ingest=lambda: containers.ingest(predictions),
+            score=containers.score,
+        )
+        if ingestion.exit_code not in (0, None) and scoring.exit_code == 0:
             raise ContainerError(
                 f"scoring accepted the results of an ingestion that ended with exit code "
                 f"{ingestion.exit_code}: the scoring program must refuse them"
             )
+        if folders.scores.is_dir():
+            _copy_results(folders.scores, scores)
+        # Scoring repeats why the ingestion failed, and is what the platform goes by.
         _explain(ingestion, "ingestion", run)
-        _copy_results(place / "scores", scores)
         _explain(scoring, "scoring", run)
         return RunResult(ingestion, scoring)
 
 
-def _ingest(client: Any, run: PlatformRun, place: Path, log: Callable[[str, str], None]) -> Outcome:
-    output, data = place / "output", place / "data"
-    data.mkdir()
-    submission = place / "submission"
-    for target in (output, submission):  # both, as the worker does
-        _copy_submission(run.submission, target)
-    _open_for_containers(output, run)
-    spec = ContainerSpec(
-        "ingestion",
-        run.image,
-        run.ingestion_command,
-        {
-            run.ingestion_program.resolve(): "/app/program",
-            submission: "/app/ingested_program",
+@dataclass(frozen=True)
+class _Containers:
+    """Runs the containers of one run."""
+
+    client: Any
+    run: PlatformRun
+    folders: Folders
+    log: Callable[[str, str], None]
+
+    def ingest(self, predictions: Path) -> tuple[Outcome, Outcome | None]:
+        """Run the ingestion, and beside it a command of the submission's own, if that is run."""
+        run, folders = self.run, self.folders
+        command = own_command(folders.submission) if run.worker == "2026-03" else None
+        if command is not None and not run.restrictions.as_platform:
+            raise ContainerError(
+                "the submission brings a metadata file with a command, which the platform would "
+                "run as a program of its own, and scoring refuses that; remove the file"
+            )
+        data = {
+            folders.output: "/app/output",
             run.input_data.resolve(): "/app/input_data",
-            output: "/app/output",
-            data: "/app/data",
-        },
-        _read_only(run, "/app/program", "/app/ingested_program", "/app/input_data"),
-    )
-    return run_container(
-        client,
-        spec,
-        run.restrictions,
-        time_limit=run.time_limit,
-        log=lambda line: log("ingestion", line),
-    )
+            folders.output.parent / "data": "/app/data",
+        }
+        mounts = {
+            run.ingestion_program.resolve(): "/app/program",
+            folders.submission: "/app/ingested_program",
+            **data,
+        }
+        with ThreadPoolExecutor(1) as pool:
+            beside = None
+            if command is not None:
+                words, own = tuple(shlex.split(command)), {folders.submission: "/app/program"}
+                beside = pool.submit(self._container, "submission", words, {**own, **data})
+            ingestion = self._container("ingestion", run.ingestion_command, mounts)
+        own_outcome = None if beside is None else beside.result()
+        if ingestion.exit_code is None or not run.restrictions.as_platform:
+            _explain(ingestion, "ingestion", run)
+        _copy_results(folders.output, predictions)
+        return ingestion, own_outcome
 
+    def score(self) -> Outcome:
+        """Run the scoring."""
+        run, folders = self.run, self.folders
+        shared = folders.output.parent / "shared"
+        shared.mkdir()
+        mounts = {
+            run.scoring_program.resolve(): "/app/program",
+            folders.input: "/app/input",
+            shared: "/app/shared",
+            folders.scores: "/app/output",
+            folders.output.parent / "data": "/app/data",
+        }
+        if run.worker == "2026-06":
+            mounts[folders.submission] = "/app/ingested_program"
+        return self._container("scoring", run.scoring_command, mounts)
 
-def _copy_submission(source: Path, target: Path) -> None:
-    """Copy with the modes that unpacking gives: readable for all, nothing executable."""
-    shutil.copytree(source, target, symlinks=True)
-    for path in (target, *target.rglob("*")):
-        if not path.is_symlink():
-            path.chmod(0o755 if path.is_dir() else 0o644)
-
-
-def _score(client: Any, run: PlatformRun, place: Path, log: Callable[[str, str], None]) -> Outcome:
-    output, shared = place / "scores", place / "shared"
-    for directory in (output, shared):
-        directory.mkdir()
-        _open_for_containers(directory, run)
-    mounts = {
-        run.scoring_program.resolve(): "/app/program",
-        place / "output": "/app/input/res",
-        shared: "/app/shared",
-        output: "/app/output",
-        place / "data": "/app/data",
-    }
-    if run.reference_data is not None:
-        mounts[run.reference_data.resolve()] = "/app/input/ref"
-    spec = ContainerSpec(
-        "scoring",
-        run.image,
-        run.scoring_command,
-        mounts,
-        _read_only(run, "/app/program", "/app/input/res", "/app/input/ref"),
-    )
-    return run_container(
-        client,
-        spec,
-        run.restrictions,
-        time_limit=run.time_limit,
-        log=lambda line: log("scoring", line),
-    )
-
-
-def _read_only(run: PlatformRun, *paths: str) -> frozenset[str]:
-    """On the platform all but ``/app/data`` is writable; no program of ours needs that."""
-    return frozenset({"/app/data", *(() if run.restrictions.as_platform else paths)})
-
-
-def _open_for_containers(directory: Path, run: PlatformRun) -> None:
-    """Let the container's root write here without the right to override permissions."""
-    if run.restrictions.as_platform:
-        directory.chmod(0o777)
-
-
-def _write_metadata(results: Path, ingestion: Outcome) -> None:
-    """Write what the worker tells scoring; the submission had no command of its own."""
-    path = results / _METADATA
-    if path.is_symlink() or path.exists():
-        raise ContainerError(
-            f"the ingestion left a file named {_METADATA}, with which the platform's run would fail"
+    def _container(self, name: str, command: tuple[str, ...], mounts: dict[Path, str]) -> Outcome:
+        # On the platform all else is writable, which no program of ours needs.
+        closed = {"/app/data"}
+        if self.run.worker == "2026-06":
+            closed.add("/app/ingested_program")
+        if self.run.restrictions.as_platform:
+            for directory in mounts:
+                if mounts[directory] in ("/app/output", "/app/shared"):
+                    directory.chmod(0o777)  # root there may not override permissions
+        else:
+            closed |= set(mounts.values()) - {"/app/output", "/app/shared"}
+        return run_container(
+            self.client,
+            ContainerSpec(name, self.run.image, command, mounts, frozenset(closed)),
+            self.run.restrictions,
+            time_limit=self.run.time_limit,
+            log=lambda line: self.log(name, line),
         )
-    content = {
-        "exitCode": None,
-        "elapsedTime": None,
-        "ingestionExitCode": ingestion.exit_code,
-        "ingestionElapsedTime": round(ingestion.seconds, 3),
-    }
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
 
 
 def _copy_results(source: Path, target: Path) -> None:
-    for path in sorted(source.rglob("*")):
-        if path.is_symlink():
-            raise ContainerError(
-                f"the run left a symbolic link, {path.relative_to(source)}: its results are refused"
-            )
+    refuse_links(source)
     if target.is_dir():
         shutil.rmtree(target)
     shutil.copytree(source, target)
