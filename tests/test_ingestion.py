@@ -549,6 +549,12 @@ def test_answers_that_a_judged_run_refuses_are_stored_with_a_warning(
     assert len(ingestion.results_dict[0]["p16s"]) == 2
 
 
+def test_a_swapped_interval_is_stored_with_a_warning(tiny_dataset):
+    with pytest.warns(UserWarning, match="set 0, pseudo-experiment .: predict returned p16 above"):
+        ingestion = predicted(Data(tiny_dataset), lambda usual, _: {**usual, "p16": 9.0})
+    assert [answer["p16"] for answer in ingestion.results_dict[0]] == [9.0, 9.0]
+
+
 def test_an_answer_that_is_no_dict_is_an_error(tiny_dataset):
     with pytest.raises(PredictionError, match="must return a dict"):
         predicted(Data(tiny_dataset), lambda *_: 1.0)

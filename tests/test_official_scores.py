@@ -184,17 +184,21 @@ def test_coverage_of_nothing_is_refused(n):
 # ----------------------------------------------------------------------------------------------
 
 
-def test_defect_12_swapped_intervals_are_refused():
-    with pytest.raises(ResultsError, match=r"1 intervals have p16 > p84, the first is number 1: 2"):
-        quantiles_score([1, 1, 1], [0, 2, 0], [2, 1.5, 2])
+def test_defect_12_swapped_intervals_count_with_their_width_and_miss():
+    interval, coverage, _ = quantiles_score([1, 1, 1], [0, 1.25, 0], [2, 0.75, 2])
+    assert interval == (2 + 0.5 + 2) / 3
+    assert coverage == 2 / 3
 
 
-def test_defect_12_swapped_intervals_are_refused_in_a_set():
+def test_defect_12_swapped_intervals_in_a_set():
     mus = {0: 1.0}
     good = make_predictions(mus)[0]
     bad = Predictions(good.mu_hat, good.delta_mu_hat, good.p84, good.p16)
-    with pytest.raises(ResultsError, match="50 intervals have p16 > p84"):
-        compute_scores({0: bad}, mus)
+    assert (good.n_swapped, bad.n_swapped) == (0, 50)
+    scores = compute_scores({0: bad}, mus)
+    assert scores.coverage == 0
+    assert scores.interval == compute_scores({0: good}, mus).interval
+    assert (bootstrap_scores({0: bad}, mus, n_bootstraps=3).interval > 0).all()
 
 
 @pytest.mark.parametrize("name", ["p16", "p84"])

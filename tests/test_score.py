@@ -207,6 +207,25 @@ def test_the_reference_asks_for_the_section_of_the_final_phase(tmp_path, monkeyp
         run_scoring(tmp_path / "p", tmp_path / "s", reference=tmp_path / "r")
 
 
+def test_swapped_intervals_miss_and_the_report_says_how_many(tmp_path, caplog):
+    """As in the reference: the width is |p84 - p16|; the winner's method gives one in a hundred."""
+    results = json.loads(json.dumps(RESULTS))
+    for column in (results[1], results[2]):
+        column["p16"][3], column["p84"][3] = column["p84"][3], column["p16"][3]
+    scores = run_scoring(write(tmp_path / "predictions", results=results), tmp_path / "scores")
+    usual = by_hand(RESULTS, MUS)
+    assert scores["interval"] == pytest.approx(usual["interval"], rel=1e-12)
+    hit = [
+        one["p16"][3] <= mu <= one["p84"][3] for one, mu in zip(RESULTS[1:3], MUS[1:3], strict=True)
+    ]
+    expected = usual["coverage"] - sum(hit) / (SETS * EXPERIMENTS)
+    assert scores["coverage"] == pytest.approx(expected, abs=1e-12)
+    assert sum(hit) > 0
+    page = (tmp_path / "scores" / "detailed_results.html").read_text()
+    for text in (page, caplog.text):
+        assert "2 of 100 intervals have p16 above p84" in text
+
+
 def test_phase_2_is_in_the_report(tmp_path, monkeypatch):
     seen = {}
     monkeypatch.setattr(
@@ -278,7 +297,6 @@ BROKEN = {
         ["result_2.json: delta_mu_hats, entry 3, must be a number, not '0.3'"],
     ),
     "huge": (put("p84", 0, 1e9), ["result_2.json: p84, entry 0, is 1e+09; magnitudes up to"]),
-    "swapped interval": (put("p16", 4, 99.0), ["result_2.json: entry 4 has p16 = 99.0 above p84"]),
     "empty file": (
         lambda directory: (directory / "result_3.json").write_text(""),
         ["result_3.json is not valid JSON: it is empty"],

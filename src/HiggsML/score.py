@@ -153,10 +153,24 @@ def _run_scoring(
         bootstrap=bootstrap_scores(predictions, run.mus),
         phase_2=bootstrap_scores(predictions, run.mus, unit="set") if phase_2 else None,
         details=run.details,
-        notices=run.notices,
+        notices=(*run.notices, *swapped_notice(predictions)),
     )
     write_json(output / "scores.json", entries)
     return entries
+
+
+def swapped_notice(predictions: Mapping[int, Predictions]) -> list[str]:
+    """Return a sentence, in a list, if some intervals have p16 above p84; else an empty list."""
+    count = sum(result.n_swapped for result in predictions.values())
+    if not count:
+        return []
+    total = sum(result.p16.size for result in predictions.values())
+    notice = (
+        f"{count:,} of {total:,} intervals have p16 above p84: each counts with its width "
+        "|p84 - p16|, and as one that misses the true mu."
+    )
+    logger.warning(notice)
+    return [notice]
 
 
 def copied_names(prediction: Path, submission: Path) -> list[str]:

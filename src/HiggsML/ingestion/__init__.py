@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_INGESTION_SEED", "Ingestion", "IngestionOptions", "run_ingestion"]
 
-_MODULES = {"Ingestion": "drop_in", "run_ingestion": "run"}
+_MODULES = {
+    "DEFAULT_INGESTION_SEED": "drop_in",
+    "Ingestion": "drop_in",
+    "run_ingestion": "run",
+}
 
 
 def __getattr__(name: str) -> Any:

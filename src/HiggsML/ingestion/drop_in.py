@@ -156,15 +156,15 @@ def _stored(answer: Any, task: tuple[int, int]) -> dict[str, Any]:
     """Return an answer with its four numbers as floats where they are valid, and warn of others."""
     if not isinstance(answer, Mapping):
         check_prediction(answer)
-    stored = dict(answer)
+    stored, remark = dict(answer), ""
     try:
         stored |= check_prediction(answer)
+        if stored["p16"] > stored["p84"]:
+            remark = "predict returned p16 above p84, which scoring counts as a miss"
     except PredictionError as error:
-        warnings.warn(
-            f"set {task[0]}, pseudo-experiment {task[1]}: {error}; the answer is stored as it is, "
-            "but a judged run would end here",
-            stacklevel=3,
-        )
+        remark = f"{error}; the answer is stored as it is, but a judged run would end here"
+    if remark:
+        warnings.warn(f"set {task[0]}, pseudo-experiment {task[1]}: {remark}", stacklevel=3)
     return stored
 
 

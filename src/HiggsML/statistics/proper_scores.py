@@ -47,14 +47,12 @@ def interval_score(
     Raises
     ------
     ResultsError
-        If lengths differ, a value is not finite, or an interval's ends are swapped.
+        If lengths differ or a value is not finite.
     """
     truth, lower, upper = _checked(mu, low, high)
-    if (lower > upper).any():
-        first = int(np.flatnonzero(lower > upper)[0])
-        raise ResultsError(f"interval {first} has its low end {lower[first]} above its high end")
+    # With swapped ends the truth lies beyond at least one of them: such an interval misses it.
     missed = np.maximum(lower - truth, 0) + np.maximum(truth - upper, 0)
-    score: Array = upper - lower + 2 / (1 - level) * missed
+    score: Array = np.abs(upper - lower) + 2 / (1 - level) * missed
     return score
 
 

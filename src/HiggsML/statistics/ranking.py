@@ -68,12 +68,12 @@ POWER = 0.8
 
 @dataclass(frozen=True)
 class Intervals:
-    """Intervals of one method, each of shape (number of sets, pseudo-experiments in a set).
+    r"""Intervals of one method, each of shape (number of sets, pseudo-experiments in a set).
 
     Attributes
     ----------
     width : array
-        p84 - p16.
+        \|p84 - p16\|.
     covered : array
         1 where the interval contains the true mu, else 0.
     interval_score : array
@@ -98,12 +98,12 @@ class Intervals:
         Raises
         ------
         ResultsError
-            If a value is not finite or an interval's ends are swapped.
+            If a value is not finite.
         """
         low, high = (np.asarray(end, dtype=np.float64) for end in (p16, p84))
         truth = np.broadcast_to(np.asarray(mu, dtype=np.float64), low.shape)
         score = interval_score(truth.ravel(), low.ravel(), high.ravel()).reshape(low.shape)
-        return cls(high - low, ((truth >= low) & (truth <= high)).astype(np.float64), score)
+        return cls(np.abs(high - low), ((truth >= low) & (truth <= high)).astype(np.float64), score)
 
     @property
     def shape(self) -> tuple[int, int]:

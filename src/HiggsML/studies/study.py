@@ -104,7 +104,7 @@ class Measurements:
     @property
     def mu_pulls(self) -> Array:
         """Error of each estimate in units of half of its interval."""
-        half = np.maximum((self.p84 - self.p16) / 2, 1e-9)
+        half = np.maximum(np.abs(self.p84 - self.p16) / 2, 1e-9)
         pulls: Array = (self.mu_hat - self.mu) / half
         return pulls
 
@@ -407,7 +407,7 @@ def paired_differences(first: Measurements, second: Measurements) -> list[Differ
 
     def quantities(m: Measurements) -> dict[str, Array]:
         return {
-            "width": m.p84 - m.p16,
+            "width": np.abs(m.p84 - m.p16),
             "coverage": m.covered.astype(np.float64),
             "absolute error": np.abs(m.mu_hat - m.mu),
             "interval score": interval_score(m.mu, m.p16, m.p84),

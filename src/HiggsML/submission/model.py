@@ -103,11 +103,15 @@ def make_model(
 ) -> Any:
     """Build a ``Model``.
 
+    One that asks for ``train_set``, as the first submissions did, gets the training set itself.
+
     ``model_type``, which one form of the reference implementation passes, is handed over if it is
     given and accepted; a ``Model`` that requires it gets "sample_model".
     """
     arguments: dict[str, Any] = {"get_train_set": get_train_set, "systematics": systematics}
     parameters = inspect.signature(model_class).parameters
+    if "train_set" in parameters and "get_train_set" not in parameters:
+        arguments = {"train_set": get_train_set(), "systematics": systematics}  # before 2024
     accepts_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     if "model_type" in parameters:
         required = parameters["model_type"].default is inspect.Parameter.empty
@@ -115,6 +119,13 @@ def make_model(
             arguments["model_type"] = model_type or "sample_model"
     elif accepts_any and model_type is not None:
         arguments["model_type"] = model_type
+    try:
+        inspect.signature(model_class).bind(**arguments)
+    except TypeError as error:
+        raise SubmissionError(
+            f"Model can not be built ({error}): write "
+            "'def __init__(self, get_train_set, systematics):'; ingestion passes both by name"
+        ) from error
     return model_class(**arguments)
 
 
@@ -130,7 +141,8 @@ def check_prediction(answer: Any) -> dict[str, float]:
     Raises
     ------
     PredictionError
-        If a number is missing, is not finite or absurdly large, or if p16 > p84.
+        If a number is missing, is not finite or absurdly large. An interval with p16 > p84 is no
+        error: scoring counts its width |p84 - p16|, and that it misses the truth.
     """
     if not isinstance(answer, Mapping):
         raise PredictionError(
@@ -142,10 +154,6 @@ def check_prediction(answer: Any) -> dict[str, float]:
         if key not in answer:
             raise PredictionError(f"predict returned no {key!r}")
         numbers_[key] = _finite(answer[key], key)
-    if numbers_["p16"] > numbers_["p84"]:
-        raise PredictionError(
-            f"predict returned p16 = {numbers_['p16']:g} above p84 = {numbers_['p84']:g}"
-        )
     return numbers_
 
 

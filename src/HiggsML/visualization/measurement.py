@@ -354,7 +354,7 @@ def width_and_coverage_plot(results: Results, mus: Truth) -> Figure:
         upper.set(xlim=limits, ylim=(floor - margin, top + 2 * margin), ylabel="coverage")
         # On the left, where a browser's own, wider font can not push it out of the frame.
         upper.legend(loc="upper left")
-        widths = [b - a for a, b in zip(low, high, strict=True)]
+        widths = [np.abs(b - a) for a, b in zip(low, high, strict=True)]
         ends = np.array([np.percentile(width, _CENTRAL) for width in widths])
         lower.vlines(
             true, ends[:, 0], ends[:, 1], color=BLUE, linewidth=4.0, alpha=0.45, label="68 %"

@@ -1,10 +1,9 @@
-"""Answer a swapped interval. Must: named."""
+"""Answer a swapped interval. Must: complete; scoring counts it as a miss, and says so."""
 
 from attack import ANSWER, Honest
 
 ALONE = True
 ONCE = True
-EXPECT = "p16 = 1.1 above p84 = 0.9"
 
 
 class Model(Honest):
