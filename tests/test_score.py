@@ -555,3 +555,69 @@ def test_steps_out_of_order_say_what_is_missing(tmp_path, caplog):
     with pytest.raises(SettingsError, match="call compute_scores first"):
         scoring.write_scores()
     assert not (tmp_path / "scores.json").exists()
+
+
+def test_the_class_ignores_what_lies_beside_the_results_and_runs_twice(tmp_path):
+    """A notebook's cell that scores into the directory of the results, run again and again."""
+    directory = write(tmp_path)
+    for name in (".DS_Store", "random_mu.json", "plot.png", "result_mine.json"):
+        (directory / name).write_text("{}")
+    (directory / ".ipynb_checkpoints").mkdir()
+    written = []
+    for _ in range(2):
+        scoring = Scoring(name="mine")
+        scoring.load_ingestion_duration(directory / "ingestion_duration.json")
+        scoring.load_ingestion_results(directory, directory)
+        scoring.compute_scores({"ground_truth_mus": MUS})
+        scoring.write_html("<p>a note of mine</p>")
+        scoring.write_scores()
+        written.append(scoring.score_file.read_text())
+    assert written[0] == written[1]
+    page = scoring.html_file.read_text(encoding="utf-8")
+    assert page.count("a note of mine") == 1
+    assert "mine" in page
+
+
+def test_results_can_be_set_and_sets_may_be_missing(tmp_path):
+    by_hand_set = Scoring()
+    by_hand_set.ingestion_results = [{**RESULTS[0], "p16s": RESULTS[0]["p16"]}]
+    by_hand_set.compute_scores({"ground_truth_mus": MUS[:1], "num_of_sets": 1}, no_html=True)
+    assert by_hand_set.scores_dict["ingestion_duration"] is None
+    directory = write(tmp_path / "predictions")
+    (directory / "result_1.json").unlink()
+    (directory / "ingestion_duration.json").unlink()
+    scoring = Scoring()
+    with pytest.warns(UserWarning, match="the duration is taken to be 0"):
+        scoring.load_ingestion_duration(directory / "ingestion_duration.json")
+    scoring.load_ingestion_results(directory, tmp_path / "scores")
+    assert scoring.ingestion_results == [RESULTS[0], *RESULTS[2:]], "filled by loading"
+    with pytest.warns(UserWarning, match="no results of 1 sets, the first of which is 1"):
+        scoring.compute_scores(SETTINGS, no_html=True)
+    # Truth goes by the number of the set: as if the set had not been run.
+    rest = by_hand([RESULTS[0], *RESULTS[2:]], [MUS[0], *MUS[2:]])
+    assert scoring.scores_dict["coverage"] == pytest.approx(rest["coverage"])
+    scoring.write_scores()
+    assert [path.name for path in (tmp_path / "scores").iterdir()] == ["scores.json"]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"p16": ["a"]}, "set 0: p16 must be a list of numbers"),
+        ({"mu_hats": [1.0]}, "set 0: the lists differ in length: mu_hat"),
+        ({"delta_mu_hats": ...}, "the results of set 0 lack delta_mu_hats"),
+        ({"p84": [math.nan] * EXPERIMENTS}, "p84 of prediction 0 is nan"),
+    ],
+)
+def test_results_that_can_not_be_scored(change, says):
+    content = {key: value for key, value in {**RESULTS[0], **change}.items() if value is not ...}
+    scoring = Scoring()
+    scoring.ingestion_results = [content]
+    with pytest.raises(ResultsError, match=says):
+        scoring.compute_scores({"ground_truth_mus": {"0": 1.0}})
+
+
+def test_save_figure_takes_estimates_of_every_pseudo_experiment(scoring, tmp_path):
+    one = RESULTS[0]
+    path = scoring.save_figure(one["mu_hats"], one["p16"], one["p84"], true_mu=np.full(25, MUS[0]))
+    assert path.stat().st_size > 5000

@@ -35,7 +35,9 @@ __all__ = [
     "ANSWER_LIMIT",
     "Predictions",
     "Settings",
+    "as_predictions",
     "is_result_name",
+    "load_answers",
     "load_duration",
     "load_predictions",
     "load_settings",
@@ -315,6 +317,47 @@ def load_predictions(
         index: _load_set(directory / f"result_{index}.json", settings.num_pseudo_experiments)
         for index in range(settings.num_of_sets)
     }
+
+
+def load_answers(directory: Path) -> dict[int, dict[str, Any]]:
+    """Return the content of every ``result_{set}.json`` by set, unchecked; ignore other files.
+
+    Raises
+    ------
+    ResultsError
+        If there is none, or one is not a JSON object.
+    """
+    found = {}
+    for path in directory.glob("result_*.json") if directory.is_dir() else ():
+        name = _RESULT_NAME.fullmatch(path.name)
+        if name is not None and name[1].isdecimal():
+            found[int(name[1])] = read_object(path)
+    if not found:
+        raise ResultsError(f"no result_*.json in {directory}: run the ingestion first")
+    return dict(sorted(found.items()))
+
+
+def as_predictions(content: Mapping[str, Any], index: int) -> Predictions:
+    """Return the lists of one set, in either spelling, as arrays of one length.
+
+    Raises
+    ------
+    ResultsError
+        If a list is missing or shorter than another, or holds anything but numbers.
+    """
+    columns = {}
+    for name, keys in _KEYS.items():
+        key = next((key for key in keys if key in content), None)
+        if key is None:
+            raise ResultsError(f"the results of set {index} lack {' or '.join(keys)}")
+        try:
+            columns[name] = np.atleast_1d(np.asarray(content[key], dtype=np.float64))
+        except (TypeError, ValueError) as error:
+            raise ResultsError(f"set {index}: {key} must be a list of numbers: {error}") from error
+    if len({column.shape for column in columns.values()}) > 1:
+        shapes = ", ".join(f"{name} {column.shape}" for name, column in columns.items())
+        raise ResultsError(f"set {index}: the lists differ in length: {shapes}")
+    return Predictions(**columns)
 
 
 def _set_order(name: str) -> tuple[int, str]:

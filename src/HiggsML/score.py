@@ -9,12 +9,14 @@ from __future__ import annotations
 import filecmp
 import logging
 import stat
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
+from numpy.typing import ArrayLike
 
 from HiggsML.errors import ResultsError, SettingsError
 from HiggsML.reports.run_page import render_report
@@ -24,6 +26,8 @@ from HiggsML.results import (
     SETTINGS_FILE,
     Predictions,
     Settings,
+    as_predictions,
+    load_answers,
     load_duration,
     load_predictions,
     load_settings,
@@ -282,79 +286,98 @@ def finite_scores(scores: Mapping[str, float]) -> dict[str, float]:
 class Scoring(Timer):
     """The reference implementation's interface, step by step.
 
+    It is for work at home: what lies beside the results, and sets that are missing, do not matter.
+
+    Parameters
+    ----------
+    name : str
+        A name for the results, in the report.
+
     Attributes
     ----------
     ingestion_results : list of dict
-        Loaded results in the order of their sets.
+        Results in the order of their sets, as the files hold them; may be set by hand.
     ingestion_duration : float
         Minutes.
     scores_dict : dict of str to float
         After :meth:`compute_scores`.
     bootstraped_scores : dict of str to list
         After :meth:`compute_bootstraped_scores`.
+    score_dir, score_file, html_file : Path
+        Where scores and report go.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "") -> None:
         super().__init__()
-        self.ingestion_results: list[dict[str, Any]] = []
+        self.name = name
+        self.ingestion_results: list[dict[str, Any]] | None = None
         self.ingestion_duration: float | None = None
-        self.scores_dict: dict[str, float] = {}
+        self.scores_dict: dict[str, float | None] = {}
         self.bootstraped_scores: dict[str, list[float]] = {}
         self.scores: Scores | None = None
-        self._directory = Path()
-        self._score_dir = Path()
+        self._loaded: dict[int, dict[str, Any]] = {}
+        self._own_html = ""
         self._predictions: dict[int, Predictions] = {}
         self._settings: Settings | None = None
         self._phase_2: BootstrapScores | None = None
+        self._no_html = False
+        self._place_files(Path())
+
+    def _place_files(self, directory: Path) -> None:
+        self.score_dir = directory
+        self.score_file, self.html_file = directory / "scores.json", directory / _REPORT_FILE
 
     def load_ingestion_duration(self, ingestion_duration_file: str | Path) -> None:
-        """Read the ingestion's duration [minutes]."""
-        self.ingestion_duration = load_duration(Path(ingestion_duration_file))
+        """Read the ingestion's duration [minutes]; 0, with a warning, if there is none."""
+        try:
+            self.ingestion_duration = load_duration(Path(ingestion_duration_file))
+        except ResultsError as error:
+            warnings.warn(f"{error}; the duration is taken to be 0", stacklevel=2)
+            self.ingestion_duration = 0.0
 
     def load_ingestion_results(
         self, prediction_dir: str | Path = "./", score_dir: str | Path = "./"
     ) -> None:
-        """Find the results of every set; they are checked in :meth:`compute_scores`.
+        """Read the results of every set; other files are ignored.
 
         Parameters
         ----------
         prediction_dir, score_dir : str or Path
             Where the results are, and where scores and report go.
         """
-        self._directory, self._score_dir = Path(prediction_dir), Path(score_dir)
-        if not any(self._directory.glob("result_*.json")):
-            raise ResultsError(f"no result_*.json in {self._directory}: run the ingestion first")
+        self._loaded = load_answers(Path(prediction_dir))
+        self.ingestion_results = list(self._loaded.values())
+        self._place_files(Path(score_dir))
 
-    def compute_scores(self, test_settings: Mapping[str, Any]) -> None:
+    def compute_scores(self, test_settings: Mapping[str, Any], no_html: bool = False) -> None:
         """Check the results and compute all scores.
 
         Parameters
         ----------
         test_settings : mapping
-            ``num_of_sets``, ``num_pseudo_experiments``, ``systematics`` and ``ground_truth_mus``
-            (by set index).
+            ``ground_truth_mus`` by set index; ``num_of_sets``, ``num_pseudo_experiments`` and
+            ``systematics``, if they are there, are for warnings and the report.
+        no_html : bool
+            Whether :meth:`write_scores` leaves the report out.
+
+        Raises
+        ------
+        ResultsError
+            If results are missing, incomplete or not finite, or the true mu of a set is.
         """
-        n_sets = int(test_settings["num_of_sets"])
-        truth = test_settings["ground_truth_mus"]
-        self._settings = Settings(
-            n_sets,
-            int(test_settings["num_pseudo_experiments"]),
-            dict(test_settings.get("systematics", {})),
-            {index: float(truth[index]) for index in range(n_sets)},
-        )
-        self._predictions = load_predictions(self._directory, self._settings)
-        self.ingestion_results = [
-            {
-                "mu_hats": result.mu_hat.tolist(),
-                "delta_mu_hats": result.delta_mu_hat.tolist(),
-                "p16": result.p16.tolist(),
-                "p84": result.p84.tolist(),
-            }
-            for _, result in sorted(self._predictions.items())
-        ]
+        if self.ingestion_results is None:
+            raise SettingsError("call load_ingestion_results first, or set ingestion_results")
+        loaded = self.ingestion_results == list(self._loaded.values())
+        numbers = list(self._loaded) if loaded else range(len(self.ingestion_results))
+        by_set = dict(zip(numbers, self.ingestion_results, strict=True))
+        self._predictions = {index: as_predictions(one, index) for index, one in by_set.items()}
+        self._settings = _settings_of(test_settings, self._predictions)
         self.scores = compute_scores(self._predictions, self._settings.mus)
-        minutes = self.ingestion_duration or 0.0
-        self.scores_dict = finite_scores({**self.scores.as_dict(), "ingestion_duration": minutes})
+        self.scores_dict = {
+            **finite_scores(self.scores.as_dict()),
+            "ingestion_duration": self.ingestion_duration,
+        }
+        self._no_html = no_html
 
     def compute_bootstraped_scores(
         self,
@@ -405,25 +428,37 @@ class Scoring(Timer):
 
     def write_scores(self) -> None:
         """Write ``scores.json`` and the report."""
-        self._write_report()
-        write_json(self._score_dir / "scores.json", self.scores_dict)
+        if self.scores is None:
+            raise SettingsError("call compute_scores first")
+        self.score_dir.mkdir(parents=True, exist_ok=True)
+        if not self._no_html:
+            self._write_report()
+        write_json(self.score_file, self.scores_dict)
+
+    def write_html(self, content: str) -> None:
+        """Add HTML of one's own below the report, now and whenever it is written."""
+        self._own_html += content
+        self.score_dir.mkdir(parents=True, exist_ok=True)
+        with self.html_file.open("a", encoding="utf-8") as file:
+            file.write(content)
 
     def save_figure(
         self,
-        mu: float,
-        p16s: Sequence[float],
-        p84s: Sequence[float],
+        mu: ArrayLike,
+        p16s: ArrayLike,
+        p84s: ArrayLike,
         set: int = 0,
-        true_mu: float | None = None,
+        true_mu: ArrayLike | None = None,
         result_text: str | None = None,
     ) -> Path:
         """Draw the intervals of one set to ``set_{set}.png`` in the score directory.
 
         Parameters
         ----------
-        mu : float
-            The mean estimate, named in the title; drawn as a line if the true value is unknown.
-        p16s, p84s : sequence of float
+        mu : float or array of float
+            The estimate, or the estimates, whose mean is named in the title; drawn as a line if the
+            true value is unknown.
+        p16s, p84s : array of shape (n,)
             Interval ends.
         set : int
             Number of the set, for title and file name.
@@ -432,25 +467,23 @@ class Scoring(Timer):
         result_text : str, optional
             Text below the plot.
         """
-        figure = interval_plot(
-            np.asarray(p16s),
-            np.asarray(p84s),
-            mu if true_mu is None else true_mu,
-            title=f"Set {set}: mean estimate {mu:.3f}",
-        )
+        mean = float(np.asarray(mu, dtype=np.float64).mean())
+        line = mean if true_mu is None else float(np.asarray(true_mu, dtype=np.float64).mean())
+        title = f"Set {set}: mean estimate {mean:.3f}"
+        figure = interval_plot(np.asarray(p16s), np.asarray(p84s), line, title=title)
         if result_text:
             figure.text(0.5, -0.02, result_text, ha="center", va="top")
-        self._score_dir.mkdir(parents=True, exist_ok=True)
-        path = self._score_dir / f"set_{set}.png"
+        self.score_dir.mkdir(parents=True, exist_ok=True)
+        path = self.score_dir / f"set_{set}.png"
         figure.savefig(path, dpi=120, bbox_inches="tight")
         return path
 
     def _write_report(self) -> None:
         if self.scores is None or self._settings is None:
             raise SettingsError("call compute_scores first")
-        self._score_dir.mkdir(parents=True, exist_ok=True)
+        self.score_dir.mkdir(parents=True, exist_ok=True)
         render_report(
-            self._score_dir / _REPORT_FILE,
+            self.html_file,
             predictions=self._predictions,
             mus=self._settings.mus,
             scores=self.scores,
@@ -458,4 +491,32 @@ class Scoring(Timer):
             duration_minutes=self.ingestion_duration,
             bootstrap=bootstrap_scores(self._predictions, self._settings.mus),
             phase_2=self._phase_2,
+            details={"name": self.name} if self.name else {},
+            notices=swapped_notice(self._predictions),
         )
+        if self._own_html:
+            with self.html_file.open("a", encoding="utf-8") as file:
+                file.write(self._own_html)
+
+
+def _settings_of(
+    test_settings: Mapping[str, Any], predictions: Mapping[int, Predictions]
+) -> Settings:
+    """Return the settings of results that may lack sets, of which a warning tells."""
+    truth = test_settings["ground_truth_mus"]
+    by_set = truth if isinstance(truth, Mapping) else dict(enumerate(truth))
+    mus = {int(index): float(mu) for index, mu in by_set.items()}
+    absent = sorted(set(range(int(test_settings.get("num_of_sets", 0)))) - set(predictions))
+    if absent:
+        warnings.warn(
+            f"there are no results of {len(absent)} sets, the first of which is {absent[0]}: the "
+            "scores are those of the others",
+            stacklevel=3,
+        )
+    most = max((result.p16.size for result in predictions.values()), default=0)
+    return Settings(
+        len(predictions),
+        int(test_settings.get("num_pseudo_experiments", most)),
+        dict(test_settings.get("systematics", {})),
+        mus,
+    )
