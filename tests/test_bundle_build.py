@@ -21,7 +21,9 @@ from HiggsML.codabench.rules.submission import check_layout
 from HiggsML.codabench.trial_run import Timing, pack, trial_run
 from HiggsML.errors import BundleError, SubmissionError
 from HiggsML.files import is_junk
+from HiggsML.results import load_settings
 from HiggsML.score import SCORE_KEYS
+from HiggsML.seal import new_key
 
 ROOT = Path(__file__).resolve().parent.parent
 COUNTING = ROOT / "examples" / "counting"
@@ -86,27 +88,34 @@ def test_what_is_in_the_bundle(built):
     assert names == sorted(names)
     assert modes == {0o100644}
     assert not [name for name in names if is_junk(name) or "tests/" in name]
-    for program in ("ingestion_program", "scoring_program", "scoring_program_final"):
+    for program in ("ingestion_program", "scoring_program"):
         assert f"{program}/HiggsML/__init__.py" in names
         assert f"{program}/metadata.yaml" in names
+    carried = {
+        program: {name.split("/")[2] for name in names if name.startswith(f"{program}/HiggsML/")}
+        for program in ("ingestion_program", "scoring_program")
+    }
+    assert not carried["scoring_program"] & {"datasets", "isolation", "ingestion", "submission"}
+    for program in carried:
+        assert not carried[program] & {"codabench", "generator", "four_lepton", "studies"}
+    assert carried["ingestion_program"] >= {"datasets", "visualization", "score.py", "isolation"}
+    assert not [name for name in names if name.startswith("public_data/")]
+    assert sum(name.endswith(".parquet") for name in names) == 2, "the task's, and to practice with"
     for name in (
         *("competition.yaml", "logo.png", "pages/terms.md", "reference_data/settings.json"),
         *("sample_submission/model.py", "starting_kit/README.md", "starting_kit/Dockerfile"),
         *("starting_kit/my_submission/model.py", "starting_kit/higgsml/pyproject.toml"),
-        "public_data/FAIR_Universe_HiggsML_data.parquet",
+        "starting_kit/input_data/FAIR_Universe_HiggsML_data.parquet",
     ):
         assert name in names
 
 
 def test_both_phases_the_columns_and_the_rule():
     content = yaml.safe_load((ROOT / "competition.yaml").read_text())
-    commands = {
-        task["index"]: (ROOT / task["scoring_program"] / "metadata.yaml").read_text()
-        for task in content["tasks"]
-    }
-    feedback, final = content["phases"]
-    assert "--phase-2" not in commands[feedback["tasks"][0]]
-    assert "--phase-2" in commands[final["tasks"][0]]
+    assert len(content["phases"]) == 2
+    assert {task["scoring_program"] for task in content["tasks"]} == {"scoring_program/"}
+    assert load_settings(ROOT / "reference_data" / "settings.json", with_truth=False).final_phase
+    assert all(solution["name"] for solution in content["solutions"])
     board = content["leaderboards"][0]
     keys = [column["key"] for column in board["columns"]]
     assert keys[0] == "quantiles_score"
@@ -115,7 +124,7 @@ def test_both_phases_the_columns_and_the_rule():
     assert board["submission_rule"] == "Add_And_Delete"
 
 
-@pytest.mark.parametrize("program", ["ingestion_program", "scoring_program_final"])
+@pytest.mark.parametrize("program", ["ingestion_program", "scoring_program"])
 def test_programs_run_from_an_empty_directory(built, tmp_path, program):
     unpacked = unpack(built.path, tmp_path / "unpacked")
     directory = tmp_path / "unpacked" / program
@@ -139,6 +148,54 @@ def test_programs_run_from_an_empty_directory(built, tmp_path, program):
         capture_output=True,
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
     )
+
+
+def test_the_key_is_kept_and_lies_with_the_data_of_both_programs(built, tmp_path):
+    kept = tmp_path / "key"
+    other = build_bundle(ROOT, tmp_path / "other.zip", key=kept)
+    again = build_bundle(ROOT, tmp_path / "again.zip", key=kept)
+    assert other.digest == again.digest != built.digest
+    assert kept.stat().st_mode & 0o077 == 0
+    with zipfile.ZipFile(other.path) as archive:
+        places = [name for name in archive.namelist() if name.endswith("seal.key")]
+        assert places == ["input_data/seal.key", "reference_data/seal.key"]
+        assert {archive.read(name) for name in places} == {kept.read_bytes()}
+    tracked = subprocess.run(
+        ["git", "check-ignore", "dist/seal.key"], cwd=ROOT, capture_output=True, check=False
+    )
+    assert tracked.returncode in (0, 128), "git ignores it (128: this is no repository)"
+    kept.write_text("no key")
+    with pytest.raises(BundleError, match="can not be kept"):
+        build_bundle(ROOT, tmp_path / "other.zip", key=kept)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: (d / "reference_data" / "seal.key").unlink(), "not the same key"),
+        (lambda d: (d / "reference_data" / "seal.key").write_text(new_key()), "not the same key"),
+        (lambda d: shutil.copy(d / "input_data" / "seal.key", d / "starting_kit"), "alone"),
+        (lambda d: shutil.copy(d / "input_data" / "seal.key", d / "sample_submission"), "alone"),
+    ],
+)
+def test_a_key_that_is_missing_different_or_public_is_an_error(built, tmp_path, change, message):
+    directory = tmp_path / "bundle"
+    Tree.from_zip(built.path).extract(directory)
+    assert not errors_of(validate_path(directory))
+    change(directory)
+    errors = errors_of(validate_path(directory))
+    assert {error.rule for error in errors} == {"seal-key"}
+    assert all(message in error.message for error in errors)
+
+
+def test_a_key_that_participants_can_download_is_an_error(built, tmp_path):
+    directory = tmp_path / "bundle"
+    Tree.from_zip(built.path).extract(directory)
+    path = directory / "competition.yaml"
+    path.write_text(
+        path.read_text().replace("input_data_available: false", "input_data_available: true")
+    )
+    assert "seal-key" in {error.rule for error in errors_of(validate_path(directory))}
 
 
 def test_a_public_dataset_is_refused_for_a_competition(tmp_path, private_data):

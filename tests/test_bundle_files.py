@@ -19,7 +19,7 @@ from tests.pipeline_fixtures import INGESTION, ROOT, SCORING
 
 COMPETITION = ROOT / "competition.yaml"
 # "higgsml bundle build" makes these; all others are in the repository.
-MADE_BY_THE_BUILD = {"public_data/", "starting_kit/"}
+MADE_BY_THE_BUILD = {"starting_kit/"}
 
 # Allowed keys by level: what the platform reads.
 TOP = {
@@ -37,7 +37,7 @@ BELOW = {
         *("index", "name", "description", "scoring_program", "ingestion_program", "input_data"),
         *("reference_data", "ingestion_only_during_scoring"),
     },
-    "solutions": {"index", "tasks", "path"},
+    "solutions": {"index", "name", "description", "tasks", "path"},
     "phases": {
         *("index", "name", "description", "start", "end", "tasks", "max_submissions_per_day"),
         *("max_submissions", "execution_time_limit", "auto_migrate_to_this_phase", "hide_output"),

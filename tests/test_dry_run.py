@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from HiggsML.cli import bundle as cli_bundle
 from HiggsML.codabench.bundle.unpack import Column
-from HiggsML.codabench.container import connect, ensure_image
+from HiggsML.codabench.container import WORKERS, connect, ensure_image
 from HiggsML.codabench.container.docker_run import DEFAULT_IMAGE
 from HiggsML.codabench.dry_run import DryRunOptions, check_scores, dry_run
 from HiggsML.errors import BundleError, ContainerError
@@ -25,8 +25,8 @@ def checkout(tmp_path):
     """A checkout whose solution is the smallest example, which is fitted in no time."""
     target = tmp_path / "checkout"
     for name in (
-        *("ingestion_program", "scoring_program", "scoring_program_final", "reference_data"),
-        *("input_data", "examples", "sample_submission", "starting_kit", "pages", "src"),
+        *("ingestion_program", "scoring_program", "reference_data"),
+        *("input_data", "examples", "sample_submission", "pages", "src"),
     ):
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, target / name, ignore=ignore)
@@ -60,11 +60,17 @@ def test_a_dry_run_in_containers(checkout, tmp_path, needs_engine):
     assert [step.name for step in result.steps] == [
         *("validate and build", "validate the zip", "unpack as the platform does"),
         "find the engine and the image",
-        *("phase Feedback, task 0, solution 0", "phase Final, task 1, solution 0"),
+        *(
+            f"phase {phase}, solution 0, worker of {worker}"
+            for phase in ("Feedback, task 0", "Final, task 1")
+            for worker in WORKERS
+        ),
     ]
     for phase in ("feedback-task0", "final-task1"):
-        scores = json.loads((output / f"{phase}-solution0" / "scores" / "scores.json").read_text())
-        assert set(scores) == set(SCORE_KEYS)
+        for worker in WORKERS:
+            path = output / f"{phase}-solution0-worker{worker}" / "scores"
+            assert set(json.loads((path / "scores.json").read_text())) == set(SCORE_KEYS)
+            assert "Final phase" in (path / "detailed_results.html").read_text()
     questions = " ".join(result.questions)
     for topic in (DEFAULT_IMAGE, "2026-12-01", "public", "default queue", "protections", "quick"):
         assert topic in questions
@@ -74,7 +80,7 @@ def test_a_solution_that_fails_ends_the_dry_run(checkout, tmp_path, needs_engine
     (checkout / "examples" / "counting" / "model.py").write_text("raise RuntimeError('no luck')\n")
     result = dry_run(DryRunOptions(checkout, tmp_path / "output", quick=True))
     assert not result.passed
-    assert result.steps[-1].name == "phase Feedback, task 0, solution 0"
+    assert result.steps[-1].name == "phase Feedback, task 0, solution 0, worker of 2026-03"
     assert "no luck" in result.steps[-1].detail
 
 

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
+from HiggsML.codabench.bundle.program import program_files
+from HiggsML.codabench.bundle.tree import Tree
 from HiggsML.datasets import Data
 from HiggsML.pseudo_experiments import (
     EventStore,
@@ -47,7 +49,9 @@ FLAGS = {
         *("--num-pseudo-experiments", "--num-of-sets", "--random-seed"),
         *("--workers", "--deadline", "--isolation"),
     ],
-    SCORING: ["--prediction", "--output", "--reference", "--codabench", "--phase-2"],
+    SCORING: [
+        *("--prediction", "--output", "--reference", "--submission", "--codabench", "--phase-2"),
+    ],
 }
 
 # The platform's image has the third-party packages and not ours. This start is like that: no
@@ -73,16 +77,11 @@ def on_the_platform(program: Path, *arguments, environment=None):
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    """Program directories as in the bundle: the script, its metadata and a copy of the library."""
+    """Program directories as in the bundle: the script and what it needs of the library."""
     base = tmp_path_factory.mktemp("bundle")
     for program in (INGESTION, SCORING):
-        target = base / program.parent.name
-        shutil.copytree(program.parent, target, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copytree(
-            ROOT / "src" / "HiggsML",
-            target / "HiggsML",
-            ignore=shutil.ignore_patterns("__pycache__"),
-        )
+        files = program_files(program, ROOT / "src" / "HiggsML")
+        Tree(files).extract(base / program.parent.name)
     return base
 
 

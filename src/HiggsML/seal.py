@@ -33,7 +33,16 @@ from typing import Any
 from HiggsML.errors import HiggsMLError, IngestionFailedError, ResultsError, printable
 from HiggsML.results import DURATION_FILE, RECORD_NAME, SETTINGS_FILE, read_object, write_json
 
-__all__ = ["KEY_FILE", "Record", "Recorder", "check_record", "load_key", "new_key", "recorded"]
+__all__ = [
+    "KEY_FILE",
+    "Record",
+    "Recorder",
+    "check_record",
+    "load_key",
+    "new_key",
+    "read_key",
+    "recorded",
+]
 
 KEY_FILE = "seal.key"
 
@@ -70,8 +79,19 @@ def load_key(directory: Path | None) -> bytes | None:
     ResultsError
         If there is something else under its name.
     """
-    if directory is None or not (path := directory / KEY_FILE).exists():
+    if directory is None or not (directory / KEY_FILE).exists():
         return None
+    return read_key(directory / KEY_FILE)
+
+
+def read_key(path: Path) -> bytes:
+    """Return the key in a file.
+
+    Raises
+    ------
+    ResultsError
+        If there is something else in it.
+    """
     text = path.read_bytes() if path.is_file() else b""
     if not _KEY.fullmatch(text):
         raise ResultsError(f"{path} is not a key of 64 hexadecimal digits: build the bundle again")

@@ -106,6 +106,8 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
     },
     "solution": {
         "index": Key("whole", required=True, least=0, most=_MAX_WHOLE),
+        "name": Key("text"),
+        "description": Key("text"),
         "tasks": Key("wholes", required=True),
         "path": Key("path", required=True),
     },

@@ -72,7 +72,9 @@ def words(options: IngestionOptions) -> tuple[str, ...]:
     """Return the words of a command line for the program that ask for the same run elsewhere."""
     found: list[str] = [_flag_of(name) for name in NUISANCES if options.enabled[name]]
     for option in OPTIONS:
-        value = None if option.kind is dict else getattr(options, option.name)
+        if option.kind is dict:
+            continue
+        value = getattr(options, option.name)
         if option.elsewhere and value != option.default:
             found += (
                 [option.program_flag] if option.kind is bool else [option.program_flag, str(value)]

@@ -1,4 +1,4 @@
-"""From a checkout to the files of a bundle: add the library, the starting kit and public data.
+"""From a checkout to the files of a bundle: add the library, the starting kit and the key.
 
 Nothing is copied here: the result is a :class:`~HiggsML.codabench.bundle.tree.Tree` whose files
 are those of the checkout under the names that they get in the bundle.
@@ -12,20 +12,25 @@ from typing import Any
 
 import yaml
 
+from HiggsML.codabench.bundle.program import program_files
 from HiggsML.codabench.bundle.tree import Tree
 from HiggsML.errors import BundleError
 from HiggsML.files import PACKAGE, Entry, is_junk, on_disk
+from HiggsML.seal import KEY_FILE, new_key
 
-__all__ = ["assemble", "find_checkout", "is_checkout", "starting_kit"]
+__all__ = ["KEY_PLACES", "assemble", "find_checkout", "is_checkout", "starting_kit"]
 
 LIBRARY = Path("src", "HiggsML")
 PROGRAM_SCRIPTS = {
     "ingestion_program": Path("ingestion_program", "run_ingestion.py"),
     "scoring_program": Path("scoring_program", "run_scoring.py"),
 }
-_EVENT_LIBRARY = "generator/fast/data/"
+KEY_PLACES = ("input_data", "reference_data")
+"""Where the two programs find the key."""
+
 _PRACTICE_DATA = "input_data"
 _KIT_PACKAGE = ("pyproject.toml", "README.md", "LICENSE")
+_KIT_README = Path("examples", "STARTING_KIT.md")
 _KIT_DIRECTORIES = ("examples", "sample_submission", "ingestion_program", "scoring_program")
 
 
@@ -51,7 +56,7 @@ def find_checkout(start: Path | None = None) -> Path:
     raise BundleError(f"{here} is not in a checkout of the project: change into one")
 
 
-def assemble(source: Path, *, input_data: Path | None = None) -> Tree:
+def assemble(source: Path, *, input_data: Path | None = None, key: str | None = None) -> Tree:
     """Return the files of the bundle that a checkout makes.
 
     Parameters
@@ -61,6 +66,9 @@ def assemble(source: Path, *, input_data: Path | None = None) -> Tree:
     input_data : Path, optional
         Dataset to put in the place of the tasks' ``input_data``; the checkout's own stays what
         participants get to practice with.
+    key : str, optional
+        Text of the key with which the ingestion signs results and scoring checks them, see
+        :mod:`HiggsML.seal`; a fresh one by default.
 
     Raises
     ------
@@ -79,17 +87,22 @@ def assemble(source: Path, *, input_data: Path | None = None) -> Tree:
     for name in _single_files(document):
         if (path := _inside(source, name)) is not None and path.is_file():
             files[name] = on_disk(path)
+    signing = Tree.from_bytes({KEY_FILE: (key or new_key()).encode()}).files[KEY_FILE]
     for role, name in _directories(document):
         files |= dict(_directory(source, role, name, input_data))
+        if role in KEY_PLACES and (source / name).is_dir():
+            files[f"{name.rstrip('/')}/{KEY_FILE}"] = signing
     return Tree({name: files[name] for name in sorted(files)})
 
 
 def starting_kit(source: Path) -> Tree:
     """Return what participants download: instructions, models, practice data, the library."""
-    files = dict(_files(source / "starting_kit", ""))
+    files: dict[str, Entry] = {}
     for name in (*_KIT_DIRECTORIES, _PRACTICE_DATA):
         files |= dict(_files(source / name, f"{name}/"))
     files |= dict(_files(source / "examples" / "counting", "my_submission/"))
+    if (entry := files.pop(_KIT_README.as_posix(), None)) is not None:
+        files["README.md"] = entry
     for name in _KIT_PACKAGE:
         if (source / name).is_file():
             files[f"higgsml/{name}"] = on_disk(source / name)
@@ -134,19 +147,13 @@ def _directory(
     elif role == "starting_kit":
         for inner, entry in starting_kit(source).files.items():
             yield prefix + inner, entry
-    elif role == "public_data" and not path.is_dir():
-        yield from _files(source / _PRACTICE_DATA, prefix)
     else:
         yield from _files(path, prefix)
         if role in PROGRAM_SCRIPTS and path.is_dir():
-            # A second program, for the final phase, shares script and library with the first.
             script = source / PROGRAM_SCRIPTS[role]
             if script.is_file():
-                yield prefix + script.name, on_disk(script)
-            for inner, entry in _files(source / LIBRARY, ""):
-                # The programs read events, they make none.
-                if not inner.startswith(_EVENT_LIBRARY):
-                    yield f"{prefix}HiggsML/{inner}", entry
+                for inner, entry in program_files(script, source / LIBRARY).items():
+                    yield prefix + inner, entry
 
 
 def _inside(source: Path, name: str) -> Path | None:
@@ -157,7 +164,7 @@ def _inside(source: Path, name: str) -> Path | None:
 
 def _files(directory: Path, prefix: str) -> Iterator[tuple[str, Entry]]:
     for name, entry in Tree.from_directory(directory).files.items():
-        if not is_junk(name):
+        if not is_junk(name) and name != KEY_FILE:  # a key of an earlier bundle
             yield prefix + name, entry
 
 

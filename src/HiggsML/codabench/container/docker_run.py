@@ -12,13 +12,14 @@ from pathlib import Path
 
 import yaml
 
+from HiggsML.codabench.bundle.program import program_files
 from HiggsML.codabench.bundle.tree import Tree
 from HiggsML.codabench.container.engine import connect, ensure_image
 from HiggsML.codabench.container.platform_run import PlatformRun, run_on_platform
 from HiggsML.codabench.container.spec import Restrictions
 from HiggsML.codabench.container.worker import NEWEST, Worker
 from HiggsML.errors import ContainerError
-from HiggsML.files import PACKAGE, is_junk
+from HiggsML.files import PACKAGE
 from HiggsML.ingestion.arguments import words
 from HiggsML.ingestion.options import IngestionOptions
 from HiggsML.seal import KEY_FILE, new_key
@@ -142,13 +143,7 @@ def _image_of(project: Path) -> str:
 
 def _program(script: Path, target: Path) -> Path:
     """Put a program together as the bundle does: the script with the library beside it."""
-    files = {
-        f"HiggsML/{name}": entry
-        for name, entry in Tree.from_directory(PACKAGE).files.items()
-        if not is_junk(name)
-    }
-    Tree(files).extract(target)
-    shutil.copyfile(script, target / script.name)
+    Tree(program_files(script, PACKAGE)).extract(target)
     return target
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
+from HiggsML.codabench.bundle.source import KEY_PLACES
 from HiggsML.codabench.bundle.tree import Tree
 from HiggsML.codabench.rules.document import entries
 from HiggsML.codabench.rules.findings import Findings, Place
@@ -16,8 +17,9 @@ from HiggsML.codabench.rules.keys import COMPETITION_FILE
 from HiggsML.codabench.rules.located_yaml import Item
 from HiggsML.codabench.rules.named_files import dataset_tree
 from HiggsML.files import is_junk
+from HiggsML.seal import KEY_FILE
 
-__all__ = ["PRIVATE_DATASET", "check_datasets", "check_everything"]
+__all__ = ["PRIVATE_DATASET", "check_datasets", "check_everything", "check_keys"]
 
 PRIVATE_DATASET = (
     "Make a private one with `higgsml generate --scenario mini --events 480000 --output DIR` (no "
@@ -96,6 +98,34 @@ def check_datasets(document: Item, tree: Tree, report: Findings, *, competition:
             place = Place.of(COMPETITION_FILE, offered)
             message = "participants could download the private dataset"
             report.error("input-data-offered", place, message, "Write false.")
+
+
+def check_keys(document: Item, tree: Tree, report: Findings) -> None:
+    """Check that the key that signs results lies with both programs' data, and nowhere else."""
+    belongs = set()
+    for task in entries(document, "tasks"):
+        found = {}
+        for role in KEY_PLACES:
+            data = dataset_tree(task.value.get(role), tree)
+            if data is not None and KEY_FILE in data:
+                found[role] = data.read(KEY_FILE)
+                belongs.add(f"{data.prefix}{KEY_FILE}")
+        offered = document.value.get("make_input_data_available")
+        if len(set(found.values())) > 1 or len(found) == 1:
+            message = "ingestion and scoring have not the same key: every result would be refused"
+            place = Place.of(COMPETITION_FILE, task.value[next(iter(found))])
+            report.error(
+                "seal-key", place, message, "Build the bundle with `higgsml bundle build`."
+            )
+        elif found and offered is not None and offered.value is True:
+            message = "participants could download the key that signs results"
+            report.error("seal-key", Place.of(COMPETITION_FILE, offered), message, "Write false.")
+    for part in _with_inner_zips(tree):
+        for name in part.files:
+            where = f"{part.prefix}{name}"
+            if PurePosixPath(name).name == KEY_FILE and where not in belongs:
+                message = "the key that signs results belongs to input and reference data alone"
+                report.error("seal-key", Place(where), message, "Remove it, and build again.")
 
 
 def _public_files(document: Item, tree: Tree) -> Iterator[tuple[str, str]]:

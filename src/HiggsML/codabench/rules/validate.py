@@ -13,7 +13,7 @@ from HiggsML.codabench.rules.findings import Finding, Findings, Place
 from HiggsML.codabench.rules.keys import COMPETITION_FILE
 from HiggsML.codabench.rules.named_files import check_files
 from HiggsML.codabench.rules.programs import check_programs
-from HiggsML.codabench.rules.secrets import check_datasets, check_everything
+from HiggsML.codabench.rules.secrets import check_datasets, check_everything, check_keys
 from HiggsML.errors import BundleError
 from HiggsML.score import SCORE_KEYS
 
@@ -101,6 +101,7 @@ def validate_tree(
         check_programs(document, tree, report)
         check_everything(document, tree, report)
         check_datasets(document, tree, report, competition=competition)
+        check_keys(document, tree, report)
     unique = dict.fromkeys(report.found)
     return sorted(unique, key=lambda f: (f.severity, f.file, f.line or 0))
 
