@@ -56,6 +56,10 @@ refuses; mu itself lies between 0.1 and 3."""
 SETTINGS_FILE = "test_settings.json"
 DURATION_FILE = "ingestion_duration.json"
 
+REPEATABLE = "repeatable"
+"""Detail of a run: "yes" if answers that were asked for again, of a Model that had seen nothing
+else, were the same, "no" if not, "not checked" or "off"."""
+
 METADATA_FILE = "metadata"
 """Left among the results by the platform, which says there how the ingestion ended."""
 

@@ -23,6 +23,7 @@ from HiggsML.reports.run_page import render_report
 from HiggsML.results import (
     DURATION_FILE,
     METADATA_FILE,
+    REPEATABLE,
     SETTINGS_FILE,
     Predictions,
     Settings,
@@ -54,14 +55,16 @@ logger = logging.getLogger(__name__)
 
 SCORE_KEYS = (
     *("rmse", "mae", "interval", "coverage", "quantiles_score"),
-    *("ingestion_duration", "isolation"),
+    *("ingestion_duration", "isolation", "repeatable"),
 )
 """Keys of ``scores.json``; the leaderboard's columns name them.
 
 ``isolation`` tells organizers how well the submission was locked in: 1 if every protection held,
-0.5 if the essential ones did, 0 else.
+0.5 if the essential ones did, 0 else. ``repeatable`` tells whether answers that were asked for
+again were the same: 1 if so, 0 if not, 0.5 if nobody knows.
 """
 
+_REPEATABLE = {"yes": 1.0, "not checked": 0.5, "off": 0.5, "no": 0.0}
 _SCORE_LIMIT = 1e10  # the platform refuses numbers of this size
 _MAX_METADATA = 1 << 16  # bytes
 _REPORT_FILE = "detailed_results.html"
@@ -144,6 +147,7 @@ def _run_scoring(
             **scores.as_dict(),
             "ingestion_duration": minutes,
             "isolation": _isolation(run, prediction / SETTINGS_FILE),
+            "repeatable": _repeatable(run, prediction / SETTINGS_FILE),
         }
     )
     output.mkdir(parents=True, exist_ok=True)
@@ -224,6 +228,13 @@ class _OneOfEachKey(yaml.SafeLoader):
         if len(set(map(str, names))) < len(names):
             raise yaml.YAMLError("a key stands there twice")
         return super().construct_mapping(node, deep)
+
+
+def _repeatable(run: Settings, path: Path) -> float:
+    state = run.details.get(REPEATABLE, "off")
+    if state not in _REPEATABLE:
+        raise ResultsError(f"{path}: repeatable must be one of {', '.join(_REPEATABLE)}")
+    return _REPEATABLE[state]
 
 
 def check_platform_metadata(prediction: Path) -> None:

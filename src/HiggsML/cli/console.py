@@ -83,6 +83,7 @@ def progress_bar() -> Iterator[Callable[[str, int, int | None], None]]:
     names = {
         "fit": "Fitting the model",
         "predict": "Pseudo-experiments",
+        "repeat": "Some of them again",
         "generate": "Events",
         "count": "Histograms",
     }

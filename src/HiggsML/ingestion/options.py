@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from HiggsML.errors import SettingsError
 from HiggsML.isolation.budget.budgets import BUDGET_FLAGS, Budgets, available_processors
@@ -168,6 +168,16 @@ class IngestionOptions:
             str,
             "What to do when a protection against the submission's code is not available here.",
             choices=("require", "prefer", "off"),
+        ),
+    )
+    repeatable: Literal["require", "report", "off"] = field(
+        default="report",
+        metadata=_written(
+            "--repeatable",
+            str,
+            "What to do when answers differ that are asked for again, of a Model that has seen "
+            "nothing else.",
+            choices=("require", "report", "off"),
         ),
     )
     test_size: float = 0.3

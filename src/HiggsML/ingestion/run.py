@@ -6,17 +6,17 @@ import logging
 import platform
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
 from HiggsML.datasets.identity import data_identity
 from HiggsML.datasets.reader import Data
-from HiggsML.errors import BudgetError, SettingsError
+from HiggsML.errors import BudgetError, SettingsError, SubmissionError, TimeLimitError
 from HiggsML.ingestion.checkpoint import (
     Checkpoint,
     RunIdentity,
@@ -27,6 +27,7 @@ from HiggsML.ingestion.checkpoint import (
 from HiggsML.ingestion.identity import package_version, software_identity, submission_identity
 from HiggsML.ingestion.options import IngestionOptions
 from HiggsML.ingestion.output import replacement, reserved
+from HiggsML.ingestion.repeat import Repeatability, ask_again, chosen
 from HiggsML.ingestion.workers import (
     Answer,
     DaskCluster,
@@ -45,9 +46,10 @@ from HiggsML.isolation.budget.budgets import available_processors
 from HiggsML.isolation.cage.restrict import isolation_level
 from HiggsML.isolation.cage.system_paths import opening
 from HiggsML.isolation.sandbox import Sandbox
-from HiggsML.pseudo_experiments.seeds import draw_mu, draw_order
+from HiggsML.pseudo_experiments.seeds import draw_mu, draw_order, model_seed
 from HiggsML.pseudo_experiments.store import EventStore
 from HiggsML.results import (
+    REPEATABLE,
     Predictions,
     Settings,
     write_duration,
@@ -64,6 +66,9 @@ logger = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage ("fit", "predict"), and how many of how many steps are done."""
+
+_SHORT_FIT = 30.0  # s
+_SHARE_FOR_SECOND_FIT = 0.1  # of the run
 
 MIN_REPEATS = 20.0
 """Stored test events per expected event below which results are poor; see physics notes in
@@ -96,7 +101,8 @@ def run_ingestion(options: IngestionOptions, progress: Progress | None = None) -
             with _told_how_far(run):
                 _fit(run)
                 _measure(run)
-        run.processes.close()  # nothing of the submission runs any more
+        run.processes.close()
+        run.repeatability = _ask_again(run)  # nothing of the first pass runs any more
         return _write(run, recorder)
 
 
@@ -116,6 +122,12 @@ class _Run:
     protections: dict[str, str]
     workers: list[Sandbox] = field(default_factory=list)
     """Get the fitted Model, if several are wanted."""
+    state: bytes | str = "nothing was fitted"
+    """The fitted Model before its first prediction, or why there is none."""
+    fit_seconds: float = 0.0
+    measured: list[Task] = field(default_factory=list)
+    """Pseudo-experiments that this fitted Model has measured: not those before an interruption."""
+    repeatability: Repeatability = Repeatability("off")  # noqa: RUF009 (frozen)
 
     @property
     def total(self) -> int:
@@ -159,9 +171,7 @@ def _prepare(
     if options.scheduler is not None:
         check_cluster(options.scheduler, data, options.test_size)
     processes = held.enter_context(ExitStack())
-    sandbox = processes.enter_context(
-        Sandbox(options.submission, isolation=options.isolation, budgets=options.budgets.resolved())
-    )
+    sandbox = processes.enter_context(_sandbox(options))
     run = _Run(
         options=options,
         report=report,
@@ -176,7 +186,8 @@ def _prepare(
     if run.left:
         run.checkpoint.prepare()
         # The workers' processes import their libraries while the test events are read.
-        run.workers = processes.enter_context(_sandboxes_of_workers(options))
+        if options.processes > 1:
+            run.workers = processes.enter_context(_sandboxes(options, options.processes))
     _ = run.store
     return run
 
@@ -184,23 +195,89 @@ def _prepare(
 def _fit(run: _Run) -> None:
     """Import and fit the Model."""
     run.report("fit", 0, 1)
-    run.sandbox.fit(run.data, timeout=seconds_left(run.deadline))
+    began = time.monotonic()
+    run.sandbox.fit(
+        run.data, seed=model_seed(run.checkpoint.seed), timeout=seconds_left(run.deadline)
+    )
+    run.fit_seconds = time.monotonic() - began
     run.report("fit", 1, 1)
+    options = run.options
+    if options.repeatable != "off" or options.scheduler is not None or run.workers:
+        run.state = run.sandbox.state(timeout=seconds_left(run.deadline))
     run.checkpoint.start()
 
 
 def _measure(run: _Run) -> None:
     """Collect an answer to every pseudo-experiment."""
-    draws = Draws(run.checkpoint.seed, run.options.enabled)
-    here, *others = (
-        Worker(run.store, one, draws, run.deadline) for one in (run.sandbox, *run.workers)
-    )
-    executor = _executor(run.options, run.sandbox, here, others)
+    executor = _executor(run)
     with closing(executor.run(run.tasks())) as results:
         for task, answer in results:
             run.checkpoint.append(task, answer, run.seconds())
+            run.measured.append(task)
             run.report("predict", len(run.checkpoint.answers), run.total)
     run.protections |= executor.lacking
+
+
+def _ask_again(run: _Run) -> Repeatability:
+    """Ask fresh processes for some answers once more, and compare.
+
+    Raises
+    ------
+    SubmissionError
+        If answers must be the same, and are not, or that can not be found out.
+    """
+    options = run.options
+    if options.repeatable == "off":
+        return Repeatability("off")
+    tasks = chosen(run.checkpoint.seed, run.measured or run.checkpoint.answers)
+    found = ask_again(tasks, run.checkpoint.answers, partial(_asked, run))
+    if options.repeatable == "require" and found.state != "yes":
+        unknown = "" if found.state == "no" else "answers could not be asked for again: "
+        raise SubmissionError(f"{unknown}{found.why}")
+    return found
+
+
+def _asked(run: _Run, tasks: list[Task]) -> list[tuple[Task, Answer]]:
+    """Have fresh processes of the fitted Model measure pseudo-experiments."""
+    options = run.options
+    found: list[tuple[Task, Answer]] = []
+    workers = 1 if options.scheduler is not None else min(options.processes, len(tasks))
+
+    def collect(executor: Executor) -> list[tuple[Task, Answer]]:
+        found.clear()
+        with closing(executor.run(tasks)) as results:
+            for pair in results:
+                found.append(pair)
+                run.report("repeat", len(found), len(tasks))
+        return found
+
+    if isinstance(run.state, bytes):
+        try:
+            if options.scheduler is not None:
+                return collect(_cluster(run, run.state))
+            with _sandboxes(options, workers) as sandboxes:
+                return collect(LocalProcesses(_workers(run, sandboxes), run.state))
+        except TimeLimitError:
+            raise
+        except SubmissionError as error:
+            # Say that fit has left a file which only its own process finds.
+            run.state = f"asked again, {error}"
+    _allow_second_fit(run, run.state)
+    with _sandbox(options) as sandbox:
+        sandbox.fit(
+            run.data, seed=model_seed(run.checkpoint.seed), timeout=seconds_left(run.deadline)
+        )
+        return collect(ThisProcess(*_workers(run, [sandbox])))
+
+
+def _allow_second_fit(run: _Run, reason: str) -> None:
+    """Refuse to fit again where that takes too long."""
+    left = seconds_left(run.deadline)
+    if left is not None and left < run.fit_seconds:
+        raise TimeLimitError(f"fit would take {run.fit_seconds:.0f} s again; {reason}")
+    most = max(_SHORT_FIT, _SHARE_FOR_SECOND_FIT * run.seconds())
+    if run.options.repeatable == "report" and run.fit_seconds > most:
+        raise TimeLimitError(f"fit takes {run.fit_seconds:.0f} s; {reason}")
 
 
 def _write(run: _Run, recorder: Recorder) -> Settings:
@@ -211,8 +288,8 @@ def _write(run: _Run, recorder: Recorder) -> Settings:
         num_pseudo_experiments=options.num_pseudo_experiments,
         systematics=options.enabled,
         mus={i: draw_mu(run.checkpoint.seed, i) for i in range(options.num_of_sets)},
-        details=_details(options, run.protections, run.data),
-        notices=tuple(_notices(run.store)),
+        details=_details(options, run.protections, run.data, run.repeatability),
+        notices=tuple(_notices(run.store, run.repeatability)),
     )
     with replacement(options.output) as directory:
         write_predictions(directory, _by_set(run.checkpoint.answers, options))
@@ -256,15 +333,18 @@ def _checkpoint(
     return begin(path, identity, seed, resume=options.resume)
 
 
+def _sandbox(options: IngestionOptions) -> Sandbox:
+    """Start the sandbox that fits the Model, with all of the machine for itself."""
+    budgets = options.budgets.resolved()
+    return Sandbox(options.submission, isolation=options.isolation, budgets=budgets)
+
+
 @contextmanager
-def _sandboxes_of_workers(options: IngestionOptions) -> Iterator[list[Sandbox]]:
-    """Start the sandboxes that will get the fitted Model, if several workers are wanted here."""
-    workers = options.processes
-    if workers == 1:
-        yield []
-        return
-    budgets = options.budgets.resolved(workers=workers)
-    threads = max(1, available_processors() // workers)
+def _sandboxes(options: IngestionOptions, workers: int) -> Iterator[list[Sandbox]]:
+    """Start sandboxes that share the machine as so many workers do."""
+    budgets = options.budgets.resolved(workers=options.processes)
+    several = options.processes > 1
+    threads = max(1, available_processors() // options.processes) if several else None
     with ExitStack() as stack:
 
         def start(_: int) -> Sandbox:
@@ -273,38 +353,45 @@ def _sandboxes_of_workers(options: IngestionOptions) -> Iterator[list[Sandbox]]:
             )
             return stack.enter_context(sandbox)
 
-        with ThreadPoolExecutor(workers) as pool:
+        with ThreadPoolExecutor(max(1, workers)) as pool:
             sandboxes = list(pool.map(start, range(workers)))
         yield sandboxes
 
 
-def _executor(
-    options: IngestionOptions, sandbox: Sandbox, here: Worker, others: list[Worker]
-) -> Executor:
-    """Choose where to run, after the fit in ``sandbox``, with ``here`` or with all ``others``."""
-    if options.scheduler is None and not others:
+def _executor(run: _Run) -> Executor:
+    """Choose where to run after the fit: in its process, in several others, or on a cluster."""
+    here, *others = _workers(run, (run.sandbox, *run.workers))
+    if run.options.scheduler is None and not others:
         return ThisProcess(here)
-    state = sandbox.state(timeout=seconds_left(here.deadline))
-    if isinstance(state, str):
+    if isinstance(run.state, str):
         logger.warning(
-            "the fitted Model can not be pickled (%s): one worker makes all predictions", state
+            "the fitted Model can not be pickled (%s): one worker makes all predictions", run.state
         )
         for worker in others:
             worker.kill()
         return ThisProcess(here)
-    sandbox.close()
-    if options.scheduler is None:
-        return LocalProcesses(others, state)
+    run.sandbox.close()
+    return LocalProcesses(others, run.state) if others else _cluster(run, run.state)
+
+
+def _workers(run: _Run, sandboxes: Iterable[Sandbox]) -> list[Worker]:
+    draws = Draws(run.checkpoint.seed, run.options.enabled)
+    return [Worker(run.store, sandbox, draws, run.deadline) for sandbox in sandboxes]
+
+
+def _cluster(run: _Run, state: bytes) -> DaskCluster:
+    options = run.options
+    assert options.scheduler is not None  # noqa: S101 (the callers have looked)
     # Dask gives each of its threads one task at a time; memory is that of the worker's machine.
     settings = WorkerSettings(
         input_dir=options.input_dir,
         test_size=options.test_size,
         submission=options.submission,
         state=state,
-        draws=here.draws,
+        draws=Draws(run.checkpoint.seed, options.enabled),
         isolation=options.isolation,
         threads=1,
-        deadline=here.deadline,
+        deadline=run.deadline,
         budgets=options.budgets,
     )
     return DaskCluster(settings, options.scheduler)
@@ -349,7 +436,10 @@ def _by_set(answers: Mapping[Task, Answer], options: IngestionOptions) -> dict[i
 
 
 def _details(
-    options: IngestionOptions, protections: Mapping[str, str], data: Data
+    options: IngestionOptions,
+    protections: Mapping[str, str],
+    data: Data,
+    repeatability: Repeatability,
 ) -> dict[str, str]:
     """Say how the run was made, for the report; nothing here helps to guess the truth."""
     missing = [name for name, state in protections.items() if state != "on"]
@@ -361,6 +451,7 @@ def _details(
     return {
         "isolation": isolation,
         "isolation level": f"{isolation_level(protections):g}",
+        REPEATABLE: repeatability.state,
         "dataset": str(data.metadata.get("scenario", data.path.name)),
         "python": platform.python_version(),
         "HiggsML": package_version("higgsml-uncertainty"),
@@ -368,13 +459,18 @@ def _details(
     }
 
 
-def _notices(store: EventStore) -> list[str]:
+def _notices(store: EventStore, repeatability: Repeatability) -> list[str]:
+    notices = []
+    if repeatability.why:
+        what = "An answer must not depend on others" if repeatability.state == "no" else "Unknown"
+        notices.append(f"{what}: {repeatability.why}.")
     poor = {name: n for name, n in store.effective_repeats().items() if n < MIN_REPEATS}
     if not poor:
-        return []
+        return notices
     listed = ", ".join(f"{name} {number:.2g}" for name, number in poor.items())
     return [
+        *notices,
         "The test set is small: it holds fewer than "
         f"{MIN_REPEATS:.0f} simulated events per expected event ({listed}). Pseudo-experiments "
-        "repeat the same events, so these scores test the software, not a method."
+        "repeat the same events, so these scores test the software, not a method.",
     ]

@@ -148,19 +148,21 @@ class Sandbox:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def fit(self, data: Data, *, timeout: float | None = None) -> None:
+    def fit(self, data: Data, *, seed: int = 0, timeout: float | None = None) -> None:
         """Import the submission, build its Model and fit it.
 
         Parameters
         ----------
         data : Data
             Serves the training events; the submission can not open the file.
+        seed : int
+            Of its global random generators.
         timeout : float, optional
             Seconds that are left of the whole run.
         """
         self._most_indices = 8 * data.train_size
         limit = _TimeLimit("import and fit", self._budgets.fit_seconds, timeout)
-        request = {"kind": "fit", "train_rows": data.train_size}
+        request = {"kind": "fit", "train_rows": data.train_size, "seed": seed}
         self._ask(request, ("fitted",), "fit", limit, serve=partial(_train_set, data))
 
     def state(self, *, timeout: float | None = None) -> bytes | str:
@@ -190,8 +192,19 @@ class Sandbox:
             self._block_is_new = True
         return self._block.array(n_events)
 
-    def predict(self, n_events: int, *, timeout: float | None = None) -> dict[str, float]:
+    def predict(
+        self, n_events: int, *, seed: int = 0, timeout: float | None = None
+    ) -> dict[str, float]:
         """Have the Model measure the ``n_events`` that were put into :meth:`block`.
+
+        Parameters
+        ----------
+        n_events : int
+            How many there are.
+        seed : int
+            Of its global random generators, so that an honest random answer can be repeated.
+        timeout : float, optional
+            Seconds that are left of the whole run.
 
         Returns
         -------
@@ -202,7 +215,7 @@ class Sandbox:
             raise SettingsError("fill block(n_events) before predict(n_events)")
         descriptors = [self._block.descriptor] if self._block_is_new else []
         message, _ = self._ask(
-            {"kind": "predict", "n_events": n_events},
+            {"kind": "predict", "n_events": n_events, "seed": seed},
             ("prediction",),
             "predict",
             _TimeLimit("one prediction", self._budgets.predict_seconds, timeout),

@@ -16,7 +16,14 @@ import numpy as np
 from HiggsML.physics.shifts import draw_nuisances
 from HiggsML.schema import MU_RANGE
 
-__all__ = ["Purpose", "draw_mu", "draw_order", "experiment_nuisances", "seed_sequence"]
+__all__ = [
+    "Purpose",
+    "draw_mu",
+    "draw_order",
+    "experiment_nuisances",
+    "model_seed",
+    "seed_sequence",
+]
 
 
 class Purpose(IntEnum):
@@ -50,6 +57,11 @@ def experiment_nuisances(
     """Draw the nuisance parameters of one pseudo-experiment."""
     node = seed_sequence(seed, Purpose.NUISANCES, set_index, experiment)
     return draw_nuisances(enabled, np.random.default_rng(node))
+
+
+def model_seed(entropy: int, *task: int) -> int:
+    """Return the seed of a Model's global generators: in one pseudo-experiment, or in fit."""
+    return int(seed_sequence(entropy, Purpose.MODEL, *task).generate_state(1, np.uint64)[0])
 
 
 def draw_order(seed: int, n_sets: int, n_experiments: int) -> Iterator[tuple[int, int]]:

@@ -16,7 +16,13 @@ from HiggsML.errors import PredictionError, SubmissionError, TimeLimitError
 from HiggsML.isolation.budget.budgets import Budgets
 from HiggsML.isolation.cage.restrict import IsolationMode
 from HiggsML.isolation.sandbox import Sandbox
-from HiggsML.pseudo_experiments.seeds import Purpose, draw_mu, experiment_nuisances, seed_sequence
+from HiggsML.pseudo_experiments.seeds import (
+    Purpose,
+    draw_mu,
+    experiment_nuisances,
+    model_seed,
+    seed_sequence,
+)
 from HiggsML.pseudo_experiments.store import EventStore
 
 __all__ = [
@@ -151,7 +157,9 @@ class Worker:
         )
         self._store.fill(plan, self._sandbox.block(plan.n_events), watched=True)
         try:
-            return self._sandbox.predict(plan.n_events, timeout=seconds_left(self.deadline))
+            return self._sandbox.predict(
+                plan.n_events, seed=model_seed(seed, *task), timeout=seconds_left(self.deadline)
+            )
         except (PredictionError, TimeLimitError, SubmissionError) as error:
             where = f"set {task.set_index}, pseudo-experiment {task.experiment}"
             raise type(error)(f"{where}: {error}") from None

@@ -24,6 +24,7 @@ import pyarrow as pa
 from HiggsML.datasets.reader import whole_numbers
 from HiggsML.errors import SettingsError, SubmissionError
 from HiggsML.files import PACKAGE
+from HiggsML.isolation.inside.generators import held_generators, seed_generators
 from HiggsML.isolation.inside.refusals import explanation
 from HiggsML.isolation.wire.channel import Channel, ChannelClosedError
 from HiggsML.isolation.wire.shared_memory import map_block
@@ -87,14 +88,17 @@ class _Runner:
     def __init__(self, model_file: Path) -> None:
         self._model_file = model_file
         self._model: Any = None
+        self._generators: list[Any] = []
         self._block_descriptor: int | None = None
 
     def fit(self, message: dict[str, Any], payload: bytes, descriptors: list[int]) -> _Answer:
         global _train_rows
         _train_rows = message["train_rows"]
+        seed_generators(message["seed"], ())
         model_class = load_model_class(self._model_file)
         self._model = make_model(model_class, get_train_set, systematics)
         self._model.fit()
+        self._generators = held_generators(self._model, self._model_file.parent)
         return {"kind": "fitted"}, b""
 
     def state(self, message: dict[str, Any], payload: bytes, descriptors: list[int]) -> _Answer:
@@ -111,6 +115,7 @@ class _Runner:
     def restore(self, message: dict[str, Any], payload: bytes, descriptors: list[int]) -> _Answer:
         load_model_class(self._model_file)
         self._model = pickle.loads(payload)  # noqa: S301 (the submission's own, inside its cage)
+        self._generators = held_generators(self._model, self._model_file.parent)
         return {"kind": "restored"}, b""
 
     def predict(self, message: dict[str, Any], payload: bytes, descriptors: list[int]) -> _Answer:
@@ -120,6 +125,7 @@ class _Runner:
             self._block_descriptor = descriptors[0]
         assert self._block_descriptor is not None  # noqa: S101 (the first request brings it)
         n_events = message["n_events"]
+        seed_generators(message["seed"], self._generators)
         test_set = {
             "data": features_frame(map_block(self._block_descriptor, n_events)),
             "weights": unit_weights(n_events),
