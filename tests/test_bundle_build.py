@@ -120,7 +120,7 @@ def test_both_phases_the_columns_and_the_rule():
     keys = [column["key"] for column in board["columns"]]
     assert keys[0] == "quantiles_score"
     assert set(keys) == set(SCORE_KEYS)
-    assert [c["key"] for c in board["columns"] if c.get("hidden")] == ["isolation"]
+    assert [c["key"] for c in board["columns"] if c.get("hidden")] == ["isolation", "repeatable"]
     assert board["submission_rule"] == "Add_And_Delete"
 
 
