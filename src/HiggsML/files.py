@@ -20,6 +20,7 @@ __all__ = [
     "PACKAGE",
     "REGULAR",
     "Entry",
+    "allocate",
     "forbidden",
     "is_junk",
     "locked",
@@ -199,6 +200,24 @@ def _is_closed(path: Path) -> bool:
     return status.st_uid != 0 and status.st_mode & needed != needed
 
 
+def allocate(file: IO[bytes], size: int) -> None:
+    """Take the room on the disk that a new file will need; its position stays at the start.
+
+    Raises
+    ------
+    OSError
+        If the disk has not as much.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    zeros = bytes(1 << 20)  # macOS and Windows: only written bytes are sure to have room
+    for start in range(0, size, len(zeros)):
+        file.write(zeros[: size - start])
+    file.flush()
+    file.seek(0)
+
+
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """Give a new file that takes its name when all of it is written: it is whole or absent.
@@ -225,7 +244,8 @@ def partial_directory(parent: Path) -> Iterator[Path]:
 
     Those that killed processes have left beside it are removed; one in use is locked.
     """
-    for left in parent.glob(f"{_PARTIAL}*"):
+    lefts = parent.glob(f"{_PARTIAL}*") if hasattr(os, "O_DIRECTORY") else ()
+    for left in lefts:
         with contextlib.suppress(OSError), _locked(left):
             remove_tree(left)
     directory = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=parent))
@@ -241,7 +261,13 @@ _PARTIAL = ".partial-"
 
 @contextlib.contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    """Hold the lock of a directory; an OSError if another process does."""
+    """Hold the lock of a directory; an OSError if another process does.
+
+    Windows opens no directory, so there none is locked, and what others have left stays.
+    """
+    if not hasattr(os, "O_DIRECTORY"):
+        yield
+        return
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         if not locked(descriptor):

@@ -25,7 +25,10 @@ STEPS = (
     "other_worker",  # the fitted model, pickled, in the process of another worker
 )
 SECONDS = 400.0
-_DISTRIBUTIONS = {"tensorflow": ("tensorflow-cpu", "tensorflow"), "xgboost": ("xgboost-cpu", "xgboost")}
+_DISTRIBUTIONS = {
+    "tensorflow": ("tensorflow-cpu", "tensorflow"),
+    "xgboost": ("xgboost-cpu", "xgboost"),
+}
 
 
 def version(name):

@@ -19,6 +19,8 @@ from HiggsML.codabench.dry_run import DryRunOptions, Step
 from HiggsML.codabench.dry_run import dry_run as run_dry_run
 from HiggsML.codabench.rules.submission import check_layout
 from HiggsML.codabench.trial_run import pack, trial_run
+from HiggsML.errors import IsolationError
+from HiggsML.isolation.sandbox import check_system
 
 __all__ = ["bundle", "dry_run", "submission"]
 
@@ -167,6 +169,11 @@ def check(path: Path, input_dir: Path, pseudo_experiments: int, static: bool) ->
         sys.exit(1)
     click.echo("Files and imports: fine")
     if static:
+        return
+    try:
+        check_system()
+    except IsolationError as error:
+        click.echo(f"No trial run: {error}")
         return
     status = stderr.status("Trial run") if stderr.is_terminal else nullcontext()
     with status:

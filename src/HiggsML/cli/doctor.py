@@ -11,6 +11,7 @@ from rich.table import Table
 from HiggsML.files import size_text
 from HiggsML.isolation.budget.budgets import Budgets
 from HiggsML.isolation.cage.restrict import ESSENTIAL, MECHANISMS, isolation_level, missing, probe
+from HiggsML.isolation.sandbox import not_enforced
 
 __all__ = ["doctor", "verdict"]
 
@@ -51,6 +52,8 @@ def doctor(require: bool) -> None:
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
     console.print("* essential: --isolation require refuses to run without it", highlight=False)
+    if problem := not_enforced():
+        console.print(f"Note: {problem}", highlight=False)
     budgets = Budgets().resolved()
     console.print(
         f"Budgets of a submission by default: {size_text(budgets.memory_bytes or 0)} of memory, "

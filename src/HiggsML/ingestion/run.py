@@ -45,7 +45,7 @@ from HiggsML.ingestion.workers import (
 from HiggsML.isolation.budget.budgets import available_processors
 from HiggsML.isolation.cage.restrict import isolation_level
 from HiggsML.isolation.cage.system_paths import opening
-from HiggsML.isolation.sandbox import Sandbox
+from HiggsML.isolation.sandbox import Sandbox, check_system, not_enforced
 from HiggsML.pseudo_experiments.seeds import draw_mu, draw_order, model_seed
 from HiggsML.pseudo_experiments.store import EventStore
 from HiggsML.results import (
@@ -162,6 +162,9 @@ def _prepare(
 ) -> _Run:
     """Take the output, open the dataset and start the submission's processes."""
     started, deadline = time.monotonic(), deadline_in(options.deadline)
+    check_system()
+    if problem := not_enforced():
+        logger.warning("%s", problem)
     if options.isolation != "off":
         _refuse_overlap(options)
     find_model(options.submission)

@@ -47,7 +47,7 @@ from HiggsML.submission.model import check_prediction
 from HiggsML.submission.value import Submission
 from HiggsML.systematics import DEFAULT_SEED
 
-__all__ = ["Sandbox"]
+__all__ = ["Sandbox", "check_system", "not_enforced"]
 
 _MAX_QUOTED = 20_000  # characters of a participant's traceback that are quoted
 _START_TIMEOUT = 60.0  # s
@@ -65,6 +65,34 @@ _KEPT_PREFIXES = ("OPENBLAS_", "OMP_", "MKL_", "NUMEXPR_", "NVIDIA_")
 
 _Reply = tuple[dict[str, Any], list[int]]
 _Server = Callable[[dict[str, Any], bytes], _Reply]
+
+
+def check_system() -> None:
+    """Refuse a system on which a submission can not have a process of its own.
+
+    Raises
+    ------
+    IsolationError
+        On Windows.
+    """
+    if sys.platform == "win32":
+        raise IsolationError(
+            "a submission runs in a process of its own only on Linux and macOS; on Windows use the "
+            "Linux of WSL 2 (wsl --install), or call the Model in your own process with "
+            "HiggsML.ingestion.Ingestion"
+        )
+
+
+def not_enforced() -> str | None:
+    """Say what of isolation and budgets does not hold on another system than Linux; else None."""
+    if sys.platform.startswith("linux"):
+        return None
+    return (
+        f"there is no isolation ({sys.platform}): a submission is a plain process "
+        "with all of your rights, so run only code that you trust; its budgets of memory "
+        "(--memory), processes and open files are not enforced, those of time, temporary files and "
+        "output are"
+    )
 
 
 class Sandbox:
@@ -93,7 +121,7 @@ class Sandbox:
     SubmissionError
         If there is no model.py.
     IsolationError
-        If a required protection is missing.
+        If a required protection is missing, or on Windows.
     """
 
     def __init__(
@@ -105,6 +133,7 @@ class Sandbox:
         budgets: Budgets | None = None,
         log: IO[str] | None = None,
     ) -> None:
+        check_system()
         self.report: dict[str, str] = {}
         self._block: SharedBlock | None = None
         self._block_is_new = False

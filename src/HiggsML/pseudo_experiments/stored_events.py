@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from HiggsML.datasets.reader import Data
 from HiggsML.errors import DataError
+from HiggsML.files import allocate
 from HiggsML.physics.shifts import LEP_PT_MIN, round_primaries
 from HiggsML.schema import LABEL_COLUMNS, PRI_COLUMNS, PROCESSES
 
@@ -190,7 +191,7 @@ def convert(data: Data, path: Path, identity: Mapping[str, Any] | None = None) -
     try:
         with part_file.open("w+b") as file:
             # A full disk is noticed here, not as a crash while the mapped file is written.
-            os.posix_fallocate(file.fileno(), 0, size)
+            allocate(file, size)
             file.write(head)
             file.flush()
             rows, weights = _mapped(part_file, len(head), n_rows, mixed, mode="r+")
@@ -208,6 +209,7 @@ def convert(data: Data, path: Path, identity: Mapping[str, Any] | None = None) -
                 if isinstance(mapped, np.memmap):
                     mapped.flush()
             os.fsync(file.fileno())
+            del rows, weights, mapped  # Windows renames no file that is mapped
         part_file.replace(path)
     finally:
         part_file.unlink(missing_ok=True)

@@ -187,7 +187,12 @@ def _cgroup_processors() -> Iterator[tuple[int, int]]:
 
 
 def machine_memory() -> int:
-    """Return the memory of this machine, or of this container if it has less [bytes]."""
+    """Return the memory of this machine, or of this container if it has less [bytes].
+
+    Where it can not be told (Windows), it is taken as without limit.
+    """
+    if not hasattr(os, "sysconf"):
+        return 1 << 62
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for name in _CGROUP_LIMITS:
         try:

@@ -100,7 +100,7 @@ class WatchedProcess:
     def close(self) -> None:
         """Kill all of it and wait until nothing is left."""
         process = self._process
-        if process is None or process.returncode is not None:
+        if process is None or self._closing.is_set():
             return
         self.kill()
         self._closing.set()
@@ -120,19 +120,34 @@ class WatchedProcess:
         assert self._process is not None  # noqa: S101 (it was started)
         end = time.monotonic() + 5.0
         while True:
-            # Not collected here: as long as it exists, its number can not be given to another.
-            flags = os.WEXITED | os.WNOWAIT | os.WNOHANG
-            result = os.waitid(os.P_PID, self._process.pid, flags)
-            if result is not None:
+            code = self._exit_code()
+            if code is not None:
                 break
             if time.monotonic() > end:
                 return "the submission's process closed its connection"
             time.sleep(0.01)
-        if result.si_code == os.CLD_EXITED:
-            return f"the submission's process exited with code {result.si_status}"
-        name = signal.Signals(result.si_status).name
+        if code >= 0:
+            return f"the submission's process exited with code {code}"
+        name = signal.Signals(-code).name
         hint = " (out of memory?)" if name == "SIGKILL" else ""
         return f"the submission's process was ended by {name}{hint}"
+
+    def _exit_code(self) -> int | None:
+        """Return how the process ended, the number of a signal as a negative one; else None."""
+        assert self._process is not None  # noqa: S101 (it was started)
+        pid = self._process.pid
+        if hasattr(os, "waitid"):
+            # Not collected here: as long as it exists, its number can not be given to another.
+            result = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+            if result is None:
+                return None
+            return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
+        # macOS before Python 3.13: what it has started must end now, while its number is known.
+        code = self._process.poll()
+        if code is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+        return code
 
     def _keep(self, descriptor: int) -> None:
         try:

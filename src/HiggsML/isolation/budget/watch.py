@@ -1,12 +1,13 @@
 """What a submission's processes use together, as the trusted process sees it from outside.
 
 The submission can not leave its process group (the system-call filter refuses it), so the group is
-the whole tree, orphans included. Linux only; elsewhere nothing is seen and nothing is limited.
+the whole tree, orphans included. Elsewhere than on Linux only temporary files are seen.
 """
 
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import signal
 import stat
@@ -26,7 +27,7 @@ TICK = 0.1  # s between two looks
 _TICKS_PER_DISK = 5
 _TICKS_PER_CLOCK = 50
 _MAX_DEPTH = 64  # of directories; deeper ones serve to hide something
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+_PAGE = mmap.PAGESIZE
 # Positions in /proc/PID/stat after the name, which may itself contain blanks and parentheses.
 _GROUP, _THREADS, _RESIDENT = 2, 17, 21
 # Below this the machine itself is in danger, whoever uses the memory.

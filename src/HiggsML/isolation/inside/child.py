@@ -45,6 +45,7 @@ def main() -> NoReturn:
 
     if start["restricted"]:
         do_without_psutil()
+    if "on" in (report.get("system-call-filter"), report.get("landlock-files")):
         rendezvous.install()
         mappings.map_files_instead()
         refusals.explain()

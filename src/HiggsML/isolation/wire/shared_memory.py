@@ -6,7 +6,6 @@ descriptor (Linux; elsewhere an unlinked file that the receiver holds open for r
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
 import tempfile
@@ -20,7 +19,7 @@ from HiggsML.schema import FEATURES
 
 __all__ = ["SharedBlock", "map_block", "sealed_memory"]
 
-_F_SEAL_FUTURE_WRITE = 0x10  # linux/fcntl.h; not named by Python 3.11
+_F_SEAL_WRITE, _F_SEAL_FUTURE_WRITE = 0x08, 0x10  # linux/fcntl.h
 
 
 class SharedBlock:
@@ -72,7 +71,7 @@ def sealed_memory(write: Callable[[IO[bytes]], object]) -> int:
     with open(writable, "wb", closefd=writable != readable) as file:
         write(file)
     if writable == readable:
-        _seal(readable, fcntl.F_SEAL_WRITE)
+        _seal(readable, _F_SEAL_WRITE)
     return readable
 
 
@@ -91,6 +90,8 @@ def _memory(size: int) -> tuple[int, int]:
 
 def _seal(descriptor: int, write_seal: int = _F_SEAL_FUTURE_WRITE) -> None:
     """Forbid others to write and to resize; mappings that exist stay writable."""
+    import fcntl  # not on every system where this module can be imported
+
     seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | write_seal
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL)
