@@ -100,7 +100,7 @@ def _like_windows_files():
     )
 
     def open_file(path, *arguments, **keywords):
-        if os.path.isdir(path):
+        if os.path.isdir(path):  # noqa: PTH112 (the function that is replaced takes strings)
             raise PermissionError(errno.EACCES, "Permission denied", path)
         return real_open(path, *arguments, **keywords)
 

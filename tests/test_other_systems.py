@@ -55,7 +55,7 @@ import HiggsML
 modules = pkgutil.walk_packages(HiggsML.__path__, "HiggsML.")
 for name in [m.name for m in modules if ".pythia" not in m.name and "__main__" not in m.name]:
     importlib.import_module(name)
-command("generate", "--scenario", "mini", "--events", 4000, "--seed", 1, "--output", output / "data")
+command("generate", "--events", 4000, "--seed", 1, "--output", output / "data")
 command("doctor")
 command("submission", "check", submission, "--input", data, "--pseudo-experiments", 2)
 command("submission", "pack", submission, "--output", output / "s.zip")

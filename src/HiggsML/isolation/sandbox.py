@@ -85,14 +85,14 @@ def check_system() -> None:
 
 def not_enforced() -> str | None:
     """Say what of isolation and budgets does not hold on another system than Linux; else None."""
-    if sys.platform.startswith("linux"):
-        return None
-    return (
-        f"there is no isolation ({sys.platform}): a submission is a plain process "
-        "with all of your rights, so run only code that you trust; its budgets of memory "
-        "(--memory), processes and open files are not enforced, those of time, temporary files and "
-        "output are"
-    )
+    if not sys.platform.startswith("linux"):
+        return (
+            f"there is no isolation on {sys.platform}: a submission is a plain process with all of "
+            "your rights, so run only code that you trust; its budgets of memory (--memory), "
+            "processes and open files are not enforced, those of time, temporary files and output "
+            "are"
+        )
+    return None
 
 
 class Sandbox:

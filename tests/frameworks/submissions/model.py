@@ -1,4 +1,4 @@
-"""Does with a framework (framework.py beside this) what honest submissions do, and says how it went.
+"""Does with framework.py, beside this, what honest submissions do, and says how it went.
 
 Each step is reported as a line: its name and "ok", or the error.
 """
