@@ -8,6 +8,7 @@ refused by the :mod:`system-call filter <HiggsML.isolation.cage.seccomp>`.
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +17,7 @@ from pathlib import Path
 __all__ = ["UnseenMemory", "proportional"]
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (the fixed place of POSIX shared memory)
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+_PAGE = mmap.PAGESIZE
 _PIECE = 1 << 16
 _PIPE_BYTES = 16 * _PAGE  # of a new pipe
 _SMALL_PIPE_BYTES = 2 * _PAGE  # of one beyond the user's soft limit
