@@ -62,7 +62,7 @@ command("submission", "pack", submission, "--output", output / "s.zip")
 command("bundle", "validate", {str(ROOT)!r})
 command("four-lepton", "--output", output / "four", "--events", 300)
 command("study", submission, "--input", data, "--output", output / "study", "--mus", 1,
-        "--nuisances", "none", "--experiments", 3)
+        "--nuisances", "none", "--pseudo-experiments", 3)
 command("score", results, "--output", output / "scores")
 
 from HiggsML.datasets import Data

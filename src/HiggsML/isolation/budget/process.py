@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -84,11 +85,12 @@ class WatchedProcess:
             Its protections.
         """
         assert self._process is not None  # noqa: S101 (it was started)
-        self._unseen = UnseenMemory(
-            self._process.pid,
-            private_files=report.get("private-shared-memory") == "on",
-            private_network=report.get("network-namespace") == "on",
-        )
+        if sys.platform.startswith("linux"):
+            self._unseen = UnseenMemory(
+                self._process.pid,
+                private_files=report.get("private-shared-memory") == "on",
+                private_network=report.get("network-namespace") == "on",
+            )
 
     def kill(self) -> None:
         """Kill the process and all that it started."""
