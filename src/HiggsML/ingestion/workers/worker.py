@@ -155,7 +155,7 @@ class Worker:
             nuisances=experiment_nuisances(seed, *task, self.draws.systematics),
             seed=seed_sequence(seed, Purpose.EVENTS, *task),
         )
-        self._store.fill(plan, self._sandbox.block(plan.n_events), watched=True)
+        self._store.fill(plan, self._sandbox.block(plan.n_events))
         try:
             return self._sandbox.predict(
                 plan.n_events, seed=model_seed(seed, *task), timeout=seconds_left(self.deadline)
