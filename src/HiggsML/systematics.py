@@ -28,6 +28,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from HiggsML.errors import DataError, SettingsError
+from HiggsML.old_names.systematics import make_unweighted_set, repeat_rows_by_weight
 from HiggsML.physics.chunks import pieces, run_beside, run_in_chunks
 from HiggsML.physics.event import Event
 from HiggsML.physics.features import features_of, primary_columns
@@ -52,8 +53,10 @@ __all__ = [
     "generate_pseudo_exp_data",
     "get_bootstrapped_dataset",
     "get_systematics_dataset",
+    "make_unweighted_set",
     "mom4_manipulate",
     "postprocess",
+    "repeat_rows_by_weight",
     "systematics",
     "ttbar_bkg_weight_norm",
 ]
