@@ -59,7 +59,7 @@ def differences(theirs, ours):
 
 def table():
     """The names in the page's table of differences."""
-    rows = re.findall(r"^\| `([\w.]+)` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+\.[\w.]+)` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert rows
     return set(rows)
 
