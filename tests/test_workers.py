@@ -375,7 +375,7 @@ def test_workers_import_the_submission_while_the_first_one_fits(dataset, tmp_pat
     submission.mkdir()
     (submission / "model.py").write_text(WAITS_FOR_OTHERS.format(place=str(place)))
     run_ingestion(
-        options(dataset, submission, tmp_path / "out", workers=2, isolation="off", deadline=120)
+        options(dataset, submission, tmp_path / "out", workers=2, isolation="off", repeatable="off")
     )
     assert len(list(place.iterdir())) == 3, "each process imports it once"
 
