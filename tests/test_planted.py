@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from HiggsML.codabench import errors_of
 from HiggsML.codabench.container.engine import Outcome
 from HiggsML.codabench.container.worker import (
     WORKERS,
@@ -263,9 +264,9 @@ def test_what_is_planted_is_refused_with_the_reason(competition, tmp_path, worke
 @pytest.mark.parametrize("name", [name for name in PLANTED if "model" not in name.split()])
 def test_check_and_pack_refuse_it_too(tmp_path, name):
     source = write_zip(tmp_path / "s.zip", PLANTED[name])
-    assert "error" in {finding.severity for finding in check_layout(source)}
+    assert errors_of(check_layout(source))
     folder = write_files(tmp_path / "folder", PLANTED[name])
-    assert "error" in {finding.severity for finding in check_layout(folder)}
+    assert errors_of(check_layout(folder))
     with pytest.raises(SubmissionError):
         pack(folder, tmp_path / "packed.zip")
     assert not (tmp_path / "packed.zip").exists()

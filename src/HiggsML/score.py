@@ -195,7 +195,7 @@ def _is_copy(path: Path, original: Path) -> bool:
         if kinds == {stat.S_IFDIR}:
             return all(_is_copy(inner, original / inner.name) for inner in path.iterdir())
         return kinds == {stat.S_IFREG} and filecmp.cmp(path, original, shallow=False)
-    except OSError:
+    except (OSError, RecursionError):  # a submission may be nested deep
         return False
 
 
