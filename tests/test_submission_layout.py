@@ -151,8 +151,7 @@ LAYOUTS = {
         {"model.py": MODEL, "a/result_0.json": ""},
         ("a/result_0.json", "model.py"),
     ),
-    "result in capitals": ({"model.py": MODEL, "Result_0.JSON": ""}, "this name"),
-    "alike": ({"model.py": MODEL, "my_result_0.json": ""}, 2),
+    "alike": ({"model.py": MODEL, "Metadata": "", "my_result_0.json": ""}, 3),
 }
 
 

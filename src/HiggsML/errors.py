@@ -12,7 +12,6 @@ __all__ = [
     "DataError",
     "HiggsMLError",
     "IngestionFailedError",
-    "InstallationError",
     "IsolationError",
     "PredictionError",
     "ResultsError",
@@ -35,10 +34,6 @@ class HiggsMLError(Exception):
 
     def __str__(self) -> str:
         return printable(super().__str__())
-
-
-class InstallationError(HiggsMLError, ImportError):
-    """Two packages of the same name have overwritten each other's files."""
 
 
 class DataError(HiggsMLError, ValueError):

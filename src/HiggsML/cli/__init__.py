@@ -33,6 +33,7 @@ _COMMANDS = {
     ),
     "generate": _Entry("generate", "generate", "Make a dataset of simulated events."),
     "information": _Entry("information", "information", "Estimate the information limit."),
+    "rank": _Entry("rank", "rank", "Rank many submissions on the same pseudo-experiments."),
     "run": _Entry("run", "run", "Fit a submission, measure pseudo-experiments, and score it."),
     "score": _Entry("run", "score", "Score the result files of a run again."),
     "study": _Entry("study", "study", "Study a submission where the truth is chosen."),

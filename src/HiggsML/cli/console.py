@@ -86,6 +86,7 @@ def progress_bar() -> Iterator[Callable[[str, int, int | None], None]]:
         "repeat": "Some of them again",
         "generate": "Events",
         "count": "Histograms",
+        "rank": "Ranking",
     }
     columns = (
         TextColumn("{task.description:20}"),

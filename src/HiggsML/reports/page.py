@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
+import HiggsML
 from HiggsML.files import whole_file
 
 __all__ = ["TEMPLATES", "write_from_template"]
@@ -15,7 +18,9 @@ __all__ = ["TEMPLATES", "write_from_template"]
 TEMPLATES = Path(__file__).with_name("templates")
 
 
-def write_from_template(path: Path, template: str, **values: Any) -> None:
+def write_from_template(
+    path: Path, template: str, *, sortable: bool = False, **values: Any
+) -> None:
     """Write a page; it is whole or absent.
 
     Parameters
@@ -23,7 +28,9 @@ def write_from_template(path: Path, template: str, **values: Any) -> None:
     path : Path
         Where to write; the directory is made if need be.
     template : str
-        Name of its template, which also gets the common style, ``css``.
+        Name of its template, which extends the common shell.
+    sortable : bool
+        Add the script that makes tables sortable.
     **values : Any
         What the template shows. Text is escaped, unless it is marked as markup of this package.
     """
@@ -34,7 +41,15 @@ def write_from_template(path: Path, template: str, **values: Any) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    css = Markup((TEMPLATES / "report.css").read_text(encoding="utf-8"))  # noqa: S704 (ours)
-    html = environment.get_template(template).render(css=css, **values)
+    css = Markup((TEMPLATES / "page.css").read_text(encoding="utf-8"))  # noqa: S704 (ours)
+    script = (TEMPLATES / "sortable.js").read_text(encoding="utf-8") if sortable else ""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    shell = {
+        "css": css,
+        "script": Markup(script),  # noqa: S704 (a file of this package)
+        "script_hash": digest if sortable else "",
+        "version": HiggsML.__version__,
+    }
+    html = environment.get_template(template).render(shell | values)
     with whole_file(path) as file:
         file.write(html.encode())

@@ -7,8 +7,6 @@ outside is escaped; a content security policy keeps even a mistake there from ru
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -21,9 +19,8 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-import HiggsML
 from HiggsML.errors import ResultsError
-from HiggsML.reports.page import TEMPLATES, write_from_template
+from HiggsML.reports.page import write_from_template
 from HiggsML.reports.svg import inline_svg
 from HiggsML.results import Predictions, Settings
 from HiggsML.schema import COVERAGE_TARGET, NUISANCES
@@ -109,13 +106,11 @@ def render_report(
     results = {index: predictions[index] for index in indices}
     truth = {index: float(mus[index]) for index in indices}
     shown = {_clean(key): _clean(value) for key, value in _first(details or {}).items()}
-    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     figures = _interval_figures(results, truth, scores)
     write_from_template(
         path,
         "report.html.j2",
-        script=Markup(script),  # noqa: S704 (a file of this package)
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        sortable=True,
         notices=[_clean(text) for text in notices[:_MAX_NOTICES]],
         headline=_headline(scores, duration_minutes, bootstrap, shown),
         findings=findings(results, truth, scores),
@@ -127,7 +122,6 @@ def render_report(
         settings=settings,
         enabled=[name for name in NUISANCES if settings.systematics.get(name)],
         n_predictions=scores.n_predictions,
-        version=HiggsML.__version__,
         details=shown,
     )
 

@@ -1,0 +1,133 @@
+"""The command ``higgsml rank``: parse, call, print."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from HiggsML.cli.console import output_console, progress_bar, stderr
+from HiggsML.cli.options import DIRECTORY, input_option, run_options
+from HiggsML.errors import ResultsError
+from HiggsML.ingestion.options import IngestionOptions
+
+__all__ = ["rank"]
+
+
+@click.command()
+@click.argument("submissions", type=click.Path(exists=True, path_type=Path), required=False)
+@input_option
+@click.option(
+    "--output",
+    "board",
+    type=DIRECTORY,
+    default=Path("outputs/board"),
+    show_default=True,
+    help="The ranking's folder: pages, tables and archive. One that exists is gone on with.",
+)
+@run_options
+@click.option("--again", is_flag=True, help="Run those again that have failed.")
+@click.option(
+    "--refits",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Fit each submission so many times more, on resampled training events, to find the "
+    "training's part of its error.",
+)
+@click.option(
+    "--level",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.05,
+    show_default=True,
+    help="Family-wise error: how often any two equally good methods may be separated.",
+)
+@click.option(
+    "--rescore",
+    type=DIRECTORY,
+    metavar="BOARD",
+    help="Only compute the board in this folder anew, from the answers that it keeps.",
+)
+@click.option(
+    "--reproduce",
+    type=(DIRECTORY, str),
+    metavar="BOARD NAME",
+    help="Only run one row of a board again, and compare its answers byte for byte.",
+)
+def rank(
+    submissions: Path | None,
+    input_dir: Path,
+    board: Path,
+    again: bool,
+    refits: int,
+    level: float,
+    rescore: Path | None,
+    reproduce: tuple[Path, str] | None,
+    **values: Any,
+) -> None:
+    """Rank the SUBMISSIONS (a folder of zips and directories, or a CSV file of names and paths).
+
+    All measure the same pseudo-experiments. The ranking says which differences chance may explain,
+    and keeps everything that it takes to make a row again. It may be stopped at any time: the same
+    command goes on, and ranks submissions that have joined.
+    """
+    from HiggsML.ranking.archive import Archive
+    from HiggsML.ranking.run import measure_all
+    from HiggsML.ranking.submissions import find_submissions
+
+    options = IngestionOptions(input_dir, input_dir, board, **values)
+    if reproduce is not None:
+        _reproduce(Archive(reproduce[0]), reproduce[1], options)
+        return
+    archive = Archive(rescore or board)
+    if rescore is not None:
+        if damage := [one for one in archive.damage() if one.startswith(("runs/", "ranking.json"))]:
+            raise ResultsError(f"{archive.folder} is not as it was kept: {'; '.join(damage[:10])}")
+    else:
+        if submissions is None:
+            raise click.UsageError("Name the SUBMISSIONS to rank, or --rescore a BOARD.")
+        found = find_submissions(submissions)
+        with progress_bar() as progress:
+            measure_all(archive, found, options, again=again, refits=refits, progress=progress)
+    _show(archive, level)
+
+
+def _show(archive: Any, level: float) -> None:
+    from rich.table import Table
+
+    from HiggsML.ranking.board import compute_ranking, place
+    from HiggsML.ranking.pages import statement, write_board
+
+    ranking = compute_ranking(archive, level=level)
+    page = write_board(archive, ranking)
+    table = Table(title="Ranking", title_justify="left")
+    for column in ("rank", "submission", "interval score", "coverage", "width"):
+        table.add_column(column, justify="left" if column == "submission" else "right")
+    for entry in ranking.entries:
+        table.add_row(
+            place(entry),
+            entry.name,
+            f"{entry.interval_score:.4f} ± {entry.errors.total:.4f}",
+            f"{entry.coverage.coverage:.3f} ± {entry.coverage.error:.3f}",
+            f"{entry.metrics['width']:.4f}",
+        )
+    console = output_console()
+    console.print(table)
+    for name, reason in ranking.failed.items():
+        console.print(f"{name}: {reason}", markup=False, highlight=False)
+    console.print(statement(ranking), markup=False, highlight=False)
+    console.print(f"Board: {page}", soft_wrap=True)
+
+
+def _reproduce(archive: Any, name: str, options: IngestionOptions) -> None:
+    from HiggsML.ranking.run import reproduce
+
+    if damage := archive.damage():
+        stderr.print(f"Note: {'; '.join(damage[:10])}", markup=False, highlight=False)
+    with progress_bar() as progress:
+        found = reproduce(archive, name, replace(options, checkpoint=False), progress)
+    if found:
+        raise ResultsError(f"{name} was not reproduced: {'; '.join(found)}")
+    output_console().print(f"{name}: all answers are the same, byte for byte.", highlight=False)

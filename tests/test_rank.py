@@ -1,0 +1,249 @@
+"""Rank many submissions: run them, keep them, make a row again, find a changed byte."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from HiggsML.datasets import Data
+from HiggsML.errors import ResultsError, SettingsError, SubmissionError
+from HiggsML.ingestion import IngestionOptions
+from HiggsML.ranking.archive import Archive
+from HiggsML.ranking.board import compute_ranking, csv_table
+from HiggsML.ranking.pages import statement, write_board
+from HiggsML.ranking.refits import with_resampled_training
+from HiggsML.ranking.run import measure_all, reproduce
+from HiggsML.ranking.submissions import find_submissions
+from tests.pipeline_fixtures import tiny_dataset
+
+__all__ = ["tiny_dataset"]
+
+COUNTS = """
+class Model:
+    def __init__(self, get_train_set, systematics):
+        self.get_train_set = get_train_set
+    def fit(self):
+        train = self.get_train_set()
+        signal = train["labels"] == 1
+        self.s, self.b = train["weights"][signal].sum(), train["weights"][~signal].sum()
+    def predict(self, test_set):
+        n = len(test_set["data"])
+        mu, delta = (n - self.b) / self.s, {scale} * n**0.5 / self.s
+        return {{"mu_hat": mu, "delta_mu_hat": delta, "p16": mu - delta, "p84": mu + delta}}
+"""
+
+
+def write(folder, **models):
+    for name, text in models.items():
+        (folder / name).mkdir(parents=True)
+        (folder / name / "model.py").write_text(text)
+    return folder
+
+
+@pytest.fixture
+def submissions(tmp_path):
+    broken = COUNTS.format(scale=1).replace("n = len", "raise ValueError('no'); n = len")
+    return write(
+        tmp_path / "submissions",
+        honest=COUNTS.format(scale=1),
+        wide=COUNTS.format(scale=9),
+        broken=broken,
+    )
+
+
+@pytest.fixture
+def options(tiny_dataset, tmp_path):
+    return IngestionOptions(
+        tiny_dataset,
+        tiny_dataset,
+        tmp_path / "unused",
+        num_of_sets=3,
+        num_pseudo_experiments=6,
+        workers=1,
+        isolation="off",
+    )
+
+
+def ranked(archive, submissions, options, **more):
+    measure_all(archive, find_submissions(submissions), options, **more)
+    ranking = compute_ranking(archive)
+    write_board(archive, ranking)
+    return ranking
+
+
+def test_everyone_gets_a_line_and_the_failure_its_reason(submissions, options, tmp_path):
+    archive = Archive(tmp_path / "board")
+    ranking = ranked(archive, submissions, options)
+    assert {entry.name for entry in ranking.entries} == {"honest", "wide"}
+    assert "ValueError: no" in ranking.failed["broken"]
+    rows = list(csv.DictReader(csv_table(ranking).splitlines()))
+    assert [row["name"] for row in rows][-1] == "broken"
+    assert "ValueError: no" in rows[-1]["reason"]
+    page = (archive.folder / "index.html").read_text()
+    assert all(name in page for name in ("honest", "wide", "broken"))
+    assert "://" not in re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL)
+    assert oct((archive.folder / "entropy.json").stat().st_mode)[-3:] == "600"
+    entropy = str(archive.entropy())
+    kept = [path for path in archive.folder.rglob("*") if path.is_file()]
+    assert [p.name for p in kept if entropy in p.read_text(errors="replace")] == ["entropy.json"]
+    assert "ranked by the interval score" in statement(ranking)
+
+
+def test_all_measure_the_same_and_one_that_joins_later_does_too(submissions, options, tmp_path):
+    archive = Archive(tmp_path / "board")
+    ranked(archive, submissions, options)
+    before = (archive.run_folder("honest") / "run.json").read_bytes()
+    shutil.copytree(submissions / "honest", submissions / "twin")
+    ranking = ranked(archive, submissions, options)
+    assert (archive.run_folder("honest") / "run.json").read_bytes() == before  # not run again
+    np.testing.assert_array_equal(ranking.answers["twin"].p16, ranking.answers["honest"].p16)
+    np.testing.assert_array_equal(ranking.answers["twin"].mu, ranking.answers["wide"].mu)
+    pair = next(p for p in ranking.by_interval.pairs if {p.first, p.second} == {"honest", "twin"})
+    assert pair.p_value == 1.0
+
+
+def test_other_numbers_or_another_folder_are_refused(submissions, options, tmp_path):
+    archive = Archive(tmp_path / "board")
+    ranked(archive, submissions, options)
+    other = IngestionOptions(options.input_dir, options.input_dir, tmp_path, num_of_sets=4)
+    with pytest.raises(SettingsError, match="num_of_sets 3, not 4"):
+        measure_all(archive, find_submissions(submissions), other)
+    with pytest.raises(SettingsError, match="not empty and holds no ranking"):
+        measure_all(Archive(submissions), find_submissions(submissions), options)
+    with pytest.raises(ResultsError, match="holds no ranking"):
+        Archive(submissions).settings()
+
+
+def test_a_model_that_remembers_has_no_place(submissions, options, tmp_path):
+    remembers = COUNTS.format(scale=1).replace("return {{", "return {").replace("}}", "}")
+    remembers = remembers.replace(
+        "        n = len", "        self.seen = getattr(self, 'seen', 0) + 1\n        n = len"
+    ).replace('"mu_hat": mu,', '"mu_hat": mu + self.seen,')
+    write(submissions, remembers=remembers)
+    ranking = ranked(Archive(tmp_path / "board"), submissions, options)
+    assert "remembers" not in {entry.name for entry in ranking.entries}
+    assert "not repeatable" in ranking.failed["remembers"]
+
+
+def test_a_row_is_reproduced_after_the_archive_was_moved(submissions, options, tmp_path):
+    archive = Archive(tmp_path / "board")
+    ranked(archive, submissions, options)
+    shutil.move(archive.folder, tmp_path / "elsewhere")
+    moved = Archive(tmp_path / "elsewhere")
+    assert moved.damage() == []
+    assert reproduce(moved, "honest", options) == []
+    result = moved.run_folder("honest") / "predictions" / "result_1.json"
+    result.write_text(result.read_text().replace("1", "2", 1))
+    assert reproduce(moved, "honest", options) == ["result_1.json differs"]
+    with pytest.raises(ResultsError, match="did not finish"):
+        reproduce(moved, "broken", options)
+    with pytest.raises(ResultsError, match="no run 'nobody'; it has broken, honest, wide"):
+        reproduce(moved, "nobody", options)
+    (moved.folder / "entropy.json").unlink()
+    with pytest.raises(ResultsError, match="published copy"):
+        reproduce(moved, "honest", options)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["runs/honest/predictions/result_0.json", "ranking.json", "board.csv", "SHA256SUMS"],
+)
+def test_a_changed_byte_is_named(submissions, options, tmp_path, name):
+    archive = Archive(tmp_path / "board")
+    ranked(archive, submissions, options)
+    path = archive.folder / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert archive.damage()
+    if name != "SHA256SUMS":
+        assert archive.damage() == [f"{name} was changed"]
+    (archive.folder / "runs" / "stranger.txt").write_text("x")
+    assert any("stranger.txt was added" in one for one in archive.damage()) or name == "SHA256SUMS"
+
+
+def test_the_archive_is_a_crate_that_lists_every_file(submissions, options, tmp_path):
+    archive = Archive(tmp_path / "board")
+    ranked(archive, submissions, options)
+    graph = json.loads((archive.folder / "ro-crate-metadata.json").read_text())["@graph"]
+    files = {entity["@id"] for entity in graph if entity["@type"] == "File"}
+    there = {
+        path.relative_to(archive.folder).as_posix()
+        for path in archive.folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".")
+    }
+    assert files == there - {"entropy.json", "SHA256SUMS", "ro-crate-metadata.json"}
+
+
+def test_refits_measure_the_same_on_other_training_events(submissions, options, tmp_path):
+    archive = Archive(tmp_path / "board")
+    ranking = ranked(archive, submissions, options, refits=2)
+    parts = {entry.name: entry.training for entry in ranking.entries}
+    # Counting takes the sums of weights alone, which drawing events again leaves as they are.
+    assert parts["honest"] == pytest.approx(0.0, abs=1e-6)
+    data = Data(options.input_dir)
+    other = Data(with_resampled_training(data, tmp_path / "other", seed=1))
+    data.load_train_set()
+    other.load_train_set()
+    one, two = data.get_train_set(), other.get_train_set()
+    assert not one["PRI_lep_pt"].equals(two["PRI_lep_pt"])
+    for process, events in one.groupby("detailed_labels", observed=True):
+        again = two[two["detailed_labels"] == process]
+        assert again["weights"].sum() == pytest.approx(events["weights"].sum(), rel=1e-5)
+    np.testing.assert_array_equal(
+        data.parquet_file.read_row_group(0)["PRI_lep_pt"].to_numpy()[: data.test_size],
+        other.parquet_file.read_row_group(0)["PRI_lep_pt"].to_numpy()[: data.test_size],
+    )
+
+
+def test_a_list_names_submissions_and_mistakes_are_told(submissions, tmp_path):
+    table = tmp_path / "list.csv"
+    table.write_text("name,path\nfirst,submissions/honest\nsecond,submissions/wide\n")
+    assert list(find_submissions(table)) == ["first", "second"]
+    for text, words in (
+        ("name,path\nfirst,nowhere\n", "line 2: nowhere does not exist"),
+        ("who,where\na,b\n", "needs the columns name and path"),
+        ("name,path\na/b,submissions/honest\n", "'a/b' can not be the name"),
+        ("name,path\na,submissions/honest\na,submissions/wide\n", "have one name, a"),
+        ("name,path\n", "holds no submission"),
+    ):
+        table.write_text(text)
+        with pytest.raises(SubmissionError, match=re.escape(words)):
+            find_submissions(table)
+
+
+def test_a_killed_ranking_goes_on_where_it_was(submissions, options, tmp_path):
+    slow = COUNTS.format(scale=1).replace("n = len", "import time; time.sleep(0.2); n = len")
+    write(submissions, slow=slow)
+    board = tmp_path / "board"
+    main = [sys.executable, "-c", "from HiggsML.cli import main; main()", "rank"]
+    command = [
+        *(*main, submissions, "--output", board, "--input", options.input_dir),
+        *("--sets", "3", "--pseudo-experiments", "20"),
+        *("--workers", "1", "--isolation", "off", "--seed", "5"),
+    ]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as killed:
+        checkpoint = board / "runs" / "slow" / ".predictions.checkpoint.jsonl"
+        for _ in range(600):
+            if checkpoint.is_file() and len(checkpoint.read_bytes().splitlines()) > 5:
+                break
+            time.sleep(0.1)
+        os.kill(killed.pid, signal.SIGKILL)
+    done = len(checkpoint.read_bytes().splitlines()) - 1
+    assert 0 < done < 60
+    subprocess.run(command, check=True, capture_output=True)
+    ranking = compute_ranking(Archive(board))
+    assert {entry.name for entry in ranking.entries} == {"honest", "slow", "wide"}
+    np.testing.assert_array_equal(ranking.answers["slow"].p16, ranking.answers["honest"].p16)
+    rescored = subprocess.run(
+        [*main, "--rescore", board], check=True, capture_output=True, text=True
+    )
+    assert "honest" in rescored.stdout
