@@ -20,7 +20,7 @@ REFERENCE := $(or $(HIGGSML_REFERENCE_PYTHON),.cache/reference/bin/python)
 
 EXAMPLES  := sample_submission $(addprefix examples/,classifier_counting counting no_systematics gaming)
 
-.PHONY: demo examples tables test lint format bench docs bundle image clean
+.PHONY: demo examples tables test test-versions frameworks lint format bench docs bundle image clean
 
 demo: .venv/installed
 	$(BIN)/higgsml run sample_submission --input $(INPUT) --output $(OUTPUT) --workers 2 \
@@ -40,6 +40,25 @@ tables: .venv/installed
 test: lint
 	$(BIN)/python -m pytest tests/attacks
 	$(BIN)/python -m pytest --ignore tests/attacks --numprocesses 2 --dist loadfile
+
+# A wheel in an empty environment with the lowest versions that pyproject.toml allows; NEWEST=1 with
+# the newest ones. PYTHON chooses the interpreter.
+QUICK := $(patsubst %,tests/test_%.py,installed kinematics systematics results visualization)
+
+test-versions:
+	rm -rf .cache/lowest .cache/wheel
+	mkdir -p .cache
+	$(PYTHON) tests/lowest_versions.py > .cache/lowest.txt
+	$(PYTHON) -m venv .cache/lowest
+	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir .cache/wheel .
+	.cache/lowest/bin/python -m pip install --quiet --disable-pip-version-check \
+		$(if $(NEWEST),,--constraint .cache/lowest.txt) .cache/wheel/*.whl pytest hypothesis vector
+	HIGGSML_INSTALLED=wheel .cache/lowest/bin/python -m pytest -W ignore::DeprecationWarning $(QUICK)
+
+# All frameworks (5 GB), in every setting; writes the table of docs/how_to/frameworks.md.
+frameworks: .venv/installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[frameworks]"
+	HIGGSML_FRAMEWORKS=all $(BIN)/python -m pytest tests/test_frameworks.py
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -5,7 +5,6 @@ as an ordinary user, and in a real container as the platform starts it. Who can 
 machine is skipped with the reason.
 """
 
-import atexit
 import concurrent.futures
 import functools
 import importlib.util
@@ -14,8 +13,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -25,12 +22,11 @@ from HiggsML.codabench.container.docker_run import DEFAULT_IMAGE
 from HiggsML.codabench.container.engine import run_container
 from HiggsML.codabench.container.spec import ContainerSpec
 from HiggsML.errors import ContainerError
+from tests.persons import SRC, ordinary
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux")
 
 RUNNER = Path(__file__).with_name("run_attacks.py")
-SRC = Path(__file__).resolve().parents[2] / "src"
-NOBODY = 65534
 PERSONS = ("root", "container", "ordinary", "docker")
 PARTS = 2
 
@@ -49,7 +45,7 @@ def _persons():
     if os.geteuid() != 0:
         reason = "these tests run as an ordinary user"
         return {"root": reason, "container": reason, "ordinary": here, "docker": docker}
-    return {"root": here, "container": here, "ordinary": _ordinary(), "docker": docker}
+    return {"root": here, "container": here, "ordinary": ordinary(), "docker": docker}
 
 
 def _docker():
@@ -59,39 +55,6 @@ def _docker():
     except ContainerError as error:
         return f"no container: {error}"
     return client
-
-
-def _ordinary():
-    nobody = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
-    tried = []
-    for python in (sys.executable, _python_for_others()):
-        try:
-            check = [python, "-I", "-c", "import HiggsML.ingestion"]
-            subprocess.run(check, check=True, capture_output=True, cwd="/", **nobody)
-        except (OSError, subprocess.CalledProcessError) as error:
-            tried.append(f"{python}: {error}")
-        else:
-            return (python, nobody)
-    return f"user {NOBODY} can not run {'; '.join(tried)}"
-
-
-def _python_for_others():
-    """Make an environment of the system's Python, if it is the same version, with our libraries.
-
-    This interpreter may lie where other users can not reach it, such as a home directory.
-    """
-    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    python = shutil.which(version, path=os.defpath)
-    if python is None:
-        return version
-    directory = Path(tempfile.mkdtemp(prefix="higgsml-python-"))
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    subprocess.run([python, "-m", "venv", "--without-pip", directory], check=True)
-    libraries = directory / "lib" / version / "site-packages"
-    paths = [sysconfig.get_paths()["platlib"], str(SRC)]
-    (libraries / "higgsml.pth").write_text("\n".join(paths) + "\n")
-    directory.chmod(0o755)
-    return str(directory / "bin" / "python")
 
 
 def _environment():

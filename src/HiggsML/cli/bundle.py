@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 
 from HiggsML.cli.console import print_log, stderr
-from HiggsML.cli.options import ANY_PATH, DIRECTORY, EXISTING, FILE
+from HiggsML.cli.options import ANY_PATH, DATASET, DIRECTORY, EXISTING, FILE
 from HiggsML.codabench import Finding, build_bundle, build_starting_kit, errors_of, validate_path
 from HiggsML.codabench.bundle.source import find_checkout
 from HiggsML.codabench.dry_run import DryRunOptions, Step
@@ -148,7 +148,7 @@ def submission() -> None:
 @click.option(
     "--input",
     "input_dir",
-    type=DIRECTORY,
+    type=DATASET,
     default=Path("input_data"),
     show_default=True,
     help="Dataset for the trial.",

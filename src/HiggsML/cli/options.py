@@ -15,6 +15,7 @@ from HiggsML.schema import NUISANCES
 
 __all__ = [
     "ANY_PATH",
+    "DATASET",
     "DIRECTORY",
     "EXISTING",
     "FILE",
@@ -30,10 +31,27 @@ DIRECTORY = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 ANY_PATH = click.Path(path_type=Path)
 
+
+class _Dataset(click.Path):
+    """The directory of a dataset; where there is none, says how to make one."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if not Path(value).exists():
+            self.fail(
+                f"there is no dataset at {str(value)!r}. Make one in a minute: "
+                f"higgsml generate --scenario mini --events 480000 --output {value}",
+                param,
+                ctx,
+            )
+        return super().convert(value, param, ctx)
+
+
+DATASET = _Dataset(exists=True, file_okay=False, path_type=Path)
+
 input_option = click.option(
     "--input",
     "input_dir",
-    type=EXISTING,
+    type=DATASET,
     default=Path("input_data"),
     show_default=True,
     help="Dataset in the official layout.",

@@ -300,7 +300,10 @@ class Data:
 
 def _single_parquet(directory: Path) -> Path:
     if not directory.is_dir():
-        raise DataError(f"{directory} is not a directory: name the one that holds the dataset")
+        raise DataError(
+            f"{directory} is not a directory: name the one that holds the dataset, or make "
+            f"one: higgsml generate --scenario mini --events 480000 --output {directory}"
+        )
     found = sorted(directory.glob("*.parquet"))
     if not found:
         raise DataError(

@@ -15,7 +15,7 @@ import pandas as pd
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from numpy.typing import ArrayLike, NDArray
 
 from HiggsML.errors import DataError
@@ -184,7 +184,9 @@ def figure_for(
         figure: Figure = new_figure(width, height)
         box = (left / width, 0.52 / height, 1 - (left + 0.14) / width, 1 - 0.86 / height)
         return figure, figure.add_axes(box)
-    parent = ax.get_figure(root=True)
+    parent = ax.get_figure()
+    while isinstance(parent, SubFigure):  # matplotlib before 3.10 has no get_figure(root=True)
+        parent = parent.figure
     if parent is None:
         raise DataError("the axes passed as ax belong to no figure")
     return parent, ax

@@ -1,5 +1,3 @@
-import multiprocessing
-
 import numpy as np
 import tensorflow as tf
 
@@ -23,14 +21,10 @@ def threads(model, x):
     return [model(part).numpy()[:, 0] for part in data]
 
 
-def _in_another(weights, x):
-    hidden = np.maximum(tf.matmul(x, weights[0]) + weights[1], 0)
-    return tf.sigmoid(tf.matmul(hidden, weights[2]) + weights[3]).numpy()[:, 0]
-
-
-def processes(model, x):
-    with multiprocessing.get_context("spawn").Pool(1) as pool:  # its threads survive no fork
-        return [pool.apply(_in_another, (model.get_weights(), x))]
+WITHOUT = {
+    "processes": "it opens /proc/self/cmdline, closed to all processes but the submission's first"
+}
+processes = None
 
 
 def save_and_load(model, x, directory):
