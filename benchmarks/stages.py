@@ -13,17 +13,21 @@ from data import ROOT, dataset
 from ours import RATES, SHIFTS
 
 from HiggsML.datasets import Data
+from HiggsML.physics.features import FORMULAS
 from HiggsML.pseudo_experiments import EventStore
 from HiggsML.schema import FEATURES
 
 STAGES = {
-    "_draw": "draw which events",
-    "_gaussian_pair": "draw the soft missing momentum",
-    "shift_energies": "shift and round",
-    "remove_soft_jets": "remove soft jets",
-    "derive": "derived quantities",
+    "draw_rows": "draw which events",
+    "_gather": "gather the events' rows as columns",
+    "gaussian_pair": "draw the soft missing momentum",
+    "shifted": "shift and round",
+    "without_soft_jets": "remove soft jets",
+    **dict.fromkeys(
+        (formula.__code__.co_name for formula in FORMULAS.values()), "derived quantities"
+    ),
 }
-REST = "gather the events' rows, and write them as columns"
+REST = "write the features"
 
 
 def stages(data, rounds):
@@ -40,12 +44,12 @@ def stages(data, rounds):
     seconds, total = {}, 0.0
     for (_, _, name), (_, _, _, cumulative, _) in pstats.Stats(profile).stats.items():
         if name in STAGES:
-            seconds[STAGES[name]] = cumulative / rounds
+            seconds[STAGES[name]] = seconds.get(STAGES[name], 0.0) + cumulative / rounds
         elif name == "fill":
             total = max(total, cumulative / rounds)
     return {
         REST: total - sum(seconds.values()),
-        **{name: seconds[name] for name in STAGES.values()},
+        **{name: seconds[name] for name in dict.fromkeys(STAGES.values())},
     }
 
 

@@ -21,8 +21,6 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.neural_network import MLPClassifier
 from threadpoolctl import ThreadpoolController
 
 CLASSES = {"htautau": 0, "ztautau": 1, "ttbar": 2, "diboson": 2}
@@ -112,6 +110,8 @@ class Network:
     """
 
     def __init__(self, inputs, classes, weights, seed):
+        from sklearn.neural_network import MLPClassifier
+
         rng = np.random.default_rng(seed)
         self.present = np.unique(classes)  # a tiny training set may lack a class
         number = min(EXAMPLES, 20 * classes.size)
@@ -163,6 +163,9 @@ class Classifier:
     """
 
     def __init__(self, events, expected):
+        # Only the fit needs scikit-learn; whoever gets the fitted model does without.
+        from sklearn.exceptions import ConvergenceWarning
+
         which = half(events)
         inputs = variables(events)
         classes = events["detailed_labels"].map(CLASSES).to_numpy(np.int64)
@@ -172,7 +175,8 @@ class Classifier:
             mine = which != judge
             return Network(inputs[:, mine], classes[mine], weights[mine], seed=judge)
 
-        with warnings.catch_warnings(), THREADS.limit(limits=1), ThreadPoolExecutor(2) as pool:
+        one_thread = ThreadpoolController().limit(limits=1)
+        with warnings.catch_warnings(), one_thread, ThreadPoolExecutor(2) as pool:
             warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is fixed
             self.networks = list(pool.map(learn, (0, 1)))
         ztautau, others = expected["ztautau"], expected["ttbar"] + expected["diboson"]

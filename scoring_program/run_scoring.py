@@ -8,8 +8,6 @@ from pathlib import Path
 
 from HiggsML.cli.console import fail_cleanly, log_to_stderr, show_scores
 from HiggsML.errors import IngestionFailedError, ResultsError
-from HiggsML.reports.failure_page import render_failure
-from HiggsML.score import run_scoring
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -66,6 +64,10 @@ def main() -> None:
     """Run the scoring."""
     flags = parse_arguments()
     log_to_stderr(logging.INFO)
+    # Imported here: whoever asks for help, or mistypes a flag, waits for no library.
+    from HiggsML.reports.failure_page import render_failure
+    from HiggsML.score import run_scoring
+
     if flags.codabench:
         flags.prediction, flags.output = Path("/app/input/res"), Path("/app/output")
         flags.reference = Path("/app/input/ref")

@@ -17,6 +17,7 @@ from PIL import Image
 from HiggsML.codabench import contract, errors_of, validate_path, validate_tree
 from HiggsML.codabench.bundle.source import assemble
 from HiggsML.codabench.bundle.tree import Entry, Tree
+from HiggsML.codabench.rules.findings import refusals_of
 from HiggsML.score import SCORE_KEYS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -66,7 +67,6 @@ class Broken:
     value: str = ""
     remedy: str = ""
     file: str = COMPETITION
-    severity: str = "error"
 
 
 def swap(old, new, file=COMPETITION):
@@ -141,11 +141,10 @@ TOP = {
     ),
     "no version": Broken(cut("version: 2\n"), "missing-key", "version", "title:", "", "version: 2"),
     "version 2.0": Broken(
-        swap("version: 2", "version: 2.0"), "type", "version", "version:", "2.0", "version: 2"
+        swap("version: 2", "version: 2.0"), "version", "version", "version:", "2.0", "version: 2"
     ),
-    "version 1": Broken(swap("version: 2", "version: 1"), "range", "version", "version:", "1", "2"),
-    "version in quotes": Broken(
-        swap("version: 2", 'version: "2"'), "type", "version", "version:", "2", "version: 2"
+    "version 1": Broken(
+        swap("version: 2", "version: 1"), "version", "version", "version:", "1", "2"
     ),
     "misspelled key": Broken(
         swap("forum_enabled", "forum_enable"),
@@ -240,7 +239,6 @@ TOP = {
         "version",
         "",
         "Dockerfile",
-        severity="warning",
     ),
     "impossible image name": Broken(
         swap("docker_image: higgsml", "docker_image: Higgs ML"),
@@ -257,7 +255,6 @@ TOP = {
         "docker_image: higgs",
         "higgsml/uncertainty-challenge",
         "tag",
-        severity="warning",
     ),
     "e-mail": Broken(
         swap("forum_enabled: true", "contact_email: nobody"),
@@ -268,7 +265,11 @@ TOP = {
         "name@",
     ),
     "fact sheet": Broken(
-        swap("forum_enabled: true", "fact_sheet: text"), "type", "fact_sheet", "fact_sheet", "text"
+        swap("forum_enabled: true", "fact_sheet: text"),
+        "fact-sheet",
+        "fact_sheet",
+        "fact_sheet",
+        "text",
     ),
     "leaderboards is a text": Broken(
         swap("leaderboards:\n", "leaderboards: text\nx:\n"),
@@ -310,7 +311,7 @@ FILES = {
         "ending",
     ),
     "logo is no image": Broken(
-        put("logo.png", "text"), "image-content", "image", "image:", "logo.png", "png"
+        put("logo.png", "text"), "image-type", "image", "image:", "logo.png", "png"
     ),
     "logo is cut off": Broken(
         lambda files: files.update({"logo.png": files["logo.png"][:9000]}),
@@ -329,7 +330,6 @@ FILES = {
         "image:",
         "logo.png",
         "512",
-        severity="warning",
     ),
     "no terms": Broken(cut("terms: pages/terms.md\n"), "missing-key", "terms", "version"),
     "terms empty": Broken(
@@ -355,13 +355,22 @@ FILES = {
         file="pages/data.md",
     ),
     "page outside": Broken(
-        swap("pages/data.md", "../data.md"), "path", "pages[1].file", "../data.md", "../data.md"
+        swap("pages/data.md", "../data.md"),
+        "missing-file",
+        "pages[1].file",
+        "../data.md",
+        "../data.md",
     ),
     "page with an absolute path": Broken(
-        swap("pages/data.md", "/data.md"), "path", "pages[1].file", "/data.md", "/data.md", "root"
+        swap("pages/data.md", "/data.md"),
+        "missing-file",
+        "pages[1].file",
+        "/data.md",
+        "/data.md",
+        "root",
     ),
     "page with a backslash": Broken(
-        swap("pages/data.md", r"pages\data.md"), "path", "pages[1].file", r"pages\data.md"
+        swap("pages/data.md", r"pages\data.md"), "missing-file", "pages[1].file", r"pages\data.md"
     ),
     "two pages of a name": Broken(
         swap("title: Data", "title: Overview"),
@@ -418,9 +427,8 @@ FILES = {
             swap("path: sample_submission/", "path: s.zip"),
             put("s.zip", zipped(["model.py", "../evil.py"])),
         ),
-        "zip",
-        value="../evil.py",
-        file="s.zip",
+        "solution",
+        file="s.zip/../evil.py",
     ),
     "slash after a file": Broken(
         both(swap("path: sample_submission/", "path: s.zip/"), put("s.zip", zipped(["model.py"]))),
@@ -433,15 +441,13 @@ FILES = {
     "solution without a model": Broken(
         drop("sample_submission/model.py"),
         "solution",
-        "solutions[0].path",
-        "path: sample",
-        "sample_submission/",
-        "model.py",
+        remedy="class Model",
+        file="sample_submission/model.py",
     ),
     "solution with metadata": Broken(
         put("sample_submission/metadata", "command: python3 model.py\n"),
-        "solution-metadata",
-        remedy="Remove",
+        "solution",
+        remedy="Rename",
         file="sample_submission/metadata",
     ),
 }
@@ -469,11 +475,11 @@ TASKS = {
     ),
     "index in quotes": Broken(
         swap("  - index: 1\n    name: Signal", '  - index: "1"\n    name: Signal'),
-        "type",
-        "tasks[1].index",
-        'index: "1"',
+        "unknown-task",
+        "phases[1].tasks[0]",
+        "tasks: [1]",
         "1",
-        "without quotes",
+        "Use one of",
     ),
     "task that no phase has": Broken(
         swap("tasks: [1]", "tasks: [0]"),
@@ -482,7 +488,6 @@ TASKS = {
         None,
         "1",
         "phase",
-        severity="warning",
     ),
     "phase with an unknown task": Broken(
         swap("tasks: [1]", "tasks: [1, 7]"),
@@ -529,15 +534,7 @@ PHASES = {
         cut(f"    {PHASE_1_START}\n"), "missing-key", "phases[0].start", None, "", "start"
     ),
     "unquoted time": Broken(
-        swap(PHASE_1_START, "start: 2026-12-01 00:00:00"),
-        "time-unquoted",
-        "phases[0].start",
-        "start: 2026-12-01",
-        "2026",
-        "quoted",
-    ),
-    "unquoted date": Broken(
-        swap(PHASE_1_START, "start: 2026-12-01"),
+        swap(PHASE_1_START, "start: 2026-12-01 09:00:00"),
         "time-unquoted",
         "phases[0].start",
         "start: 2026-12-01",
@@ -621,7 +618,6 @@ PHASES = {
         "2021-03-14",
         "2021-03-14 23:59:59",
         "dates",
-        severity="warning",
     ),
     "more a day than in total": Broken(
         swap("max_submissions_per_day: 5", "max_submissions_per_day: 500"),
@@ -633,7 +629,7 @@ PHASES = {
     ),
     "no submissions": Broken(
         swap("max_submissions: 3", "max_submissions: 0"),
-        "range",
+        "submission-limits",
         "phases[1].max_submissions",
         "max_submissions: 0",
         "0",
@@ -668,7 +664,6 @@ PHASES = {
         "phases[0].hide_score_output",
         "hide_score_output",
         "True",
-        severity="warning",
     ),
     "starting kit missing": Broken(
         drop("starting_kit/"),
@@ -722,7 +717,6 @@ LEADERBOARD = {
         None,
         "",
         "Add_And_Delete",
-        severity="warning",
     ),
     "no ranking": Broken(
         cut("    primary_index: 0\n"),
@@ -731,7 +725,6 @@ LEADERBOARD = {
         None,
         "",
         "column",
-        severity="warning",
     ),
     "ranking by nothing": Broken(
         swap("primary_index: 0", "primary_index: 9"),
@@ -795,13 +788,6 @@ LEADERBOARD = {
         "leaderboards[0].columns[0].precision",
         'precision: "4"',
         "4",
-    ),
-    "negative precision": Broken(
-        swap("precision: 4", "precision: -4"),
-        "range",
-        "leaderboards[0].columns[0].precision",
-        "precision: -4",
-        "-4",
     ),
     "computation without indices": Broken(
         swap("key: mae\n", "key: mean\n        computation: avg\n"),
@@ -916,7 +902,6 @@ PROGRAMS = {
         "image",
         "x",
         file=SCORING,
-        severity="warning",
     ),
     "script without interpreter": Broken(
         swap(SCORING_COMMAND, "command: ./run_scoring.py --codabench", SCORING),
@@ -1112,14 +1097,12 @@ SECRETS = {
         "7",
         "higgsml generate",
         file=EVENTS_METADATA,
-        severity="warning",
     ),
     "public events": Broken(
         put(EVENTS, b"PAR1 practice PAR1"),
         "public-dataset",
         remedy="--input",
         file=EVENTS,
-        severity="warning",
     ),
     "private events offered": Broken(
         swap("make_input_data_available: false", "make_input_data_available: true"),
@@ -1142,7 +1125,7 @@ SECRETS = {
     "git directory": Broken(
         put("scoring_program/.git/config", "x"),
         "secret-file",
-        file="scoring_program/.git/config",
+        file="scoring_program/.git",
     ),
     "private key": Broken(
         put("reference_data/notes.txt", "x\n-----BEGIN RSA PRIVATE KEY-----\n"),
@@ -1154,7 +1137,6 @@ SECRETS = {
         put("scoring_program/__pycache__/a.pyc", b"x"),
         "leftover",
         file="scoring_program/__pycache__/a.pyc",
-        severity="warning",
     ),
     "truth inside a zip": Broken(
         put("extra.zip", zipped([".netrc"])), "secret-file", file="extra.zip/.netrc"
@@ -1176,19 +1158,122 @@ ALL = {
 }
 
 
+KIND_OF = {
+    **dict.fromkeys(
+        (
+            "top: no image name",
+            "top: impossible image name",
+            "files: zip is not one",
+            "files: zip with a folder",
+            "files: zip that leads outside",
+            "files: solution without a model",
+            "files: solution with metadata",
+            "tasks: phase without tasks",
+            "tasks: ingestion during scoring",
+            "tasks: task without reference data",
+            "phases: ends before it starts",
+            "phases: too long for the queue",
+            "phases: time limit below the deadline",
+            "leaderboard: Force_Best",
+            "leaderboard: ranking by nothing",
+            "leaderboard: ranking by a hidden column",
+            "leaderboard: score that is never written",
+            "leaderboard: worst first",
+            "programs: no metadata",
+            "programs: two metadata",
+            "programs: metadata is not YAML",
+            "programs: no command",
+            "programs: empty command",
+            "programs: command is a list",
+            "programs: open quotes",
+            "programs: script without interpreter",
+            "programs: shell",
+            "programs: variable",
+            "programs: placeholder",
+            "programs: script missing",
+            "programs: script with a mistake",
+            "programs: library missing",
+            "programs: package that the image lacks",
+            "programs: unknown argument",
+            "programs: argument without value",
+            "programs: directories of a checkout",
+            "programs: no deadline",
+            "programs: isolation off",
+            "programs: resumed runs",
+            "programs: public events from the network",
+            "programs: fewer sets than scoring wants",
+            "programs: one systematic effect less",
+            "programs: settings missing",
+            "programs: settings not JSON",
+            "secrets: seed in the command",
+            "secrets: seed in the settings",
+            "secrets: truth in the settings",
+            "secrets: truth in a file of its own",
+            "secrets: private events offered",
+            "secrets: no events",
+            "secrets: events are not parquet",
+            "secrets: password file",
+            "secrets: git directory",
+            "secrets: private key",
+            "secrets: truth inside a zip",
+        ),
+        "challenge",
+    ),
+    **dict.fromkeys(
+        (
+            "top: misspelled key",
+            "top: upper-case key",
+            "top: unknown key",
+            "top: key in the wrong place",
+            "top: key written twice",
+            "top: title is a number",
+            "top: flag in quotes",
+            "top: image without a tag",
+            "files: logo is a jpg called png",
+            "files: logo is a line",
+            "files: logo is tiny",
+            "files: terms empty",
+            "files: page with a relative link",
+            "files: two pages of a name",
+            "files: directory without a slash",
+            "tasks: no tasks",
+            "tasks: task that no phase has",
+            "phases: unquoted time",
+            "phases: time with an offset",
+            "phases: phases in another order",
+            "phases: phases of one name",
+            "phases: all phases over",
+            "phases: more a day than in total",
+            "phases: no submissions",
+            "phases: score output hidden",
+            "leaderboard: no rule",
+            "leaderboard: no ranking",
+            "leaderboard: precision is a text",
+            "leaderboard: second leaderboard",
+            "programs: further keys",
+            "secrets: seed of the dataset",
+            "secrets: public events",
+            "secrets: compiled leftovers",
+        ),
+        "advice",
+    ),
+}
+"""Whom a mutation concerns, where it is not the platform that refuses it."""
+
+
 def test_there_are_at_least_eighty_mutations():
     assert len(ALL) >= 80
 
 
-@pytest.mark.parametrize("broken", ALL.values(), ids=ALL.keys())
-def test_mutation_is_reported(good_files, broken):
+@pytest.mark.parametrize(("name", "broken"), ALL.items(), ids=ALL.keys())
+def test_mutation_is_reported(good_files, name, broken):
     files = dict(good_files)
     broken.change(files)
     found = findings(files)
     wanted = [f for f in found if (f.rule, f.file, f.key) == (broken.rule, broken.file, broken.key)]
     assert wanted, f"not reported; found: {[str(f) for f in found]}"
     finding = wanted[0]
-    assert finding.severity == broken.severity
+    assert finding.kind == KIND_OF.get(name, "platform")
     assert broken.value in finding.value
     assert broken.remedy in finding.remedy
     assert finding.message
@@ -1203,14 +1288,14 @@ def test_mutation_is_reported(good_files, broken):
 
 def test_findings_name_place_value_and_remedy(good_files):
     files = dict(good_files)
-    swap("precision: 4", 'precision: "4"')(files)
+    swap("precision: 4", "precision: four")(files)
     (finding,) = findings(files)
     assert str(finding) == (
         f"competition.yaml:{finding.line}: leaderboards[0].columns[0].precision: this must be a "
-        "whole number (found 4). Write a whole number without quotes."
+        "whole number (found four). Write a whole number without quotes."
     )
     assert set(finding.as_dict()) == {
-        *("severity", "rule", "file", "line", "key", "value", "message", "remedy")
+        *("kind", "severity", "rule", "file", "line", "key", "value", "message", "remedy")
     }
 
 
@@ -1241,7 +1326,8 @@ def test_links_in_a_directory_and_in_a_zip(good_files, tmp_path):
     files = dict(tree.files)
     files["reference_data/link"] = Entry(entry.size, stat.S_IFLNK | 0o777, entry.open)
     (finding,) = validate_tree(Tree(files))
-    assert (finding.rule, finding.file) == ("link", "reference_data/link")
+    assert (finding.kind, finding.rule) == ("challenge", "link")
+    assert finding.file == "reference_data/link"
     (tmp_path / "link").symlink_to("/etc/passwd")
     assert Tree.from_directory(tmp_path).files["link"].is_link
 
@@ -1253,7 +1339,9 @@ def test_a_file_twice_in_a_zip(good_files, tmp_path):
             archive.writestr(name, content)
         with pytest.warns(UserWarning, match="Duplicate"):
             archive.writestr("logo.png", b"x")
-    assert [f.file for f in errors_of(validate_path(path)) if f.rule == "zip"] == ["logo.png"]
+    (finding,) = [f for f in validate_path(path) if f.rule == "zip"]
+    assert (finding.kind, finding.file) == ("challenge", "logo.png")
+    assert "image-type" in [f.rule for f in refusals_of(validate_path(path))], "the last one counts"
 
 
 def test_a_damaged_zip(good_files, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from HiggsML.physics import chunks
-from HiggsML.physics.chunks import CHUNK_ROWS, Scratch, run_beside, run_in_chunks
+from HiggsML.physics.chunks import CHUNK_ROWS, PIECE_ROWS, pieces, run_beside, run_in_chunks
 
 
 @pytest.mark.parametrize("threads", [None, 1, 3])
@@ -22,7 +22,7 @@ def test_every_row_belongs_to_one_chunk(n_rows, chunks_expected, threads):
         seen[rows] += 1
         numbers.append(number)
 
-    run_in_chunks(n_rows, lambda: work, threads=threads)
+    run_in_chunks(n_rows, work, threads=threads)
     assert (seen == 1).all()
     assert sorted(numbers) == list(range(chunks_expected))
 
@@ -30,9 +30,9 @@ def test_every_row_belongs_to_one_chunk(n_rows, chunks_expected, threads):
 @pytest.mark.parametrize("n_rows", [CHUNK_ROWS + 1, 949_007, 20 * CHUNK_ROWS - 7])
 def test_chunks_can_be_shared_fairly_among_two_and_four_threads(n_rows):
     sizes = []
-    run_in_chunks(n_rows, lambda: lambda _, rows: sizes.append(rows.stop - rows.start), threads=1)
+    run_in_chunks(n_rows, lambda _, rows: sizes.append(rows.stop - rows.start), threads=1)
     assert len(sizes) % 4 == 0
-    assert max(sizes) == sizes[0] <= CHUNK_ROWS  # so that temporary arrays fit from the start on
+    assert max(sizes) <= CHUNK_ROWS
     assert max(sizes) - min(sizes) <= 1
 
 
@@ -42,31 +42,30 @@ def test_an_exception_in_a_thread_is_raised():
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        run_in_chunks(3 * CHUNK_ROWS, lambda: work, threads=2)
+        run_in_chunks(3 * CHUNK_ROWS, work, threads=2)
 
 
-def test_every_thread_starts_a_worker_of_its_own():
-    started = []
+def test_chunks_are_worked_on_at_the_same_time():
     barrier = threading.Barrier(3, timeout=60)
+    met = []
 
-    def start_worker():
-        started.append(threading.get_ident())
-        barrier.wait()  # the others start too
-        return lambda number, rows: None
+    def work(number, rows):
+        if number < 3:
+            met.append(barrier.wait())  # passes when three threads are here
 
-    run_in_chunks(5 * CHUNK_ROWS, start_worker, threads=3)
-    assert len(set(started)) == 3
+    run_in_chunks(5 * CHUNK_ROWS, work, threads=3)
+    assert sorted(met) == [0, 1, 2]
 
 
-def test_scratch_arrays_are_kept_grow_and_do_not_overlap():
-    scratch = Scratch(np.float64)
-    for size, count in ((5, 2), (3, 3), (5, 3), (8, 1), (8, 4)):
-        arrays = scratch.take(count, size)
-        assert [(array.shape, array.dtype) for array in arrays] == [((size,), float)] * count
-        for number, array in enumerate(arrays):
-            array.fill(number)
-        assert [set(array) for array in arrays] == [{number} for number in range(count)]
-    assert scratch.take(1, 8)[0].base is arrays[0].base
+@pytest.mark.parametrize("size", [0, 1, PIECE_ROWS, PIECE_ROWS + 1, CHUNK_ROWS])
+def test_every_row_of_a_chunk_belongs_to_one_piece(size):
+    rows = slice(1000, 1000 + size)
+    found = list(pieces(rows))
+    numbers = [number for piece in found for number in range(piece.start, piece.stop)]
+    assert numbers == list(range(rows.start, rows.stop))
+    sizes = [piece.stop - piece.start for piece in found]
+    assert max(sizes, default=0) <= PIECE_ROWS
+    assert max(sizes, default=0) - min(sizes, default=0) <= 1
 
 
 @pytest.mark.parametrize(("text", "threads"), [("3", 3), ("0", None), ("", None), ("many", None)])

@@ -244,12 +244,16 @@ def test_momenta_come_and_go_in_place(primaries):
 
 
 @pytest.mark.parametrize("name", DER_COLUMNS)
-def test_functions_on_frames_add_their_column_in_place(exact, name):
-    frame = calcul_int(exact.copy())
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_functions_on_frames_add_their_column_in_place(primaries, name, dtype):
+    """It is the very column that is judged."""
+    frame = calcul_int(primaries.astype(dtype))
     before = frame.copy()
     assert getattr(derived_quantities, f"f_{name}")(frame) is frame
-    expected = derive(primary_columns(exact))[name]
-    np.testing.assert_allclose(frame.pop(name), expected, rtol=1e-9, atol=1e-5)
+    if dtype == np.float32:
+        np.testing.assert_array_equal(frame[name], DER_data(primaries.copy())[name])
+    expected = derive(primary_columns(before))[name]
+    np.testing.assert_array_equal(frame.pop(name), expected)
     pd.testing.assert_frame_equal(frame, before)
 
 

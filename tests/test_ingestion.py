@@ -187,6 +187,7 @@ def test_nothing_is_written_before_the_last_prediction(tiny_dataset, tmp_path, h
         ("fit", 0, 1),
         ("fit", 1, 1),
         *(("predict", done, total) for done in range(1, total + 1)),
+        *(("repeat", done, total) for done in range(1, total + 1)),
     ]
     assert all(files == [] for *_, files in seen)
     assert settings.details["isolation"] == "off"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from HiggsML.physics.four_vector import V4
-from HiggsML.physics.kinematics import azimuth
+from HiggsML.physics.kinematics import Vector, azimuth
 
 ANGLE = st.floats(-np.pi, np.pi)
 COMPONENT = st.floats(-1e4, 1e4).map(lambda value: round(value, 3))
@@ -133,9 +133,7 @@ def test_text_shows_both_forms():
 
 
 def azimuth_of(x, y):
-    angle, *spares = np.empty((3, x.size), dtype=x.dtype)
-    azimuth(x, y, np.hypot(x, y), angle, spares)
-    return angle
+    return azimuth(Vector(x, y), np.hypot(x, y))
 
 
 COMPONENTS = st.floats(-1e6, 1e6, width=32, allow_subnormal=False)

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from scipy import stats
 
 from HiggsML.datasets import Data
 from HiggsML.errors import DataError, SettingsError
+from HiggsML.physics import features
 from HiggsML.physics.chunks import CHUNK_ROWS
 from HiggsML.pseudo_experiments import (
     EventStore,
@@ -22,7 +24,6 @@ from HiggsML.pseudo_experiments import (
     seed_sequence,
     seeds,
 )
-from HiggsML.pseudo_experiments import store as store_module
 from HiggsML.schema import FEATURES, MISSING, MU_RANGE, NUISANCES, PRI_COLUMNS, PROCESSES
 from HiggsML.systematics import systematics
 
@@ -290,7 +291,8 @@ def test_fill_writes_into_a_block_of_the_caller(store):
     np.testing.assert_array_equal(features_frame(block), whole["data"])
 
 
-def test_a_watched_block_gets_primaries_when_they_are_final(store, monkeypatch):
+def test_a_block_gets_events_when_they_are_final(store, monkeypatch):
+    """Others can read it meanwhile: before, primaries would tell the nuisance parameters."""
     plan = store.plan(mu=1.5, nuisances={"tes": 1.02, "soft_met": 2.0}, seed=7)
     block = np.full((len(FEATURES), plan.n_events), np.nan, np.float32)
     states = []
@@ -302,13 +304,40 @@ def test_a_watched_block_gets_primaries_when_they_are_final(store, monkeypatch):
 
         return look
 
-    for name in ("shift_energies", "remove_soft_jets"):
-        monkeypatch.setattr(store_module, name, watched(getattr(store_module, name)))
-    store.fill(plan, block, watched=True)
-    unwatched = np.empty_like(block)
+    for name in ("shifted", "without_soft_jets"):
+        monkeypatch.setattr(features, name, watched(getattr(features, name)))
+    store.fill(plan, block)
     assert states == [True, True]
-    store.fill(plan, unwatched)
-    assert block.tobytes() == unwatched.tobytes()
+    assert not np.isnan(block).any()
+
+
+def test_memory_is_used_again_when_nothing_refers_to_it(store):
+    def where(experiment):
+        return experiment["data"].to_numpy().ctypes.data
+
+    held = store.pseudo_experiment(mu=1.0, seed=1)
+    before = held["data"].copy(deep=True)
+    one = store.pseudo_experiment(mu=1.0, seed=2)
+    address, column = where(one), one["data"]["DER_pt_h"]
+    del one
+    kept = column.copy(deep=True)
+    other = store.pseudo_experiment(mu=1.0, seed=3)
+    assert where(other) not in (address, where(held))
+    pd.testing.assert_series_equal(column, kept)
+    address = where(other)
+    del other
+    again = store.pseudo_experiment(mu=1.0, seed=3)
+    assert where(again) == address
+    pd.testing.assert_frame_equal(held["data"], before)
+    assert again["data"].equals(store.pseudo_experiment(mu=1.0, seed=3)["data"])
+    assert len(store._memory._kept) == 2
+
+
+def test_threads_that_share_a_store_get_memory_of_their_own(store):
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda k: store.pseudo_experiment(mu=1.0, seed=k % 7), range(40)))
+    for k, experiment in enumerate(made):
+        assert content(experiment) == content(store.pseudo_experiment(mu=1.0, seed=k % 7))
 
 
 def test_defect_7_corrected_jet_counting_is_an_option(store):
@@ -648,7 +677,7 @@ def test_branches_of_the_seed_tree_are_keyed_hashes():
     node = seed_sequence(7, Purpose.EVENTS, 3, 4)
     assert node.entropy == int.from_bytes(digest, "little")
     assert node.spawn_key == ()
-    chunks = [seeds._generator(node, number).bit_generator.seed_seq for number in range(3)]
+    chunks = [seeds.generator(node, number).bit_generator.seed_seq for number in range(3)]
     # A chunk's own seed holds nothing of its node or its neighbors.
     assert len({chunk.entropy for chunk in chunks} | {node.entropy, 7}) == 5
     assert all(chunk.spawn_key == () for chunk in chunks)

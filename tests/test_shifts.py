@@ -7,15 +7,15 @@ import pytest
 from scipy import stats
 
 from HiggsML.errors import SettingsError
-from HiggsML.physics.chunks import Scratch
+from HiggsML.physics.event import Event
 from HiggsML.physics.features import derive
-from HiggsML.physics.kinematics import Directions
+from HiggsML.physics.kinematics import Vector
 from HiggsML.physics.shifts import (
     draw_nuisances,
     passes_cuts,
     rate_factors,
-    remove_soft_jets,
-    shift_energies,
+    shifted,
+    without_soft_jets,
 )
 from HiggsML.schema import NUISANCES, PRI_COLUMNS, SHAPE_NUISANCES
 
@@ -38,50 +38,40 @@ def test_impossible_rates_are_refused(name, value):
         rate_factors(**{name: value})
 
 
+def event_of(frame, dtype):
+    """An event of arrays that can not be written."""
+    columns = {name: frame[name].to_numpy(dtype, copy=True) for name in PRI_COLUMNS}
+    for column in columns.values():
+        column.flags.writeable = False
+    return Event(columns)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_events_change_in_place_and_the_rest_stays(events, dtype):
-    event = {name: events[name].to_numpy(dtype, copy=True) for name in PRI_COLUMNS}
-    arrays, before = dict(event), {name: array.copy() for name, array in event.items()}
-    noise = np.ones(len(events), dtype)
-    noise.flags.writeable = False
-    for name in ("PRI_lep_pt", "PRI_lep_eta", "PRI_lep_phi", "PRI_had_eta", "PRI_had_phi"):
-        arrays[name].flags.writeable = False
-    shift_energies(event, tes=1.1, jes=0.9, soft_met=(noise, noise))
-    remove_soft_jets(event)
-    passes_cuts(event)
-    assert all(event[name] is array and array.dtype == dtype for name, array in arrays.items())
-    changed = {name for name, array in arrays.items() if not np.array_equal(array, before[name])}
+def test_shifts_and_cuts_change_what_they_should_and_none_of_their_arguments(events, dtype):
+    before = event_of(events, dtype)
+    noise = Vector(*np.ones((2, len(events))))  # of double precision, as a frame's noise is
+    after = without_soft_jets(shifted(before, tes=1.1, jes=0.9, soft_met=noise))
+    assert passes_cuts(after).any()
+    assert {column.dtype for column in after.columns.values()} == {np.dtype(dtype)}
+    changed = {name for name in PRI_COLUMNS if not np.array_equal(after[name], before[name])}
     assert changed == {
         *("PRI_had_pt", "PRI_met", "PRI_met_phi", "PRI_n_jets", "PRI_jet_all_pt"),
         *(f"PRI_jet_{jet}_{x}" for jet in ("leading", "subleading") for x in ("pt", "eta", "phi")),
     }
 
 
-def test_what_is_in_temporary_arrays_does_not_matter(events):
-    def shifted(scratch):
-        event = {name: events[name].to_numpy(np.float32, copy=True) for name in PRI_COLUMNS}
-        shift_energies(event, tes=1.01, jes=0.98, scratch=scratch)
-        return np.stack(list(event.values()))
-
-    used = Scratch()
-    for array in used.take(10, len(events)):
-        array.fill(np.nan)
-    np.testing.assert_array_equal(shifted(used), shifted(None))
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_directions_that_steps_share_stay_those_of_the_angles(make_events, dtype):
-    events = make_events(2_000)
-    event = {name: events[name].to_numpy(dtype, copy=True) for name in PRI_COLUMNS}
-    directions, jets = Directions(event), event["PRI_n_jets"].sum()
-    shift_energies(event, tes=1.02, jes=0.9, directions=directions)
-    remove_soft_jets(event, directions=directions)
-    assert event["PRI_n_jets"].sum() < jets
-    for name in ("had", "jet_leading", "met"):
-        phi = event[f"PRI_{name}_phi"]
-        np.testing.assert_array_equal(directions[name], (np.cos(phi), np.sin(phi)))
-    for name, values in derive(event, directions=directions).items():
-        np.testing.assert_array_equal(values, derive(event)[name])
+    event = event_of(make_events(2_000), dtype)
+    for particle in ("lep", "had", "jet_leading", "met"):
+        event.direction(particle)
+    after = without_soft_jets(shifted(event, tes=1.02, jes=0.9))
+    assert after["PRI_n_jets"].sum() < event["PRI_n_jets"].sum()
+    for name in ("lep", "had", "jet_leading", "met"):
+        phi, known = after[f"PRI_{name}_phi"], after.direction(name)
+        np.testing.assert_array_equal((known.x, known.y), (np.cos(phi), np.sin(phi)))
+    for name, values in derive(after).items():
+        np.testing.assert_array_equal(values, derive(after.columns)[name])
 
 
 @pytest.mark.parametrize("name", NUISANCES)

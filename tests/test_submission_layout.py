@@ -151,7 +151,8 @@ LAYOUTS = {
         {"model.py": MODEL, "a/result_0.json": ""},
         ("a/result_0.json", "model.py"),
     ),
-    "alike": ({"model.py": MODEL, "Metadata": "", "my_result_0.json": ""}, 3),
+    "result in capitals": ({"model.py": MODEL, "Result_0.JSON": ""}, "this name"),
+    "alike": ({"model.py": MODEL, "my_result_0.json": ""}, 2),
 }
 
 

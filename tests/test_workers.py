@@ -8,8 +8,10 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,9 +25,11 @@ from HiggsML.errors import (
 )
 from HiggsML.generator import generate_dataset
 from HiggsML.ingestion import IngestionOptions, run_ingestion
-from HiggsML.ingestion.identity import packed_files, submission_identity
-from HiggsML.ingestion.workers import check_cluster, cluster
+from HiggsML.ingestion.identity import packed_files
+from HiggsML.ingestion.workers import Draws, Task, Worker, check_cluster, cluster
+from HiggsML.isolation.budget import budgets
 from HiggsML.isolation.cage.restrict import probe
+from HiggsML.submission.value import Submission
 
 psutil = pytest.importorskip("psutil", reason="Dask is not installed")
 distributed = pytest.importorskip("distributed", reason="Dask is not installed")
@@ -91,9 +95,8 @@ def options(dataset, submission, output, **more):
 
 
 def results(directory):
-    """The bytes of all result files; the duration is no result."""
-    files = sorted(directory.glob("*.json"))
-    return {path.name: path.read_bytes() for path in files if "duration" not in path.name}
+    """The bytes of all result files; the duration is no result, nor is the record of it."""
+    return {path.name: path.read_bytes() for path in sorted(directory.glob("[rt]*_*.json"))}
 
 
 @pytest.fixture(scope="module")
@@ -276,9 +279,9 @@ def test_what_is_sent_to_the_cluster(submission, tmp_path):
     copy = shutil.copytree(submission, tmp_path / "copy")
     (copy / "__pycache__").mkdir()
     (copy / "__pycache__" / "model.pyc").write_bytes(b"old")
-    assert submission_identity(copy) == submission_identity(submission)
+    assert Submission.of(copy).identity == Submission.of(submission).identity
     assert packed_files(copy) == packed_files(submission)
-    assert sorted(submission_identity(copy)) == ["model.py", "tools/helper.py"]
+    assert sorted(Submission.of(copy).identity) == ["model.py", "tools/helper.py"]
     (copy / "model.py").write_text("x = 1")
     assert packed_files(copy) != packed_files(submission)
 
@@ -301,3 +304,105 @@ def test_workers_end_when_the_run_is_killed(dataset, submission, tmp_path):
         running.kill()
     _, alive = psutil.wait_procs(family, timeout=60)
     assert not alive
+
+
+# --------------------------------------------------------------------------------------------
+# No idle cores.
+
+
+class Overlapping:
+    """A store and a sandbox whose first prediction ends only when the second events are made."""
+
+    def __init__(self):
+        self.second_made = threading.Event()
+        self.filled, self.measured = [], []
+
+    def plan(self, **_):
+        return SimpleNamespace(n_events=len(self.filled))
+
+    def block(self, n_events, number):
+        return number
+
+    def fill(self, plan, block):
+        self.filled.append(block)
+        if len(self.filled) == 2:
+            self.second_made.set()
+
+    def predict(self, n_events, number, *, seed, timeout):
+        if not self.measured:
+            assert self.second_made.wait(60), "the next events are not made during a prediction"
+        assert len(self.filled) - len(self.measured) <= 2, "no block is filled that is in use"
+        self.measured.append((n_events, number))
+        return {"mu_hat": float(n_events)}
+
+
+def test_the_next_events_are_made_while_one_experiment_is_measured():
+    both = Overlapping()
+    worker = Worker(both, both, Draws(1, {}), None)
+    tasks = [Task(0, number) for number in range(5)]
+    assert [task for task, _ in worker.run_all(tasks)] == tasks
+    assert both.measured == [(0, 0), (1, 1), (2, 0), (3, 1), (4, 0)]
+
+
+WAITS_FOR_OTHERS = """
+import os, time
+from pathlib import Path
+
+PLACE = Path({place!r})
+(PLACE / str(os.getpid())).touch()
+
+
+class Model:
+    def __init__(self, get_train_set, systematics):
+        pass
+
+    def fit(self):
+        for _ in range(600):
+            if len(list(PLACE.iterdir())) == 3:
+                return
+            time.sleep(0.1)
+        raise TimeoutError("the workers have not imported this module")
+
+    def predict(self, test_set):
+        return dict(mu_hat=1.0, delta_mu_hat=0.1, p16=0.9, p84=1.1)
+"""
+
+
+def test_workers_import_the_submission_while_the_first_one_fits(dataset, tmp_path):
+    place = tmp_path / "imported"
+    place.mkdir()
+    submission = tmp_path / "submission"
+    submission.mkdir()
+    (submission / "model.py").write_text(WAITS_FOR_OTHERS.format(place=str(place)))
+    run_ingestion(
+        options(dataset, submission, tmp_path / "out", workers=2, isolation="off", repeatable="off")
+    )
+    assert len(list(place.iterdir())) == 3, "each process imports it once"
+
+
+def test_a_cluster_gets_tasks_as_it_finishes_others(
+    dataset, submission, expected, dask_cluster, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cluster, "_AT_A_TIME", 3)
+    sent = []
+    submit = cluster._submit
+    monkeypatch.setattr(
+        cluster, "_submit", lambda *parts: sent.append(len(parts[-1])) or submit(*parts)
+    )
+    run_ingestion(options(dataset, submission, tmp_path, scheduler=dask_cluster.scheduler_address))
+    assert results(tmp_path) == expected
+    assert sum(sent) == SETS * EXPERIMENTS
+    assert max(sent) == 3
+
+
+def test_processors_are_those_that_this_process_may_use(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
+    limit = tmp_path / "cpu.max"
+    monkeypatch.setattr(budgets, "_CGROUP_PROCESSORS", ((str(limit),),))
+    assert budgets.available_processors() == 6
+    for text, expected in (("max 100000", 6), ("250000 100000", 2), ("50000 100000", 1)):
+        limit.write_text(text)
+        assert budgets.available_processors() == expected
+    few = IngestionOptions(tmp_path, tmp_path, tmp_path, num_of_sets=1, num_pseudo_experiments=3)
+    limit.write_text("max 100000")
+    assert few.processes == 3, "no more than there are pseudo-experiments"

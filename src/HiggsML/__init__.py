@@ -1,3 +1,12 @@
-"""The HiggsML Uncertainty Challenge: events, systematics, pseudo-experiments and scores."""
+"""The HiggsML Uncertainty Challenge: events, systematics, pseudo-experiments and scores.
 
-__version__ = "0.1.0"
+``__api_version__`` is the release of the PyPI package ``HiggsML`` whose names and behavior this one
+replaces; ``__version__`` is this package's own, and always above it.
+"""
+
+from HiggsML.installation import check_installation
+
+__version__ = "0.2.0"
+__api_version__ = "0.1.5"
+
+check_installation()

@@ -10,17 +10,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from HiggsML.physics.chunks import Scratch
-from HiggsML.physics.features import (
-    _deltar_had_lep,
-    _lep_eta_centrality,
-    _mass,
-    _met_phi_centrality,
-    derive_in_chunks,
-    primary_columns,
-)
-from HiggsML.physics.kinematics import Array
-from HiggsML.schema import DER_COLUMNS, MISSING
+from HiggsML.physics.event import Event
+from HiggsML.physics.features import FORMULAS, derive_in_chunks, primary_columns
+from HiggsML.schema import DER_COLUMNS
 
 __all__ = [
     "DER_data",
@@ -98,118 +90,67 @@ def f_del_DER(data: pd.DataFrame) -> pd.DataFrame:  # noqa: N802
     return data
 
 
-def _two_jets(data: pd.DataFrame, values: Array) -> Array:
-    return np.where(data["PRI_n_jets"] >= 2, values, values.dtype.type(MISSING))
+def _add(data: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Add one derived quantity to a frame."""
+    data[name] = FORMULAS[name](Event(primary_columns(data)))
+    return data
 
 
 def f_DER_mass_transverse_met_lep(data: pd.DataFrame) -> pd.DataFrame:  # noqa: N802
-    """Add the transverse mass of lepton and missing momentum [GeV]; needs ``calcul_int``."""
-    data["DER_mass_transverse_met_lep"] = _mass(
-        data["PRI_met"] + data["PRI_lep_pt"],
-        data["met_x"] + data["lep_px"],
-        data["met_y"] + data["lep_py"],
-    )
-    return data
+    """Add the transverse mass of lepton and missing momentum [GeV]."""
+    return _add(data, "DER_mass_transverse_met_lep")
 
 
 def f_DER_mass_vis(data: pd.DataFrame) -> pd.DataFrame:  # noqa: N802
-    """Add the invariant mass of lepton and hadronic tau [GeV]; needs ``calcul_int``."""
-    data["DER_mass_vis"] = _mass(
-        data["p_lep"] + data["p_had"],
-        data["lep_px"] + data["had_px"],
-        data["lep_py"] + data["had_py"],
-        data["lep_pz"] + data["had_pz"],
-    )
-    return data
+    """Add the invariant mass of lepton and hadronic tau [GeV]."""
+    return _add(data, "DER_mass_vis")
 
 
 def f_DER_pt_h(data: pd.DataFrame) -> pd.DataFrame:  # noqa: N802
-    """Add |pt| of tau + lepton + missing momentum [GeV]; needs ``calcul_int``."""
-    data["DER_pt_h"] = np.sqrt(
-        (data["had_px"] + data["lep_px"] + data["met_x"]) ** 2
-        + (data["had_py"] + data["lep_py"] + data["met_y"]) ** 2
-    )
-    return data
+    """Add |pt| of tau + lepton + missing momentum [GeV]."""
+    return _add(data, "DER_pt_h")
 
 
 def f_DER_deltaeta_jet_jet(data: pd.DataFrame) -> pd.DataFrame:  # noqa: N802
     """Add the distance in eta of the two jets, -25 with fewer than two."""
-    gap = (data["PRI_jet_subleading_eta"] - data["PRI_jet_leading_eta"]).abs().to_numpy()
-    data["DER_deltaeta_jet_jet"] = _two_jets(data, gap)
-    return data
+    return _add(data, "DER_deltaeta_jet_jet")
 
 
 def f_DER_mass_jet_jet(data: pd.DataFrame) -> pd.DataFrame:  # noqa: N802
-    """Add the invariant mass of the two jets [GeV], -25 with fewer; needs ``calcul_int``."""
-    mass = _mass(
-        data["p_jet_leading"] + data["p_jet_subleading"],
-        data["jet_leading_px"] + data["jet_subleading_px"],
-        data["jet_leading_py"] + data["jet_subleading_py"],
-        data["jet_leading_pz"] + data["jet_subleading_pz"],
-    )
-    data["DER_mass_jet_jet"] = _two_jets(data, np.asarray(mass))
-    return data
+    """Add the invariant mass of the two jets [GeV], -25 with fewer than two."""
+    return _add(data, "DER_mass_jet_jet")
 
 
 def f_DER_prodeta_jet_jet(data: pd.DataFrame) -> pd.DataFrame:  # noqa: N802
     """Add the product of the two jets' eta, -25 with fewer than two."""
-    product = (data["PRI_jet_leading_eta"] * data["PRI_jet_subleading_eta"]).to_numpy()
-    data["DER_prodeta_jet_jet"] = _two_jets(data, product)
-    return data
+    return _add(data, "DER_prodeta_jet_jet")
 
 
 def f_DER_deltar_had_lep(data: pd.DataFrame) -> pd.DataFrame:  # noqa: N802
     """Add the distance of tau and lepton in the (eta, phi) plane."""
-    event = primary_columns(data)
-    out, *spares = Scratch(event["PRI_met"].dtype).take(3, len(data))
-    _deltar_had_lep(event, out, spares)
-    data["DER_deltar_had_lep"] = out
-    return data
+    return _add(data, "DER_deltar_had_lep")
 
 
 def f_DER_pt_tot(data: pd.DataFrame) -> pd.DataFrame:  # noqa: N802
-    """Add |pt| of tau + lepton + missing momentum + both jets [GeV]; needs ``calcul_int``."""
-    total_px, total_py = (
-        data[f"had_p{axis}"]
-        + data[f"lep_p{axis}"]
-        + data[f"met_{axis}"]
-        + data[f"jet_leading_p{axis}"]
-        + data[f"jet_subleading_p{axis}"]
-        for axis in ("x", "y")
-    )
-    data["DER_pt_tot"] = np.sqrt(total_px**2 + total_py**2)
-    return data
+    """Add |pt| of tau + lepton + missing momentum + both jets [GeV]."""
+    return _add(data, "DER_pt_tot")
 
 
 def f_DER_sum_pt(data: pd.DataFrame) -> pd.DataFrame:  # noqa: N802
     """Add the scalar sum of the pt of tau, lepton and all jets [GeV]."""
-    data["DER_sum_pt"] = data["PRI_had_pt"] + data["PRI_lep_pt"] + data["PRI_jet_all_pt"]
-    return data
+    return _add(data, "DER_sum_pt")
 
 
 def f_DER_pt_ratio_lep_had(data: pd.DataFrame) -> pd.DataFrame:  # noqa: N802
     """Add the ratio of the lepton's pt to the tau's."""
-    data["DER_pt_ratio_lep_had"] = data["PRI_lep_pt"] / data["PRI_had_pt"]
-    return data
+    return _add(data, "DER_pt_ratio_lep_had")
 
 
 def f_DER_met_phi_centrality(data: pd.DataFrame) -> pd.DataFrame:  # noqa: N802
     """Add the centrality in azimuth of the missing momentum between lepton and tau."""
-    event = primary_columns(data)
-    met, lep, had = (
-        (np.cos(phi), np.sin(phi))
-        for phi in (event[f"PRI_{of}_phi"] for of in ("met", "lep", "had"))
-    )
-    out, *spares = Scratch(event["PRI_met"].dtype).take(4, len(data))
-    _met_phi_centrality(met, lep, had, out, spares)
-    data["DER_met_phi_centrality"] = out
-    return data
+    return _add(data, "DER_met_phi_centrality")
 
 
 def f_DER_lep_eta_centrality(data: pd.DataFrame) -> pd.DataFrame:  # noqa: N802
     """Add the centrality in eta of the lepton between the two jets, -25 with fewer than two."""
-    centrality = _lep_eta_centrality(
-        *(data[f"PRI_{name}_eta"].to_numpy() for name in ("lep", "jet_leading", "jet_subleading"))
-    )
-    data["DER_lep_eta_centrality"] = _two_jets(data, centrality)
-    return data
+    return _add(data, "DER_lep_eta_centrality")

@@ -12,6 +12,7 @@ __all__ = [
     "DataError",
     "HiggsMLError",
     "IngestionFailedError",
+    "InstallationError",
     "IsolationError",
     "PredictionError",
     "ResultsError",
@@ -34,6 +35,10 @@ class HiggsMLError(Exception):
 
     def __str__(self) -> str:
         return printable(super().__str__())
+
+
+class InstallationError(HiggsMLError, ImportError):
+    """Two packages of the same name have overwritten each other's files."""
 
 
 class DataError(HiggsMLError, ValueError):

@@ -28,18 +28,20 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from HiggsML.errors import DataError, SettingsError
-from HiggsML.physics.chunks import CHUNK_ROWS, Scratch, Work, run_beside, run_in_chunks
-from HiggsML.physics.features import derive, primary_columns
+from HiggsML.old_names.systematics import make_unweighted_set, repeat_rows_by_weight
+from HiggsML.physics.chunks import pieces, run_beside, run_in_chunks
+from HiggsML.physics.event import Event
+from HiggsML.physics.features import features_of, primary_columns
 from HiggsML.physics.four_vector import V4
-from HiggsML.physics.kinematics import Array, Directions
+from HiggsML.physics.kinematics import Array, Vector
 from HiggsML.physics.shifts import (
     HAD_PT_MIN,
     draw_nuisances,
     passes_cuts,
     rate_factors,
-    remove_soft_jets,
-    round_primaries,
-    shift_energies,
+    rounded,
+    shifted,
+    without_soft_jets,
 )
 from HiggsML.schema import FEATURES, PRI_COLUMNS, PROCESSES
 
@@ -51,8 +53,10 @@ __all__ = [
     "generate_pseudo_exp_data",
     "get_bootstrapped_dataset",
     "get_systematics_dataset",
+    "make_unweighted_set",
     "mom4_manipulate",
     "postprocess",
+    "repeat_rows_by_weight",
     "systematics",
     "ttbar_bkg_weight_norm",
 ]
@@ -86,14 +90,13 @@ def all_bkg_weight_norm(weights: Any, label: Any, systBkgNorm: float) -> Any:  #
     return _scaled(weights, np.asarray(label) == 0, systBkgNorm)
 
 
-def _soft_met_noise(
-    soft_met: float, n_rows: int, seed: int | np.random.Generator
-) -> tuple[Array, Array] | None:
+def _soft_met_noise(soft_met: float, n_rows: int, seed: int | np.random.Generator) -> Vector | None:
     """Draw the soft missing momentum; an integer seed gives the reference's numbers."""
     if soft_met == 0:
         return None
     source = _random_source(seed)
-    return source.normal(0, soft_met, size=n_rows), source.normal(0, soft_met, size=n_rows)
+    x, y = (source.normal(0, soft_met, size=n_rows) for _ in "xy")
+    return Vector(x, y)
 
 
 def _random_source(seed: Any) -> np.random.Generator | np.random.RandomState:
@@ -168,17 +171,16 @@ def mom4_manipulate(
         A new frame with the index of ``data``.
     """
     tes, jes, soft_met = _check_shifts(systTauEnergyScale, systJetEnergyScale, soft_met)
-    event = _copied_primaries(data)
-    shift_energies(event, tes=tes, jes=jes, soft_met=_soft_met_noise(soft_met, len(data), seed))
-    round_primaries(event)
-    return _with_columns(data, event)
+    noise = _soft_met_noise(soft_met, len(data), seed)
+    event = shifted(Event(primary_columns(data)), tes=tes, jes=jes, soft_met=noise)
+    return _with_columns(data, {name: rounded(event[name]) for name in PRI_COLUMNS})
 
 
 def postprocess(data: pd.DataFrame, *, corrected: bool = False) -> pd.DataFrame:
     """Apply the cuts that follow every shift: tau, jets and lepton above their thresholds.
 
     Events with a tau below 26 GeV or a lepton below 20 GeV are dropped, jets at or below 26 GeV are
-    removed from their event (``corrected``: see :func:`remove_soft_jets`).
+    removed from their event (``corrected``: see :func:`HiggsML.physics.shifts.without_soft_jets`).
 
     Returns
     -------
@@ -187,10 +189,9 @@ def postprocess(data: pd.DataFrame, *, corrected: bool = False) -> pd.DataFrame:
         passes the cut: it is 0, 1, 2 ... with gaps where a lepton fails, which no event of the
         official data does.
     """
-    event = _copied_primaries(data)
-    remove_soft_jets(event, corrected=corrected)
+    event = without_soft_jets(Event(primary_columns(data)), corrected=corrected)
     keep = np.flatnonzero(passes_cuts(event))
-    result = _with_columns(data, event).iloc[keep]
+    result = _with_columns(data, event.columns).iloc[keep]
     return result.set_axis(_index_after_cuts(event["PRI_had_pt"], keep))
 
 
@@ -200,11 +201,6 @@ def _index_after_cuts(had_pt: Array, kept: NDArray[np.intp]) -> pd.Index:
     if passed.size == kept.size:
         return pd.RangeIndex(kept.size)
     return pd.Index(np.searchsorted(passed, kept))
-
-
-def _copied_primaries(data: pd.DataFrame) -> dict[str, Array]:
-    """Return the primaries as arrays that may be changed."""
-    return {name: column.copy() for name, column in primary_columns(data).items()}
 
 
 def _with_columns(data: pd.DataFrame, event: Mapping[str, Array]) -> pd.DataFrame:
@@ -277,7 +273,7 @@ def systematics(
     dopostprocess : bool
         Whether to apply the cuts, see :func:`postprocess`.
     corrected : bool
-        How to count jets that are cut away, see :func:`remove_soft_jets`.
+        How to count jets that are cut away, see :func:`HiggsML.physics.shifts.without_soft_jets`.
 
     Returns
     -------
@@ -313,7 +309,9 @@ def systematics(
     primaries, all_rows = primary_columns(frame), np.arange(len(frame))
     kept, index = _passing(primaries, tes) if dopostprocess else (all_rows, frame.index)
     others = _other_columns(frame, kept)
-    block = _shifted_features(primaries, kept, tes, jes, noise(), dopostprocess, corrected)
+    block = _shifted_features(
+        primaries, kept, noise(), tes=tes, jes=jes, cuts=dopostprocess, corrected=corrected
+    )
     result = _assemble(frame, block, others, index)
     scales = {"ttbar_scale": ttbar_scale, "diboson_scale": diboson_scale, "bkg_scale": bkg_scale}
     if isinstance(data_set, pd.DataFrame):
@@ -356,10 +354,9 @@ def _passing(columns: Mapping[str, Array], tes: float) -> tuple[NDArray[np.intp]
 
     Two columns tell which, the others need no computing.
     """
-    pt = {"PRI_had_pt": columns["PRI_had_pt"] * tes, "PRI_lep_pt": columns["PRI_lep_pt"].copy()}
-    round_primaries(pt, pt)
-    kept = np.flatnonzero(passes_cuts(pt))
-    return kept, _index_after_cuts(pt["PRI_had_pt"], kept)
+    had_pt, lep_pt = rounded(columns["PRI_had_pt"] * tes), rounded(columns["PRI_lep_pt"])
+    kept = np.flatnonzero(passes_cuts({"PRI_had_pt": had_pt, "PRI_lep_pt": lep_pt}))
+    return kept, _index_after_cuts(had_pt, kept)
 
 
 def _other_columns(frame: pd.DataFrame, kept: NDArray[np.intp]) -> dict[str, Any]:
@@ -376,49 +373,23 @@ def _other_columns(frame: pd.DataFrame, kept: NDArray[np.intp]) -> dict[str, Any
 def _shifted_features(
     columns: Mapping[str, Array],
     kept: NDArray[np.intp],
-    tes: float,
-    jes: float,
-    noise: tuple[Array, Array] | None,
-    cuts: bool,
-    corrected: bool,
+    soft_met: Vector | None,
+    **options: Any,
 ) -> NDArray[np.float32]:
-    """Return the 28 features of the kept rows, shape (28, m)."""
-    dtype = columns["PRI_met"].dtype
+    """Return the 28 features of the kept rows, shape (28, m); options as for ``features_of``."""
     everything = kept.size == columns["PRI_met"].size
     block = np.empty((len(FEATURES), kept.size), dtype=np.float32)
 
-    def start_worker() -> Work:
-        scratch, angles = Scratch(dtype), Scratch(dtype)
-        wide = np.empty((len(FEATURES), min(CHUNK_ROWS, kept.size)), dtype)
+    def work(_: int, chunk: slice) -> None:
+        for rows in pieces(chunk):
+            mine = rows if everything else kept[rows]
+            event = {name: column[mine] for name, column in columns.items()}
+            noise = soft_met and Vector(soft_met.x[mine], soft_met.y[mine])
+            features = features_of(event, soft_met=noise, **options)
+            for out, values in zip(block[:, rows], features, strict=True):
+                out[:] = values
 
-        def work(_: int, rows: slice) -> None:
-            mine = kept[rows]
-            features = block[:, rows] if dtype == block.dtype else wide[:, : rows.stop - rows.start]
-            primaries, derived = np.split(features, [len(PRI_COLUMNS)])
-            event = dict(zip(PRI_COLUMNS, primaries, strict=True))
-            for name, column in columns.items():
-                if everything:
-                    event[name][:] = column[rows]
-                else:
-                    column.take(mine, out=event[name], mode="clip")
-            shift_energies(
-                event,
-                tes=tes,
-                jes=jes,
-                soft_met=None if noise is None else (noise[0][mine], noise[1][mine]),
-                scratch=scratch,
-                directions=Directions(event, angles),
-            )
-            round_primaries(event)
-            if cuts:
-                remove_soft_jets(event, corrected=corrected)
-            derive(event, derived, scratch, Directions(event, angles))  # of the rounded angles
-            if dtype != block.dtype:
-                block[:, rows] = features
-
-        return work
-
-    run_in_chunks(kept.size, start_worker)
+    run_in_chunks(kept.size, work)
     return block
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,6 +18,7 @@ from HiggsML.codabench import Finding, build_bundle, build_starting_kit, errors_
 from HiggsML.codabench.bundle.source import find_checkout
 from HiggsML.codabench.dry_run import DryRunOptions, Step
 from HiggsML.codabench.dry_run import dry_run as run_dry_run
+from HiggsML.codabench.rules.findings import KINDS, exit_code
 from HiggsML.codabench.rules.submission import check_layout
 from HiggsML.codabench.trial_run import pack, trial_run
 from HiggsML.errors import IsolationError
@@ -60,23 +62,31 @@ def build(output: Path, input_data: Path | None, competition: bool) -> None:
 @bundle.command()
 @click.argument("path", type=ANY_PATH, default=Path())
 @click.option("--competition", is_flag=True, help="A dataset whose events are public is an error.")
+@click.option("--general", is_flag=True, help="Leave out what only this challenge needs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def validate(path: Path, competition: bool, as_json: bool) -> None:
+def validate(path: Path, competition: bool, general: bool, as_json: bool) -> None:
     """Check the bundle at PATH, a zip, a directory or a checkout, against the platform's contract.
 
-    The exit code is 1 if there are errors; warnings do not change it.
+    The exit code is 1 if the platform refuses something, 3 if it takes all but this challenge needs
+    something, and 0 if there is nothing but advice. A bundle of another competition is held to the
+    platform's rules only.
     """
-    findings = validate_path(path, competition=competition)
-    errors = errors_of(findings)
+    findings = validate_path(path, competition=competition, general=general)
+    code = exit_code(findings)
     if as_json:
-        content = {"valid": not errors, "findings": [finding.as_dict() for finding in findings]}
+        content = {
+            "valid": code == 0,
+            "accepted_by_platform": code != 1,
+            "findings": [finding.as_dict() for finding in findings],
+        }
         click.echo(json.dumps(content, indent=2))
     else:
         _print_findings(findings)
-        warnings = len(findings) - len(errors)
-        click.echo(f"{path}: {len(errors)} errors, {warnings} warnings")
-    if errors:
-        sys.exit(1)
+        counts = Counter(finding.kind for finding in findings)
+        listed = ", ".join(f"{KINDS[kind]}: {counts[kind]}" for kind in KINDS)
+        click.echo(f"{path}: {listed}")
+    if code:
+        sys.exit(code)
 
 
 @bundle.command("starting-kit")
@@ -195,9 +205,9 @@ def pack_command(directory: Path, output: Path | None) -> None:
 
 
 def _print_findings(findings: Iterable[Finding]) -> None:
-    styles = {"error": "bold red", "warning": "yellow"}
+    styles = {"platform": "bold red", "challenge": "red", "advice": "yellow"}
     for finding in findings:
-        text = f"{finding.severity}: {finding}"
+        text = f"{KINDS[finding.kind]}: {finding}"
         stderr.print(
-            text, style=styles[finding.severity], markup=False, highlight=False, soft_wrap=True
+            text, style=styles[finding.kind], markup=False, highlight=False, soft_wrap=True
         )

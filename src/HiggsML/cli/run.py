@@ -64,9 +64,6 @@ def run(
 
     SUBMISSION is a directory or zip file with model.py, which defines the class Model.
     """
-    from HiggsML.ingestion import run_ingestion
-    from HiggsML.score import run_scoring
-
     predictions, scoring = output / "predictions", output / "scores"
     options = IngestionOptions(input_dir, submission, predictions, **values)
     report = scoring / "detailed_results.html"
@@ -76,12 +73,17 @@ def run(
         return
     if image or as_platform or worker:
         raise SettingsError("--image, --as-platform and --worker need --docker")
+    # Imported here: whoever mistypes an option waits for no library.
+    from HiggsML.ingestion import run_ingestion
+
     with progress_bar() as progress:
         settings = run_ingestion(options, progress)
     for notice in settings.notices:
         stderr.print(
             f"Note: {notice}", style="yellow", markup=False, highlight=False, soft_wrap=True
         )
+    from HiggsML.score import run_scoring  # with the figures of the report
+
     show_scores(run_scoring(predictions, scoring), report)
 
 
@@ -121,11 +123,11 @@ def _run_in_docker(
 
     Logs go to standard error; lines that only tell progress move the progress bar.
     """
-    from HiggsML.codabench.container import NEWEST, Restrictions, read_progress, run_in_docker
-
     for option in OPTIONS:
         if not option.elsewhere and getattr(options, option.name):
             raise SettingsError(f"{option.flag} and --docker can not be combined")
+    from HiggsML.codabench.container import NEWEST, Restrictions, read_progress, run_in_docker
+
     restrictions = Restrictions(as_platform=as_platform)
     memory = options.budgets.memory_bytes
     if memory is not None and not as_platform:

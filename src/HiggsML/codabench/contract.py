@@ -24,47 +24,58 @@ __all__ = [
     "Key",
 ]
 
-Kind = Literal["text", "whole", "flag", "time", "path", "mapping", "list", "wholes"]
+Kind = Literal["text", "whole", "flag", "time", "path", "email", "list", "any"]
 
 
 @dataclass(frozen=True)
 class Key:
-    """What the value of a key must be.
+    """What the platform takes as the value of a key.
 
     Attributes
     ----------
     kind : str
-        "path" is a file; a "list" holds the section named by ``section``; "wholes" is a list of
-        whole numbers.
+        "path" names a file or directory; a "list" holds the section named by ``section``; "any" has
+        rules of its own.
     required : bool
         Whether it may be absent.
     longest : int, optional
         Characters of a text.
-    least, most : int, optional
+    least, most : int
         Limits of a whole number.
     choices : tuple of str
         The only texts allowed, if there are any; case matters.
     section : str
         Of a list: what its entries are.
+    null, blank : bool
+        Whether the value may be null, or an empty text.
+    default_if_empty : bool
+        Whether null, 0, false and an empty value count as absent.
+    ignored : bool
+        Whether the platform ignores it, but writes it itself when it dumps a competition.
     """
 
     kind: Kind
     required: bool = False
     longest: int | None = None
-    least: int | None = None
-    most: int | None = None
+    least: int = 0
+    most: int = 2**31 - 1  # the platform's database holds no larger one
     choices: tuple[str, ...] = ()
     section: str = ""
+    null: bool = False
+    blank: bool = False
+    default_if_empty: bool = False
+    ignored: bool = False
 
 
 MAX_EXECUTION_TIME = 600
 """Seconds that the platform's default queue grants at most."""
 
-_MAX_WHOLE = 2**31 - 1  # the platform's database holds no larger one
+_DATASET = Key("path")
+_NOTE = Key("text", null=True, blank=True)
 
 SECTIONS: Mapping[str, Mapping[str, Key]] = {
     "competition": {
-        "version": Key("whole", required=True, least=2, most=2),
+        "version": Key("any", required=True),
         "title": Key("text", required=True, longest=256),
         "image": Key("path", required=True),
         "terms": Key("path", required=True),
@@ -72,8 +83,8 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
         "tasks": Key("list", required=True, section="task"),
         "phases": Key("list", required=True, section="phase"),
         "leaderboards": Key("list", required=True, section="leaderboard"),
-        "solutions": Key("list", section="solution"),
-        "description": Key("text"),
+        "solutions": Key("list", section="solution", default_if_empty=True),
+        "description": _NOTE,
         "docker_image": Key("text", longest=128),
         "registration_auto_approve": Key("flag"),
         "enable_detailed_results": Key("flag"),
@@ -85,55 +96,60 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
         "make_input_data_available": Key("flag"),
         "forum_enabled": Key("flag"),
         "competition_type": Key("text", choices=("competition", "benchmark")),
-        "reward": Key("text"),
-        "contact_email": Key("text"),
-        "queue": Key("text"),
-        "fact_sheet": Key("mapping"),
+        "reward": Key("text", longest=256, null=True, blank=True),
+        "contact_email": Key("email", longest=256),
+        "queue": Key("any", default_if_empty=True),
+        "fact_sheet": Key("any", default_if_empty=True),
     },
     "page": {
-        "title": Key("text", required=True),
+        "title": Key("text", required=True, longest=255),
         "file": Key("path", required=True),
     },
     "task": {
-        "index": Key("whole", required=True, least=0, most=_MAX_WHOLE),
-        "name": Key("text", required=True),
-        "description": Key("text"),
-        "ingestion_program": Key("path"),
+        "index": Key("any", required=True),
+        "key": Key("any"),
+        "name": Key("text", required=True, longest=256),
+        "description": _NOTE,
+        "ingestion_program": _DATASET,
         "scoring_program": Key("path", required=True),
-        "input_data": Key("path"),
-        "reference_data": Key("path"),
+        "input_data": _DATASET,
+        "reference_data": _DATASET,
         "ingestion_only_during_scoring": Key("flag"),
+        "is_public": Key("any", ignored=True),
     },
     "solution": {
-        "index": Key("whole", required=True, least=0, most=_MAX_WHOLE),
-        "name": Key("text"),
-        "description": Key("text"),
-        "tasks": Key("wholes", required=True),
+        "index": Key("any", required=True),
+        "key": Key("any"),
+        "tasks": Key("any", required=True),
         "path": Key("path", required=True),
+        "name": Key("text", longest=256, default_if_empty=True),
+        "description": _NOTE,
     },
     "phase": {
-        "index": Key("whole", least=0, most=_MAX_WHOLE),
-        "name": Key("text", required=True),
-        "description": Key("text"),
+        "index": Key("any"),
+        "name": Key("text", required=True, longest=256),
+        "description": _NOTE,
         "start": Key("time", required=True),
-        "end": Key("time"),
-        "tasks": Key("wholes", required=True),
-        "max_submissions_per_day": Key("whole", least=1, most=_MAX_WHOLE),
-        "max_submissions": Key("whole", least=1, most=_MAX_WHOLE),
-        "execution_time_limit": Key("whole", least=1, most=_MAX_WHOLE),
+        "end": Key("time", default_if_empty=True),
+        "tasks": Key("any", required=True),
+        "max_submissions_per_day": Key("whole", null=True),
+        "max_submissions": Key("whole", null=True),
+        "execution_time_limit": Key("whole", default_if_empty=True),
         "auto_migrate_to_this_phase": Key("flag"),
         "hide_output": Key("flag"),
         "hide_prediction_output": Key("flag"),
         "hide_score_output": Key("flag"),
-        "public_data": Key("path"),
-        "starting_kit": Key("path"),
+        "public_data": _DATASET,
+        "starting_kit": _DATASET,
+        "solutions": Key("any", ignored=True),
     },
     "leaderboard": {
-        "index": Key("whole", least=0, most=_MAX_WHOLE),
+        "index": Key("any", ignored=True),
         "title": Key("text", required=True, longest=64),
         "key": Key("text", required=True, longest=36),
         "columns": Key("list", required=True, section="column"),
-        "primary_index": Key("whole", least=0, most=_MAX_WHOLE),
+        "primary_index": Key("whole"),
+        "hidden": Key("flag"),
         "submission_rule": Key(
             "text",
             choices=(
@@ -147,14 +163,14 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
         ),
     },
     "column": {
-        "index": Key("whole", required=True, least=0, most=_MAX_WHOLE),
+        "index": Key("whole", required=True),
         "key": Key("text", required=True, longest=36),
         "title": Key("text", required=True, longest=36),
         "sorting": Key("text", choices=("desc", "asc")),
-        "precision": Key("whole", least=0, most=10),
+        "precision": Key("whole", least=-(2**31)),
         "hidden": Key("flag"),
-        "computation": Key("text", choices=("avg", "sum", "min", "max")),
-        "computation_indexes": Key("wholes"),
+        "computation": Key("text", choices=("avg", "sum", "min", "max"), null=True, blank=True),
+        "computation_indexes": Key("any"),
     },
 }
 """Keys of each kind of mapping in ``competition.yaml``. All that is not listed is unknown."""

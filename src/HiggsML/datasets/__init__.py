@@ -7,5 +7,29 @@
 
 from HiggsML.datasets.download import AVAILABLE_DATASETS, download_dataset
 from HiggsML.datasets.reader import Data, split_size
+from HiggsML.installation import check_installation
+from HiggsML.old_names.datasets import (
+    BLACK_SWAN_DATA_URL,
+    SAMPLE_DATA_URL,
+    ZENODO_URL,
+    BlackSwan_public_dataset,
+    Neurips2024_public_dataset,
+    available_datasets,
+    train_test_split,
+)
 
-__all__ = ["AVAILABLE_DATASETS", "Data", "download_dataset", "split_size"]
+__all__ = [
+    "AVAILABLE_DATASETS",
+    "BLACK_SWAN_DATA_URL",
+    "SAMPLE_DATA_URL",
+    "ZENODO_URL",
+    "BlackSwan_public_dataset",
+    "Data",
+    "Neurips2024_public_dataset",
+    "available_datasets",
+    "download_dataset",
+    "split_size",
+    "train_test_split",
+]
+
+check_installation()

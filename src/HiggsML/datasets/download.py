@@ -33,7 +33,7 @@ _URL = re.compile(r"^https?://\S+$")
 
 
 def download_dataset(
-    name_or_url: str,
+    input_str: str,
     *,
     directory: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -42,7 +42,7 @@ def download_dataset(
 
     Parameters
     ----------
-    name_or_url : str
+    input_str : str
         A key of :data:`AVAILABLE_DATASETS` or the http(s) address of a zip file.
     directory : str or Path, optional
         Where to put it; the current directory by default. The data end up in ``directory/name``
@@ -57,13 +57,13 @@ def download_dataset(
     DataError
         If the download or the zip file fails.
     """
-    if _URL.match(name_or_url):
-        name, url = "data", name_or_url
-    elif name_or_url in AVAILABLE_DATASETS:
-        name, url = name_or_url, AVAILABLE_DATASETS[name_or_url]
+    if _URL.match(input_str):
+        name, url = "data", input_str
+    elif input_str in AVAILABLE_DATASETS:
+        name, url = input_str, AVAILABLE_DATASETS[input_str]
     else:
         raise SettingsError(
-            f"unknown dataset {name_or_url!r}: use one of {', '.join(AVAILABLE_DATASETS)}, "
+            f"unknown dataset {input_str!r}: use one of {', '.join(AVAILABLE_DATASETS)}, "
             "or an http(s) address"
         )
     base = Path(directory) if directory is not None else Path.cwd()

@@ -66,6 +66,8 @@ class Data:
         Directory with one parquet file and, usually, one ``*_metadata.json``.
     test_size : float or int
         Share or number of rows, from the start of the file, that form the test set.
+    data_format : str
+        "parquet"; an option of earlier releases.
 
     Attributes
     ----------
@@ -80,7 +82,17 @@ class Data:
         If the directory or its files are not as required; the message says what and where.
     """
 
-    def __init__(self, input_dir: str | Path, test_size: float = 0.3) -> None:
+    def __init__(
+        self,
+        input_dir: str | Path,
+        test_size: float = 0.3,
+        *,
+        data_format: str = "parquet",
+    ) -> None:
+        if data_format != "parquet":
+            raise SettingsError(
+                f"data_format {data_format!r} is no longer read: the datasets of today are parquet"
+            )
         self.input_dir = Path(input_dir)
         self.path = _single_parquet(self.input_dir)
         try:

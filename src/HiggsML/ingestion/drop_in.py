@@ -63,9 +63,9 @@ class Ingestion(Timer):
             raise SettingsError("call start_timer and stop_timer before save_duration")
         write_duration(Path(output_dir), duration.total_seconds())
 
-    def load_train_set(self, **keywords: Any) -> pd.DataFrame:
+    def load_train_set(self, **kwargs: Any) -> pd.DataFrame:
         """Load and return training events; see :meth:`HiggsML.datasets.Data.load_train_set`."""
-        self._data().load_train_set(**keywords)
+        self._data().load_train_set(**kwargs)
         frame: pd.DataFrame = self._data().get_train_set()
         return frame
 

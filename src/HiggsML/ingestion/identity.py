@@ -24,16 +24,10 @@ __all__ = [
     "package_version",
     "packed_files",
     "software_identity",
-    "submission_identity",
 ]
 
 _DISTRIBUTION = "higgsml-uncertainty"
 _PACKAGES = ("numpy", "pandas", "pyarrow", "scikit-learn", "scipy")
-
-
-def submission_identity(folder: Path) -> dict[str, str]:
-    """Return a digest of each file in a submission's folder by its name."""
-    return dict(Submission.of(folder).identity)
 
 
 def packed_files(folder: Path) -> bytes:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 import numpy as np
@@ -24,7 +24,7 @@ from HiggsML.ingestion.checkpoint import (
     checkpoint_path,
     exposed_to_submission,
 )
-from HiggsML.ingestion.identity import package_version, software_identity, submission_identity
+from HiggsML.ingestion.identity import package_version, software_identity
 from HiggsML.ingestion.options import IngestionOptions
 from HiggsML.ingestion.output import replacement, reserved
 from HiggsML.ingestion.repeat import Repeatability, ask_again, chosen
@@ -57,8 +57,8 @@ from HiggsML.results import (
     write_settings,
 )
 from HiggsML.seal import Recorder, recorded
-from HiggsML.submission.archive import unpacked
-from HiggsML.submission.model import PREDICTION_KEYS, find_model
+from HiggsML.submission.model import PREDICTION_KEYS
+from HiggsML.submission.value import Submission, open_submission
 
 __all__ = ["run_ingestion"]
 
@@ -89,14 +89,12 @@ def run_ingestion(options: IngestionOptions, progress: Progress | None = None) -
         If the data, the options or the submission are at fault; the message names the
         pseudo-experiment and quotes the participant's traceback.
     """
-    if options.submission.is_file():
-        with unpacked(options.submission) as folder:
-            return run_ingestion(replace(options, submission=folder), progress)
     with (
+        open_submission(options.submission) as submission,
         recorded(options.output, options.input_dir, tell=options.empty_output) as recorder,
         ExitStack() as held,
     ):
-        run = _prepare(options, progress or (lambda *_: None), held, recorder)
+        run = _prepare(options, submission, progress or (lambda *_: None), held, recorder)
         if run.left:
             with _told_how_far(run):
                 _fit(run)
@@ -114,6 +112,7 @@ class _Run:
     report: Progress
     started: float
     deadline: float | None
+    submission: Submission
     data: Data
     processes: ExitStack
     """Ends the submission's processes."""
@@ -158,7 +157,11 @@ class _Run:
 
 
 def _prepare(
-    options: IngestionOptions, report: Progress, held: ExitStack, recorder: Recorder
+    options: IngestionOptions,
+    submission: Submission,
+    report: Progress,
+    held: ExitStack,
+    recorder: Recorder,
 ) -> _Run:
     """Take the output, open the dataset and start the submission's processes."""
     started, deadline = time.monotonic(), deadline_in(options.deadline)
@@ -166,31 +169,33 @@ def _prepare(
     if problem := not_enforced():
         logger.warning("%s", problem)
     if options.isolation != "off":
-        _refuse_overlap(options)
-    find_model(options.submission)
+        _refuse_overlap(options, submission)
     data = Data(options.input_dir, options.test_size)
     held.enter_context(reserved(options.output, empty=options.empty_output))
     recorder.begin()
     if options.scheduler is not None:
         check_cluster(options.scheduler, data, options.test_size)
     processes = held.enter_context(ExitStack())
-    sandbox = processes.enter_context(_sandbox(options))
+    sandbox = processes.enter_context(_sandbox(options, submission))
     run = _Run(
         options=options,
         report=report,
         started=started,
         deadline=deadline,
+        submission=submission,
         data=data,
         processes=processes,
         sandbox=sandbox,
-        checkpoint=held.enter_context(_checkpoint(options, data, sandbox.report)),
+        checkpoint=held.enter_context(_checkpoint(options, submission, data, sandbox.report)),
         protections=dict(sandbox.report),
     )
     if run.left:
         run.checkpoint.prepare()
         # The workers' processes import their libraries while the test events are read.
         if options.processes > 1:
-            run.workers = processes.enter_context(_sandboxes(options, options.processes))
+            run.workers = processes.enter_context(
+                _sandboxes(options, submission, options.processes)
+            )
     _ = run.store
     return run
 
@@ -199,15 +204,30 @@ def _fit(run: _Run) -> None:
     """Import and fit the Model."""
     run.report("fit", 0, 1)
     began = time.monotonic()
-    run.sandbox.fit(
-        run.data, seed=model_seed(run.checkpoint.seed), timeout=seconds_left(run.deadline)
-    )
+    with _preloaded(run):
+        run.sandbox.fit(
+            run.data, seed=model_seed(run.checkpoint.seed), timeout=seconds_left(run.deadline)
+        )
     run.fit_seconds = time.monotonic() - began
     run.report("fit", 1, 1)
     options = run.options
     if options.repeatable != "off" or options.scheduler is not None or run.workers:
         run.state = run.sandbox.state(timeout=seconds_left(run.deadline))
     run.checkpoint.start()
+
+
+@contextmanager
+def _preloaded(run: _Run) -> Iterator[None]:
+    """Have the workers import the submission meanwhile; a failure shows in what comes after."""
+    with ThreadPoolExecutor(max(1, len(run.workers))) as pool:
+        for worker in run.workers:
+            pool.submit(worker.preload, timeout=seconds_left(run.deadline))
+        try:
+            yield
+        except BaseException:
+            for worker in run.workers:
+                worker.kill()
+            raise
 
 
 def _measure(run: _Run) -> None:
@@ -258,7 +278,7 @@ def _asked(run: _Run, tasks: list[Task]) -> list[tuple[Task, Answer]]:
         try:
             if options.scheduler is not None:
                 return collect(_cluster(run, run.state))
-            with _sandboxes(options, workers) as sandboxes:
+            with _sandboxes(options, run.submission, workers) as sandboxes:
                 return collect(LocalProcesses(_workers(run, sandboxes), run.state))
         except TimeLimitError:
             raise
@@ -266,7 +286,7 @@ def _asked(run: _Run, tasks: list[Task]) -> list[tuple[Task, Answer]]:
             # Say that fit has left a file which only its own process finds.
             run.state = f"asked again, {error}"
     _allow_second_fit(run, run.state)
-    with _sandbox(options) as sandbox:
+    with _sandbox(options, run.submission) as sandbox:
         sandbox.fit(
             run.data, seed=model_seed(run.checkpoint.seed), timeout=seconds_left(run.deadline)
         )
@@ -305,6 +325,7 @@ def _write(run: _Run, recorder: Recorder) -> Settings:
 
 def _checkpoint(
     options: IngestionOptions,
+    submission: Submission,
     data: Data,
     protections: Mapping[str, str],
 ) -> Checkpoint:
@@ -320,13 +341,13 @@ def _checkpoint(
             "isolation": options.isolation,
         },
         data=data_identity(data),
-        submission=submission_identity(find_model(options.submission).parent),
+        submission=submission.identity,
         software=software_identity(),
     )
     if not options.checkpoint:
         return Checkpoint(identity, seed)
     path = checkpoint_path(options.output)
-    exposed = exposed_to_submission(path, options.submission, protections)
+    exposed = exposed_to_submission(path, submission.folder, protections)
     if options.seed is None and exposed:  # a seed is no secret: it was on the command line
         message = f"no checkpoint without a seed: it would hold the truth, and {exposed}"
         if options.resume:
@@ -336,14 +357,16 @@ def _checkpoint(
     return begin(path, identity, seed, resume=options.resume)
 
 
-def _sandbox(options: IngestionOptions) -> Sandbox:
+def _sandbox(options: IngestionOptions, submission: Submission) -> Sandbox:
     """Start the sandbox that fits the Model, with all of the machine for itself."""
     budgets = options.budgets.resolved()
-    return Sandbox(options.submission, isolation=options.isolation, budgets=budgets)
+    return Sandbox(submission, isolation=options.isolation, budgets=budgets)
 
 
 @contextmanager
-def _sandboxes(options: IngestionOptions, workers: int) -> Iterator[list[Sandbox]]:
+def _sandboxes(
+    options: IngestionOptions, submission: Submission, workers: int
+) -> Iterator[list[Sandbox]]:
     """Start sandboxes that share the machine as so many workers do."""
     budgets = options.budgets.resolved(workers=options.processes)
     several = options.processes > 1
@@ -352,7 +375,7 @@ def _sandboxes(options: IngestionOptions, workers: int) -> Iterator[list[Sandbox
 
         def start(_: int) -> Sandbox:
             sandbox = Sandbox(
-                options.submission, isolation=options.isolation, threads=threads, budgets=budgets
+                submission, isolation=options.isolation, threads=threads, budgets=budgets
             )
             return stack.enter_context(sandbox)
 
@@ -389,7 +412,7 @@ def _cluster(run: _Run, state: bytes) -> DaskCluster:
     settings = WorkerSettings(
         input_dir=options.input_dir,
         test_size=options.test_size,
-        submission=options.submission,
+        submission=run.submission.folder,
         state=state,
         draws=Draws(run.checkpoint.seed, options.enabled),
         isolation=options.isolation,
@@ -412,9 +435,9 @@ def _told_how_far(run: _Run) -> Iterator[None]:
         raise type(error)(f"{error} ({how_far})") from None
 
 
-def _refuse_overlap(options: IngestionOptions) -> None:
+def _refuse_overlap(options: IngestionOptions, submission: Submission) -> None:
     """Refuse a dataset, or a place for results, in a directory that the submission may read."""
-    folder = find_model(options.submission).parent.resolve()
+    folder = submission.folder
     for what, path in (("dataset", options.input_dir), ("output", options.output)):
         if path.resolve().is_relative_to(folder):
             raise SettingsError(

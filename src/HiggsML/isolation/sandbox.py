@@ -135,8 +135,7 @@ class Sandbox:
     ) -> None:
         check_system()
         self.report: dict[str, str] = {}
-        self._block: SharedBlock | None = None
-        self._block_is_new = False
+        self._blocks: dict[int, SharedBlock] = {}
         self._request = 0
         self._train_sets = 0
         self._most_indices = 0  # bytes of row numbers that get_train_set may ask for
@@ -206,23 +205,31 @@ class Sandbox:
             return one_line(message["reason"], 500)
         return payload
 
+    def preload(self, *, timeout: float | None = None) -> None:
+        """Import the submission, so that :meth:`restore` need not."""
+        limit = _TimeLimit("import", self._budgets.fit_seconds, timeout)
+        self._ask({"kind": "preload"}, ("preloaded",), "import", limit)
+
     def restore(self, state: bytes, *, timeout: float | None = None) -> None:
         """Load a Model that another process has fitted."""
         stage = "unpickling the model"
         limit = _TimeLimit(stage, self._budgets.fit_seconds, timeout)
         self._ask({"kind": "restore"}, ("restored",), stage, limit, payload=state)
 
-    def block(self, n_events: int) -> NDArray[np.float32]:
-        """Return memory of shape (28, n_events) to fill for :meth:`predict`."""
-        if self._block is None or self._block.capacity < n_events:
-            if self._block is not None:
-                self._block.close()
-            self._block = SharedBlock(n_events + n_events // 8 + 1024)
-            self._block_is_new = True
-        return self._block.array(n_events)
+    def block(self, n_events: int, number: int = 0) -> NDArray[np.float32]:
+        """Return memory of shape (28, n_events) to fill for :meth:`predict`.
+
+        There may be several, by ``number``: one is filled while the events in another are measured.
+        """
+        block = self._blocks.get(number)
+        if block is None or block.capacity < n_events:
+            if block is not None:
+                block.close()
+            block = self._blocks[number] = SharedBlock(n_events + n_events // 8 + 1024)
+        return block.array(n_events)
 
     def predict(
-        self, n_events: int, *, seed: int = 0, timeout: float | None = None
+        self, n_events: int, number: int = 0, *, seed: int = 0, timeout: float | None = None
     ) -> dict[str, float]:
         """Have the Model measure the ``n_events`` that were put into :meth:`block`.
 
@@ -240,17 +247,16 @@ class Sandbox:
         dict of str to float
             ``mu_hat``, ``delta_mu_hat``, ``p16`` and ``p84``, checked.
         """
-        if self._block is None or self._block.capacity < n_events:
+        block = self._blocks.get(number)
+        if block is None or block.capacity < n_events:
             raise SettingsError("fill block(n_events) before predict(n_events)")
-        descriptors = [self._block.descriptor] if self._block_is_new else []
         message, _ = self._ask(
             {"kind": "predict", "n_events": n_events, "seed": seed},
             ("prediction",),
             "predict",
             _TimeLimit("one prediction", self._budgets.predict_seconds, timeout),
-            descriptors=descriptors,
+            descriptors=[block.descriptor],
         )
-        self._block_is_new = False
         return check_prediction(message)
 
     def kill(self) -> None:
@@ -260,9 +266,8 @@ class Sandbox:
     def close(self) -> None:
         """End the submission's process and all that it started; remove its directory."""
         self._resources.close()
-        if self._block is not None:
-            self._block.close()
-            self._block = None
+        while self._blocks:
+            self._blocks.popitem()[1].close()
 
     # ------------------------------------------------------------------------------------------
 

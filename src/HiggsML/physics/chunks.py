@@ -1,24 +1,29 @@
-"""Work on many rows in chunks, by several threads, in temporary arrays that are used again."""
+"""Work on many rows in chunks, by several threads."""
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["CHUNK_ROWS", "Scratch", "Work", "run_beside", "run_in_chunks"]
+__all__ = ["CHUNK_ROWS", "PIECE_ROWS", "Work", "pieces", "run_beside", "run_in_chunks"]
 
 CHUNK_ROWS = 131_072
-"""Most rows of a chunk: few enough that its columns stay in the processor's cache, and so many that
-threads compute most of the time and rarely wait for Python's interpreter lock."""
+"""Most rows of a chunk, which has random numbers of its own."""
+
+PIECE_ROWS = 44_000
+"""Most rows of a piece of a chunk: few enough that temporary arrays stay in the processor's cache,
+and so many that threads compute most of the time and rarely wait for Python's interpreter lock."""
 
 _CHUNKS_ARE_MULTIPLE_OF = 4
 """Chunks are equally large, and so many that two or four threads have equally many of them; they
 must not depend on the number of threads, since each has random numbers of its own."""
+
+_THRESHOLD_RAISING = (32 << 20) - 8192  # bytes
 
 _ROWS_WORTH_THREADS = 2 * CHUNK_ROWS
 
@@ -27,42 +32,41 @@ Work = Callable[[int, slice], None]
 """What a thread does with a chunk, given its number and its rows."""
 
 
-class Scratch:
-    """Temporary arrays of one worker.
+def pieces(rows: slice) -> Iterator[slice]:
+    """Yield equally large pieces of a chunk, each of at most :data:`PIECE_ROWS`.
 
-    Fresh arrays of a chunk's size would be got from the operating system, cleared by it and given
-    back for every operation, which takes longer than the arithmetic itself.
+    Examples
+    --------
+    >>> list(pieces(slice(0, 50_000)))
+    [slice(0, 25000, None), slice(25000, 50000, None)]
     """
-
-    def __init__(self, dtype: DTypeLike = np.float32) -> None:
-        self.dtype = np.dtype(dtype)
-        self._arrays: list[NDArray[Any]] = []
-        self._longest = 0
-
-    def take(self, count: int, size: int) -> list[NDArray[Any]]:
-        """Return the first ``count`` arrays, of shape (size,); their content is arbitrary."""
-        if size > self._longest:
-            self._longest = size
-            self._arrays.clear()
-        while len(self._arrays) < count:
-            self._arrays.append(np.empty(self._longest, self.dtype))
-        return [array[:size] for array in self._arrays[:count]]
+    size = rows.stop - rows.start
+    count = -(-size // PIECE_ROWS)
+    ends = [rows.start + -(-size * number // count) for number in range(1, count + 1)]
+    return map(slice, [rows.start, *ends], ends)
 
 
-def run_in_chunks(
-    n_rows: int, start_worker: Callable[[], Work], *, threads: int | None = None
-) -> None:
+def run_in_chunks(n_rows: int, work: Work, *, threads: int | None = None) -> None:
     """Do some work on every chunk.
 
     Parameters
     ----------
     n_rows : int
         Rows in all.
-    start_worker : callable
-        Called once by every thread; returns what that thread calls with the number and the rows of
-        each chunk and writes these rows only; NumPy releases the interpreter lock meanwhile.
+    work : callable
+        Called with the number and the rows of each chunk, by several threads at once; writes these
+        rows only. NumPy releases the interpreter lock meanwhile.
     threads : int, optional
         By default what OMP_NUM_THREADS says, or as many as there are processors, for many rows.
+
+    Examples
+    --------
+    >>> squares = [0] * 5
+    >>> def work(number, rows):
+    ...     squares[rows] = [k * k for k in range(rows.start, rows.stop)]
+    >>> run_in_chunks(5, work)
+    >>> squares
+    [0, 1, 4, 9, 16]
     """
     count = -(-n_rows // CHUNK_ROWS)
     if count > 1:
@@ -72,12 +76,12 @@ def run_in_chunks(
     if threads is None:
         threads = _available_threads() if n_rows >= _ROWS_WORTH_THREADS else 1
     threads = min(threads, len(chunks))
+    _keep_freed_memory()
     waiting = iter(chunks)
 
     def work_through() -> None:
-        work = start_worker()
-        for chunk in waiting:
-            work(*chunk)
+        for number, rows in waiting:
+            work(number, rows)
 
     if threads <= 1:
         work_through()
@@ -85,6 +89,17 @@ def run_in_chunks(
     with ThreadPoolExecutor(threads) as pool:
         for done in [pool.submit(work_through) for _ in range(threads)]:
             done.result()
+
+
+@functools.cache
+def _keep_freed_memory() -> None:
+    """Have the C library keep what temporary arrays free, up to some tens of megabytes.
+
+    It gives the top of its memory back to the system when more than its threshold is free there,
+    and gets it again, cleared, for the next array: a tenth of a pass over the events. Freeing the
+    largest kind of block that raises this threshold (glibc: at most 32 MiB) once, is enough.
+    """
+    np.empty(_THRESHOLD_RAISING, np.uint8)
 
 
 def run_beside(n_rows: int, function: Callable[[], T]) -> Callable[[], T]:

@@ -1,26 +1,20 @@
-"""Kinematics in the collider's coordinates: lengths, azimuthal angles and directions.
+"""Kinematics in the collider's coordinates: vectors in the transverse plane and azimuthal angles.
 
-All functions work element by element on scalars and arrays alike.
+All functions work element by element and change none of their arguments.
 Momenta and masses in GeV, azimuthal angles in radians.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from HiggsML.physics.chunks import Scratch
-
-__all__ = ["Array", "Direction", "Directions", "azimuth", "length"]
+__all__ = ["Array", "Vector", "azimuth", "direction", "spread"]
 
 Array = NDArray[np.floating[Any]]
-
-Direction = tuple[Array, Array]
-"""Cosine and sine of an azimuthal angle."""
-
 
 # (4/pi) arctan(u) = c0 u + c1 u^3 + ...: the odd polynomial of least greatest error on [-1, 1],
 # which is 5e-8, less than the rounding of float32.
@@ -30,16 +24,89 @@ _ARCTAN = (
 )
 
 
-def length(x: Array, y: Array, out: Array, spare: Array) -> None:
-    """Write sqrt(x^2 + y^2) into ``out``, which may be ``x``."""
-    np.square(y, out=spare)
-    np.square(x, out=out)
-    out += spare
-    np.sqrt(out, out=out)
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """Vectors in the transverse plane, shape (n,).
+
+    Examples
+    --------
+    >>> lepton = Vector(np.array([3.0]), np.array([0.0]))
+    >>> missing = Vector(np.array([0.0]), np.array([4.0]))
+    >>> (lepton + missing).length()
+    array([5.])
+    >>> (2 * missing - lepton).x
+    array([-3.])
+    >>> missing.cross(lepton)  # a positive angle from lepton to missing momentum
+    array([12.])
+    """
+
+    x: Array
+    y: Array
+    __array_ufunc__ = None  # so that NumPy leaves "array * vector" to the vector
+
+    def __add__(self, other: Vector) -> Vector:
+        return Vector(self.x + other.x, self.y + other.y)
+
+    def __sub__(self, other: Vector) -> Vector:
+        return Vector(self.x - other.x, self.y - other.y)
+
+    def __rmul__(self, factor: Array | float) -> Vector:
+        return Vector(factor * self.x, factor * self.y)
+
+    def cross(self, other: Vector) -> Array:
+        """|a| |b| times the sine of the angle from ``other`` to this: exactly 0 for the same.
+
+        It has this vector's precision, also where the other one's is higher.
+        """
+        dtype = self.x.dtype
+        return (self.y * other.x).astype(dtype, copy=False) - (self.x * other.y).astype(
+            dtype, copy=False
+        )
+
+    def length(self) -> Array:
+        """Return sqrt(x^2 + y^2)."""
+        length: Array = np.sqrt(self.x * self.x + self.y * self.y)
+        return length
+
+    def astype(self, dtype: np.dtype[Any]) -> Vector:
+        """Return the vectors in another precision."""
+        return Vector(self.x.astype(dtype, copy=False), self.y.astype(dtype, copy=False))
+
+    def take(self, rows: NDArray[np.intp]) -> Vector:
+        """Return the vectors of some rows."""
+        return Vector(self.x.take(rows), self.y.take(rows))
+
+    def spread(self, rows: NDArray[np.intp], n: int) -> Vector:
+        """Return n vectors that are these in some rows, and zero in the others."""
+        return Vector(spread(self.x, rows, n), spread(self.y, rows, n))
 
 
-def azimuth(x: Array, y: Array, r: Array, out: Array, spares: Sequence[Array]) -> None:
-    """Write the azimuthal angle of vectors (x, y) into ``out``, in [-pi, pi].
+def spread(values: Array, rows: NDArray[np.intp], n: int, other: float = 0.0) -> Array:
+    """Return n numbers that are ``values`` in some rows, and ``other`` in the others.
+
+    Examples
+    --------
+    >>> spread(np.array([1.0, 2.0]), np.array([0, 2]), 4, other=-25.0)
+    array([  1., -25.,   2., -25.])
+    """
+    column = np.full(n, other, values.dtype)
+    column[rows] = values
+    return column
+
+
+def direction(phi: Array) -> Vector:
+    """Return the unit vectors of azimuthal angles.
+
+    Examples
+    --------
+    >>> direction(np.array([0.0]))
+    Vector(x=array([1.]), y=array([0.]))
+    """
+    return Vector(np.cos(phi), np.sin(phi))
+
+
+def azimuth(vector: Vector, length: Array) -> Array:
+    """Return the azimuthal angles of vectors in [-pi, pi]; 0 for a vector of zero.
 
     In single precision it is computed from arctan(y / (r + |x|)), half of the angle to the x axis,
     with an error below 5e-7: where the processor has no instructions for NumPy's arctan2, five
@@ -47,63 +114,27 @@ def azimuth(x: Array, y: Array, r: Array, out: Array, spares: Sequence[Array]) -
 
     Parameters
     ----------
-    x, y, r : array of shape (n,)
-        Components and length; all zero gives 0.
-    out : array of shape (n,)
-        Where the angles go.
-    spares : sequence of two arrays of shape (n,)
-        For intermediate steps.
+    vector : Vector
+        Components, shape (n,).
+    length : array of shape (n,)
+        The vectors' lengths r.
+
+    Examples
+    --------
+    >>> up = Vector(np.array([0.0]), np.array([2.0]))
+    >>> azimuth(up, up.length()) == np.pi / 2
+    array([ True])
     """
-    if out.dtype != np.float32:
-        np.arctan2(y, x, out=out)
-        return
-    half, square = spares
-    np.abs(x, out=half)
-    half += r
-    half += np.finfo(np.float32).tiny
-    np.divide(y, half, out=half)
-    np.square(half, out=square)
-    np.multiply(square, _ARCTAN[-1], out=out)
+    if length.dtype != np.float32:
+        angle: Array = np.arctan2(vector.y, vector.x)
+        return angle
+    tangent = vector.y / (np.abs(vector.x) + length + np.finfo(np.float32).tiny)
+    square = tangent * tangent
+    series = square * _ARCTAN[-1]
     for coefficient in _ARCTAN[-2:0:-1]:
-        out += coefficient
-        out *= square
-    out += _ARCTAN[0]
-    out *= half  # in units of a right angle, as if x were positive
-    np.copysign(np.pi / 2, x, out=half)
-    out *= half
-    np.subtract(np.pi / 2, half, out=half)
-    out += np.copysign(half, y, out=half)
-
-
-class Directions:
-    """Directions of an event's particles in the transverse plane, computed when first asked for.
-
-    ``directions["had"]`` are the cosines and sines of ``PRI_had_phi``; nobody may change them. No
-    other arithmetic takes as long, so shifts and derived quantities share what both need.
-
-    Parameters
-    ----------
-    event : mapping of str to array
-        The ``PRI_`` columns, each of shape (n,).
-    scratch : Scratch, optional
-        Where the results are kept, of the columns' type; not to be used for anything else.
-    """
-
-    def __init__(self, event: Mapping[str, Array], scratch: Scratch | None = None) -> None:
-        self._event = event
-        self._scratch = scratch or Scratch(event["PRI_met"].dtype)
-        self._known: dict[str, Direction] = {}
-
-    def __getitem__(self, particle: str) -> Direction:
-        if particle not in self._known:
-            phi = self._event[f"PRI_{particle}_phi"]
-            *_, x, y = self._scratch.take(2 * len(self._known) + 2, phi.size)
-            self._known[particle] = np.cos(phi, out=x), np.sin(phi, out=y)
-        return self._known[particle]
-
-    def update(self, particle: str, rows: NDArray[np.intp]) -> None:
-        """Take note that the angles in some rows have changed."""
-        if particle in self._known:
-            phi = self._event[f"PRI_{particle}_phi"][rows]
-            for values, function in zip(self._known[particle], (np.cos, np.sin), strict=True):
-                values[rows] = function(phi)
+        series += coefficient
+        series *= square
+    quarters = (series + _ARCTAN[0]) * tangent  # in right angles, as if x were positive
+    right_angle = np.copysign(np.pi / 2, vector.x)
+    beyond: Array = np.copysign(np.pi / 2 - right_angle, vector.y)  # half a turn where x < 0
+    return quarters * right_angle + beyond

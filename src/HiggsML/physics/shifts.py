@@ -9,31 +9,21 @@
 The vector change of tau and jets is subtracted from the missing momentum. The primaries are then
 rounded to three decimals, as the official data are.
 
-An event chunk is a dict of the sixteen ``PRI_`` columns, arrays of one floating-point type and of
-shape (n,), which the functions here **change in place**: a pseudo-experiment is a million events,
-and most of the time of a fresh array goes into getting its memory.
-
-Examples
---------
->>> event = {name: np.array([MISSING]) for name in PRI_COLUMNS}
->>> event |= {"PRI_had_pt": np.array([40.0]), "PRI_n_jets": np.array([0.0])}
->>> shift_energies(event, tes=1.05)
->>> event["PRI_had_pt"]
-array([42.])
+The functions here change none of their arguments.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from HiggsML.errors import SettingsError
-from HiggsML.physics.chunks import Scratch
-from HiggsML.physics.kinematics import Array, Directions, azimuth, length
-from HiggsML.schema import BACKGROUNDS, MISSING, NUISANCES, PRI_COLUMNS, SIGNAL
+from HiggsML.physics.event import Event, replaced
+from HiggsML.physics.kinematics import Array, Vector, azimuth, direction
+from HiggsML.schema import BACKGROUNDS, NUISANCES, SIGNAL
 
 __all__ = [
     "HAD_PT_MIN",
@@ -42,9 +32,9 @@ __all__ = [
     "draw_nuisances",
     "passes_cuts",
     "rate_factors",
-    "remove_soft_jets",
-    "round_primaries",
-    "shift_energies",
+    "rounded",
+    "shifted",
+    "without_soft_jets",
 ]
 
 HAD_PT_MIN = 26.0  # GeV: above the reconstruction threshold, so that no shift runs out of events
@@ -52,131 +42,118 @@ JET_PT_MIN = 26.0  # GeV: a jet at or below it counts as absent
 LEP_PT_MIN = 20.0  # GeV
 
 _DECIMALS = 3
-_ROUNDED_COLUMNS = tuple(name for name in PRI_COLUMNS if name != "PRI_n_jets")
 
 
-def shift_energies(
-    event: Mapping[str, Array],
+def shifted(
+    event: Event,
     *,
     tes: float = 1.0,
     jes: float = 1.0,
-    soft_met: tuple[Array, Array] | None = None,
-    scratch: Scratch | None = None,
-    directions: Directions | None = None,
-) -> None:
-    """Shift the energy scales and the missing momentum; round what has changed.
+    soft_met: Vector | None = None,
+) -> Event:
+    """Return events whose energy scales and missing momentum are shifted; what changed is rounded.
 
     Parameters
     ----------
-    event : mapping of str to array
-        The sixteen ``PRI_`` columns, each of shape (n,); changed in place.
+    event : Event
+        All sixteen primaries.
     tes, jes : float
         Factors of the tau's and the jets' energy.
-    soft_met : pair of arrays of shape (n,), optional
-        What is added to the x and y components of the missing momentum [GeV].
-    scratch : Scratch, optional
-        Temporary arrays, of the columns' type.
-    directions : Directions, optional
-        Of tau and leading jet, which do not change.
+    soft_met : Vector, optional
+        What is added to the missing momentum [GeV].
+
+    Examples
+    --------
+    A tau that points along the x axis, opposite to the missing momentum, gains 2 GeV:
+
+    >>> from HiggsML.schema import MISSING, PRI_COLUMNS
+    >>> event = {name: np.array([MISSING]) for name in PRI_COLUMNS} | {
+    ...     "PRI_had_pt": np.array([40.0]), "PRI_had_phi": np.array([0.0]),
+    ...     "PRI_met": np.array([20.0]), "PRI_met_phi": np.array([3.142])}
+    >>> found = shifted(Event(event), tes=1.05)
+    >>> found["PRI_had_pt"], found["PRI_met"]
+    (array([42.]), array([22.]))
     """
-    met, met_phi = event["PRI_met"], event["PRI_met_phi"]
-    scratch = scratch or Scratch(met.dtype)
-    directions = directions or Directions(event)
-    met_x, met_y, gained, spare = scratch.take(4, met.size)
-    np.cos(met_phi, out=met_x)
-    met_x *= met
-    np.sin(met_phi, out=met_y)
-    met_y *= met
-    changed = ["PRI_met", "PRI_met_phi"]
-
-    def recoil(particle: str) -> None:
-        """Take from the missing momentum what a particle has gained in pt."""
-        for component, part in zip((met_x, met_y), directions[particle], strict=True):
-            component -= np.multiply(gained, part, out=spare)
-
+    changed: dict[str, Array] = {}
+    missing = event.momentum("met")
     if tes != 1.0:
-        changed.append("PRI_had_pt")
-        event["PRI_had_pt"][:] *= tes
-        np.multiply(event["PRI_had_pt"], (tes - 1.0) / tes, out=gained)
-        recoil("had")
-
+        changed["PRI_had_pt"] = pt = event["PRI_had_pt"] * tes
+        missing -= pt * ((tes - 1.0) / tes) * event.direction("had")
     if jes != 1.0:
-        changed += ["PRI_jet_all_pt", "PRI_jet_leading_pt"]
-        event["PRI_jet_all_pt"][:] *= jes
-        pt, exists = event["PRI_jet_leading_pt"], event["PRI_n_jets"] >= 1
-        # By jes where there is a jet, else by 1: many times as fast as with a mask.
-        np.multiply(exists, met.dtype.type(jes) - 1, out=spare)
-        spare += 1
-        pt *= spare
-        np.multiply(pt, (jes - 1.0) / jes, out=gained)
-        gained *= exists
-        recoil("jet_leading")
+        changed["PRI_jet_all_pt"] = event["PRI_jet_all_pt"] * jes
+        exists = event["PRI_n_jets"] >= 1
+        pt = event["PRI_jet_leading_pt"]
+        changed["PRI_jet_leading_pt"] = pt = np.where(exists, pt * jes, pt)
+        missing -= pt * ((jes - 1.0) / jes) * exists * event.direction("jet_leading")
         # Fewer than one event in five has a second jet: only theirs are computed.
-        two = np.flatnonzero(event["PRI_n_jets"] >= 2)
-        pt, phi = (event[f"PRI_jet_subleading_{part}"].take(two) for part in ("pt", "phi"))
+        rows = np.flatnonzero(event["PRI_n_jets"] >= 2)
+        pt, phi = (event[f"PRI_jet_subleading_{part}"].take(rows) for part in ("pt", "phi"))
         pt *= jes
-        event["PRI_jet_subleading_pt"][two] = np.round(pt, _DECIMALS)
-        pt *= (jes - 1.0) / jes
-        met_x[two] -= pt * np.cos(phi)
-        met_y[two] -= pt * np.sin(phi)
-
+        changed["PRI_jet_subleading_pt"] = replaced(event["PRI_jet_subleading_pt"], rows, pt)
+        gained = pt * ((jes - 1.0) / jes) * direction(phi)
+        missing -= gained.spread(rows, len(event))
     if soft_met is not None:
-        met_x += soft_met[0]
-        met_y += soft_met[1]
-
-    length(met_x, met_y, met, spare)
-    azimuth(met_x, met_y, met, met_phi, (gained, spare))
-    round_primaries(event, changed)
-
-
-def round_primaries(event: Mapping[str, Array], columns: Iterable[str] = _ROUNDED_COLUMNS) -> None:
-    """Round columns to three decimals, the precision of the official data, in place."""
-    for name in columns:
-        np.round(event[name], _DECIMALS, out=event[name])
+        missing += soft_met  # which may be of double precision
+    missing = missing.astype(event["PRI_met"].dtype)
+    changed["PRI_met"] = met = missing.length()
+    changed["PRI_met_phi"] = azimuth(missing, met)
+    return event.having({name: rounded(column) for name, column in changed.items()})
 
 
-def remove_soft_jets(
-    event: Mapping[str, Array],
-    *,
-    corrected: bool = False,
-    directions: Directions | None = None,
-) -> None:
+def rounded(column: Array) -> Array:
+    """Round a column to three decimals, the precision of the official data."""
+    return np.round(column, _DECIMALS)
+
+
+def without_soft_jets(event: Event, *, corrected: bool = False) -> Event:
     """Treat jets with a pt of at most 26 GeV as absent: first the sub-leading, then the leading.
 
     A removed jet becomes -25, is taken off ``PRI_n_jets`` and out of ``PRI_jet_all_pt``.
 
     Parameters
     ----------
-    event : mapping of str to array
-        The sixteen ``PRI_`` columns, each of shape (n,); changed in place.
+    event : Event
+        All sixteen primaries.
     corrected : bool
         With three or more jets and a soft sub-leading one, the official procedure leaves
         ``PRI_n_jets`` at two or more although the second jet is gone; the official numbers depend
         on it. True counts the jets that are left, since all that follow are softer still: one
         after the sub-leading jet was removed, none after the leading one.
-    directions : Directions, optional
-        Those of removed jets are brought up to date.
+
+    Examples
+    --------
+    >>> from HiggsML.schema import MISSING, PRI_COLUMNS
+    >>> event = {name: np.array([MISSING]) for name in PRI_COLUMNS} | {
+    ...     "PRI_jet_leading_pt": np.array([25.0]), "PRI_n_jets": np.array([1.0]),
+    ...     "PRI_jet_all_pt": np.array([25.0])}
+    >>> left = without_soft_jets(Event(event))
+    >>> left["PRI_n_jets"], left["PRI_jet_leading_pt"], left["PRI_jet_all_pt"]
+    (array([0.]), array([-25.]), array([0.]))
     """
-    n_jets, jet_all_pt = event["PRI_n_jets"], event["PRI_jet_all_pt"]
-    for jet, left in (("subleading", 1), ("leading", 0)):
-        pt = event[f"PRI_jet_{jet}_pt"]
+    n_jets, all_pt = event["PRI_n_jets"].copy(), event["PRI_jet_all_pt"].copy()
+    leading_pt = event["PRI_jet_leading_pt"]
+    for jet, left in (("jet_subleading", 1), ("jet_leading", 0)):
+        pt = event[f"PRI_{jet}_pt"]
         soft = np.flatnonzero((pt >= 0) & (pt <= JET_PT_MIN))
-        if not soft.size:
-            continue
         if corrected:
             n_jets[soft] = left
-            jet_all_pt[soft] = event["PRI_jet_leading_pt"][soft] if left else 0.0
+            all_pt[soft] = leading_pt[soft] if left else 0.0
         else:
             n_jets[soft] -= 1
-            jet_all_pt[soft] -= pt[soft]
-        for part in ("pt", "eta", "phi"):
-            event[f"PRI_jet_{jet}_{part}"][soft] = MISSING
-        if directions is not None:
-            directions.update(f"jet_{jet}", soft)
+            all_pt[soft] -= pt[soft]
+        event = event.without(jet, soft)
+    return event.having({"PRI_n_jets": n_jets, "PRI_jet_all_pt": all_pt})
 
 
-def passes_cuts(event: Mapping[str, Array]) -> NDArray[np.bool_]:
-    """Which events keep a tau of at least 26 GeV and a lepton of at least 20 GeV."""
+def passes_cuts(event: Event | Mapping[str, Array]) -> NDArray[np.bool_]:
+    """Which events keep a tau of at least 26 GeV and a lepton of at least 20 GeV.
+
+    Examples
+    --------
+    >>> pt = {"PRI_had_pt": np.array([25.9, 26.0]), "PRI_lep_pt": np.array([20.0, 20.0])}
+    >>> passes_cuts(pt)
+    array([False,  True])
+    """
     return (event["PRI_had_pt"] >= HAD_PT_MIN) & (event["PRI_lep_pt"] >= LEP_PT_MIN)
 
 

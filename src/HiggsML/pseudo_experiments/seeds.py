@@ -21,6 +21,7 @@ __all__ = [
     "draw_mu",
     "draw_order",
     "experiment_nuisances",
+    "generator",
     "model_seed",
     "seed_sequence",
 ]
@@ -74,7 +75,7 @@ def draw_order(seed: int, n_sets: int, n_experiments: int) -> Iterator[tuple[int
         yield divmod(int(number), n_experiments)
 
 
-def _generator(sequence: np.random.SeedSequence, branch: int) -> np.random.Generator:
+def generator(sequence: np.random.SeedSequence, branch: int) -> np.random.Generator:
     """Return the generator of a numbered branch, without the state that ``spawn`` keeps."""
     entropy = (
         sequence.entropy if isinstance(sequence.entropy, Iterable) else [sequence.entropy or 0]

@@ -29,7 +29,6 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
@@ -38,19 +37,10 @@ from numpy.typing import NDArray
 
 from HiggsML.datasets.reader import Data
 from HiggsML.errors import DataError, SettingsError
-from HiggsML.physics.chunks import CHUNK_ROWS, Scratch, Work, run_in_chunks
-from HiggsML.physics.features import derive
-from HiggsML.physics.kinematics import Directions
-from HiggsML.physics.shifts import (
-    HAD_PT_MIN,
-    rate_factors,
-    remove_soft_jets,
-    round_primaries,
-    shift_energies,
-)
-from HiggsML.pseudo_experiments.seeds import (
-    _generator,
-)
+from HiggsML.physics.shifts import HAD_PT_MIN, rate_factors, rounded
+from HiggsML.pseudo_experiments.block_memory import BlockMemory
+from HiggsML.pseudo_experiments.event_loop import Plan, fill_block
+from HiggsML.pseudo_experiments.seeds import generator
 from HiggsML.pseudo_experiments.stored_events import (
     HAD_PT,
     StoredEvents,
@@ -58,15 +48,12 @@ from HiggsML.pseudo_experiments.stored_events import (
     arrange,
     open_cached,
 )
-from HiggsML.schema import FEATURES, NUISANCES, PRI_COLUMNS, PROCESSES
+from HiggsML.schema import FEATURES, NUISANCES, PROCESSES
 
 __all__ = ["EventStore", "Plan", "PseudoExperiment", "features_frame", "unit_weights"]
 
 MAX_EVENTS_IN_MEMORY = 1_000_000
 """Test sets with more events are converted to a memory-mapped file."""
-
-_GATHERED_ROWS = 8192
-"""Events that are picked and turned into columns at a time: they stay in the nearest cache."""
 
 
 class PseudoExperiment(TypedDict):
@@ -90,18 +77,6 @@ def unit_weights(n_events: int) -> pd.Series:
     return pd.Series(np.ones(n_events), name="weights", copy=False)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A pseudo-experiment whose number of events has been drawn, ready to be filled in."""
-
-    n_events: int
-    shifts: Mapping[str, float]
-    seed: np.random.SeedSequence
-    order: NDArray[np.int64]  # numbers of the strata, the one with most expected events first
-    ends: NDArray[np.float64]  # cumulative expected events of the strata, in this order
-    eligible: NDArray[np.int64]  # their events that survive the tau cut
-
-
 class EventStore:
     """Test events, arranged so that pseudo-experiments can be drawn quickly.
 
@@ -112,6 +87,7 @@ class EventStore:
         self._rows = events.rows
         self._strata = events.strata
         self._cumulative = [events.cumulative(stratum) for stratum in events.strata]
+        self._memory = BlockMemory()
         self._starts = np.array([stratum.start for stratum in events.strata], dtype=np.int64)
 
     @classmethod
@@ -194,15 +170,21 @@ class EventStore:
         sequence = (
             seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
         )
-        n_events = int(_generator(sequence, 0).poisson(ends[-1]))
-        return Plan(n_events, shifts, sequence, order, ends, eligible[order])
+        return Plan(
+            n_events=int(generator(sequence, 0).poisson(ends[-1])),
+            shifts=shifts,
+            seed=sequence,
+            ends=ends,
+            starts=self._starts[order],
+            eligible=eligible[order],
+            cumulative=tuple(self._cumulative[k] for k in order),
+        )
 
     def fill(
         self,
         plan: Plan,
         block: NDArray[np.float32],
         *,
-        watched: bool = False,
         corrected: bool = False,
         threads: int = 1,
     ) -> None:
@@ -214,12 +196,10 @@ class EventStore:
             From :meth:`plan`.
         block : array of shape (28, n_events), float32
             Where the features are written, column by column of :data:`HiggsML.schema.FEATURES`.
-        watched : bool
-            Whether others can read the block meanwhile. It then gets the primaries when they are
-            final, at the price of a copy: before, they would tell the nuisance parameters.
+            What others can read of it meanwhile is final.
         corrected : bool
             How jets that are cut away are counted, see
-            :func:`HiggsML.physics.shifts.remove_soft_jets`.
+            :func:`HiggsML.physics.shifts.without_soft_jets`.
         threads : int
             How many work at once; changes no number.
         """
@@ -227,60 +207,7 @@ class EventStore:
             raise SettingsError(
                 f"the block must have the shape {(len(FEATURES), plan.n_events)}, not {block.shape}"
             )
-        run_in_chunks(
-            plan.n_events,
-            lambda: self._start_worker(plan, block, watched, corrected),
-            threads=threads,
-        )
-
-    def _start_worker(
-        self, plan: Plan, block: NDArray[np.float32], watched: bool, corrected: bool
-    ) -> Work:
-        scratch, angles = Scratch(), Scratch()
-        integers, doubles = Scratch(np.int64), Scratch(np.float64)
-        shifts, n_primaries = plan.shifts, len(PRI_COLUMNS)
-        # NumPy copies 32 bytes in place, but calls a function for the 64 of a whole row.
-        halves = self._rows.reshape(2 * len(self), n_primaries // 2)
-        numbers = np.empty((_GATHERED_ROWS, 2), dtype=np.int64)
-        gathered = np.empty((_GATHERED_ROWS, 2, n_primaries // 2), dtype=np.float32)
-        longest = min(CHUNK_ROWS, plan.n_events)
-        hidden = np.empty((n_primaries, longest if watched else 0), dtype=np.float32)
-        noise = np.empty((2, longest), dtype=np.float32)
-
-        def work(chunk: int, rows: slice) -> None:
-            size = rows.stop - rows.start
-            final, derived = np.split(block[:, rows], [n_primaries])
-            primaries = hidden[:, :size] if watched else final
-            # Branches of the seed start at 1 here: the number of events has used 0.
-            rng = _generator(plan.seed, chunk + 1)
-            (drawn,), (position,) = integers.take(1, size), doubles.take(1, size)
-            self._draw(plan, rng, position, drawn)
-            for start in range(0, size, _GATHERED_ROWS):
-                part = drawn[start : start + _GATHERED_ROWS]
-                both, events = numbers[: part.size], gathered[: part.size]
-                np.multiply(part, 2, out=both[:, 0])
-                np.add(both[:, 0], 1, out=both[:, 1])
-                halves.take(both, axis=0, out=events, mode="wrap")
-                primaries[:, start : start + part.size] = events.reshape(part.size, -1).T
-            event = dict(zip(PRI_COLUMNS, primaries, strict=True))
-            directions = Directions(event, angles)
-            soft_met = shifts["soft_met"]
-            if soft_met:
-                pair = _gaussian_pair(soft_met, rng, noise[:, :size], scratch)
-            shift_energies(
-                event,
-                tes=shifts["tes"],
-                jes=shifts["jes"],
-                soft_met=pair if soft_met else None,
-                scratch=scratch,
-                directions=directions,
-            )
-            remove_soft_jets(event, corrected=corrected, directions=directions)
-            if watched:
-                final[:] = primaries
-            derive(event, derived, scratch, directions)
-
-        return work
+        fill_block(self._rows, plan, block, corrected=corrected, threads=threads)
 
     def pseudo_experiment(
         self,
@@ -293,6 +220,8 @@ class EventStore:
     ) -> PseudoExperiment:
         """Make one pseudo-experiment; see :meth:`plan` and :meth:`fill` for the parameters.
 
+        The memory of earlier ones is used again when nothing refers to their data any more.
+
         Returns
         -------
         dict
@@ -300,7 +229,7 @@ class EventStore:
             ``weights``, a Series of n ones.
         """
         plan = self.plan(mu=mu, nuisances=nuisances, seed=seed)
-        block = np.empty((len(FEATURES), plan.n_events), dtype=np.float32)
+        block = self._memory.block(plan.n_events)
         self.fill(plan, block, corrected=corrected, threads=threads)
         return {"data": features_frame(block), "weights": unit_weights(plan.n_events)}
 
@@ -309,9 +238,7 @@ class EventStore:
 
         def fails(offset: int) -> bool:
             row = stratum.start + offset
-            event = {"PRI_had_pt": self._rows[row : row + 1, HAD_PT] * tes}
-            round_primaries(event, ("PRI_had_pt",))
-            return bool(event["PRI_had_pt"][0] < HAD_PT_MIN)
+            return bool(rounded(self._rows[row : row + 1, HAD_PT] * tes)[0] < HAD_PT_MIN)
 
         return bisect.bisect_left(range(stratum.count), True, key=fails)
 
@@ -321,67 +248,3 @@ class EventStore:
         if cumulative is None:
             return self._strata[k].weight * count
         return float(cumulative[count - 1]) if count else 0.0
-
-    def _draw(
-        self,
-        plan: Plan,
-        rng: np.random.Generator,
-        position: NDArray[np.float64],
-        drawn: NDArray[np.int64],
-    ) -> None:
-        """Draw events in proportion to rate x weight; write their row numbers into ``drawn``.
-
-        ``position`` is a temporary array of the same shape.
-        """
-        rng.random(out=position)
-        position *= plan.ends[-1]
-        begin = np.concatenate([[0.0], plan.ends[:-1]])
-        width = plan.ends - begin
-        # A hair less than the number of events, so that rounding never steps past the last one.
-        per_event = np.divide(
-            np.nextafter(plan.eligible, 0.0), width, out=np.zeros_like(width), where=width > 0
-        )
-        # Most events are of the first stratum in the plan: the others are looked up one by one.
-        even = self._cumulative[plan.order[0]] is None
-        others = np.flatnonzero(position >= plan.ends[0]) if even else np.arange(position.size)
-        moved = position[others]
-        stratum = np.searchsorted(plan.ends[:-1], moved, side="right")
-        moved -= begin[stratum]
-        starts = self._starts[plan.order]
-        position *= per_event[0]
-        np.copyto(drawn, position, casting="unsafe")
-        drawn += starts[0]
-        drawn[others] = starts[stratum] + (moved * per_event[stratum]).astype(np.int64)
-        for k, number in enumerate(plan.order):
-            cumulative = self._cumulative[number]
-            if cumulative is not None and plan.eligible[k]:
-                mine, last = np.flatnonzero(stratum == k), plan.eligible[k] - 1
-                target = moved[mine] / width[k] * cumulative[last]
-                found = np.searchsorted(cumulative, target, side="right")
-                drawn[others[mine]] = starts[k] + np.minimum(found, last)
-
-
-def _gaussian_pair(
-    width: float,
-    rng: np.random.Generator,
-    pair: NDArray[np.float32],
-    scratch: Scratch,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Draw two independent Gaussians of a common width by Box and Muller's transform.
-
-    On arrays it is faster than the generator's own method, one number at a time. They are written
-    into ``pair``, shape (2, n).
-    """
-    x, y = pair
-    radius, angle = scratch.take(2, x.size)
-    rng.random(out=radius, dtype=np.float32)
-    np.subtract(1, radius, out=radius)  # in (0, 1]: the logarithm of zero is never taken
-    np.log(radius, out=radius)
-    radius *= -2
-    np.sqrt(radius, out=radius)
-    radius *= width
-    rng.random(out=angle, dtype=np.float32)
-    angle *= 2 * np.pi
-    np.multiply(radius, np.cos(angle, out=x), out=x)
-    np.multiply(radius, np.sin(angle, out=y), out=y)
-    return x, y

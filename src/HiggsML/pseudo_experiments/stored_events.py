@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from HiggsML.datasets.reader import Data
 from HiggsML.errors import DataError
 from HiggsML.files import allocate
-from HiggsML.physics.shifts import LEP_PT_MIN, round_primaries
+from HiggsML.physics.shifts import LEP_PT_MIN, rounded
 from HiggsML.schema import LABEL_COLUMNS, PRI_COLUMNS, PROCESSES
 
 __all__ = [
@@ -178,7 +178,7 @@ def convert(data: Data, path: Path, identity: Mapping[str, Any] | None = None) -
         total += float(frame["weights"].to_numpy().sum(dtype=np.float64))
         for process, part in frame.groupby("detailed_labels", observed=True):
             kept = part[_kept(part)]
-            pt = np.round(kept["PRI_had_pt"].to_numpy(np.float32), 3)
+            pt = rounded(kept["PRI_had_pt"].to_numpy(np.float32))
             layout.count(str(process), pt, kept["weights"].to_numpy(np.float64))
     strata = layout.strata(data.sum_weights() / total if total else 1.0)
     n_rows = sum(stratum.count for stratum in strata)
@@ -359,16 +359,15 @@ def _distribute(
 
 def _kept(frame: pd.DataFrame) -> NDArray[np.bool_]:
     """Tell which events can be drawn; no shift changes the lepton, so its cut is applied here."""
-    lep_pt = np.round(frame["PRI_lep_pt"].to_numpy(np.float32), 3)
+    lep_pt = rounded(frame["PRI_lep_pt"].to_numpy(np.float32))
     return (lep_pt >= LEP_PT_MIN) & (frame["weights"].to_numpy() > 0)
 
 
 def _rows_and_weights(frame: pd.DataFrame) -> tuple[Rows, NDArray[np.float64]]:
     """Return the events that can be drawn: rounded primaries, shape (n, 16), and weights."""
     kept = frame[_kept(frame)]
-    columns = np.stack([kept[name].to_numpy(np.float32) for name in PRI_COLUMNS])
-    round_primaries(dict(zip(PRI_COLUMNS, columns, strict=True)))
-    return np.ascontiguousarray(columns.T), kept["weights"].to_numpy(np.float64)
+    columns = [rounded(kept[name].to_numpy(np.float32)) for name in PRI_COLUMNS]
+    return np.stack(columns, axis=1), kept["weights"].to_numpy(np.float64)
 
 
 def _pt_bins(had_pt: Rows) -> NDArray[np.int64]:

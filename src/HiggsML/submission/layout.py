@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 
 from HiggsML.errors import SubmissionError
 from HiggsML.files import Entry, is_junk, on_disk, size_text
-from HiggsML.results import is_result_name
+from HiggsML.results import reserved_names
 
 __all__ = [
     "MAX_BYTES",
@@ -42,6 +42,7 @@ _KINDS = {
     stat.S_IFREG: None,
     stat.S_IFDIR: None,
 }
+_PLANTED = "a file of a run's results, or of the platform, has this name"
 _SPECIAL = ("this is a special file, not a regular one", "Remove it.")
 
 
@@ -95,8 +96,10 @@ class Layout:
         model, problem = _model(files)
         if problem is not None:
             found.append(problem)
-        top = f"{PurePosixPath(model).parent}/" if model not in (None, "model.py") else ""
-        found.extend(_planted(belonging, {"", top}))
+        found.extend(
+            Problem("result-name", shown(name), _PLANTED, "Rename it.")
+            for name in reserved_names(belonging)
+        )
         leftovers = tuple(sorted(name for name in entries if not belongs(name)))
         return cls(files, leftovers, tuple(found), model)
 
@@ -257,19 +260,6 @@ def _problems_of(name: str, entry: Entry) -> Iterator[Problem]:
     kind = _KINDS.get(stat.S_IFMT(entry.mode), _SPECIAL)
     if kind is not None:
         yield Problem("link" if kind is not _SPECIAL else "special-file", shown(name), *kind)
-
-
-def _planted(names: Mapping[str, Entry], tops: set[str]) -> Iterator[Problem]:
-    """Yield what the platform, or scoring, would take for a file of its own."""
-    planted = set()
-    for name in names:
-        for top in tops:
-            first = name.removeprefix(top).split("/")[0] if name.startswith(top) else ""
-            if is_result_name(first):
-                planted.add(f"{top}{first}")
-    for name in sorted(planted):
-        message = "a file of a run's results, or of the platform, has this name"
-        yield Problem("result-name", shown(name), message, "Rename it.")
 
 
 def _too_much(files: Mapping[str, Entry]) -> Iterator[Problem]:

@@ -16,8 +16,11 @@ Examples
 1
 """
 
+from HiggsML.installation import check_installation
+from HiggsML.old_names.visualization import Dataset_visualise, custom_pretty_print
 from HiggsML.visualization.distributions import (
     correlation_plots,
+    histogram_classes,
     histogram_syst,
     roc_curve_wrapper,
     stacked_histogram,
@@ -39,11 +42,14 @@ from HiggsML.visualization.samples import (
 )
 
 __all__ = [
+    "Dataset_visualise",
     "bootstrap_plot",
     "correlation_plots",
     "coverage_function_plot",
+    "custom_pretty_print",
     "event_vise_syst",
     "event_vise_syst_arrow",
+    "histogram_classes",
     "histogram_syst",
     "interval_plot",
     "pair_plots",
@@ -55,3 +61,5 @@ __all__ = [
     "visualize_scatter",
     "width_and_coverage_plot",
 ]
+
+check_installation()

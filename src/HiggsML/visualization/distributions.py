@@ -40,7 +40,13 @@ from HiggsML.visualization.style import (
     style,
 )
 
-__all__ = ["correlation_plots", "histogram_syst", "roc_curve_wrapper", "stacked_histogram"]
+__all__ = [
+    "correlation_plots",
+    "histogram_classes",
+    "histogram_syst",
+    "roc_curve_wrapper",
+    "stacked_histogram",
+]
 
 Array = NDArray[np.float64]
 
@@ -262,6 +268,59 @@ def histogram_syst(
             *main.get_legend_handles_labels(), loc="upper left", ncols=2, bbox_to_anchor=(0, 1)
         )
         note(figure, f"{TAILS}, absent jets left out", left=1.8)
+    return figure
+
+
+@shows_figures
+def histogram_classes(
+    dfall: pd.DataFrame,
+    target: ArrayLike,
+    weights: ArrayLike,
+    columns: Sequence[str] | None = None,
+    nbin: int = 25,
+) -> Figure:
+    """Weighted histograms of signal and of background, both of area 1.
+
+    Parameters
+    ----------
+    dfall : DataFrame
+        Events.
+    target, weights : array of shape (number of rows,)
+        1 for signal and 0 for background, event weight.
+    columns : sequence of str, optional
+        Features to draw; all numeric ones by default.
+    nbin : int
+        Number of bins.
+
+    Returns
+    -------
+    Figure
+        One panel per feature.
+    """
+    names = feature_columns(dfall, columns)
+    is_signal = row_values(target, len(dfall), "target") == 1
+    weight = row_values(weights, len(dfall), "weights").astype(np.float64)
+    with style():
+        figure, panels = panel_grid(len(names), header=0.55)
+        for name, axes in zip(names, panels, strict=True):
+            values = column_values(dfall, name)
+            there = present(name, values)
+            edges = _edges(name, values[there], nbin)
+            for mask, label, color in (
+                (~is_signal, "background", BLUE),
+                (is_signal, "signal", VERMILION),
+            ):
+                counts = _count(values[there & mask], edges, weight[there & mask])
+                density = counts / max(float((counts * np.diff(edges)).sum()), 1e-300)
+                axes.stairs(density, edges, color=color, fill=True, alpha=0.3)
+                axes.stairs(density, edges, color=color, label=label)
+            axes.set_ylim(bottom=0)
+            axes.set_xlim(edges[0], edges[-1])
+            axes.set_xlabel(axis_label(name))
+            axes.set_ylabel("density (area 1)")
+        handles = axes.get_legend_handles_labels()
+        figure.legend(*handles, loc="upper left", ncols=2, bbox_to_anchor=(0, 1))
+        note(figure, f"{TAILS}, absent jets left out", left=2.0)
     return figure
 
 

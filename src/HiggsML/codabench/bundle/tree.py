@@ -6,9 +6,11 @@ Validation reads a :class:`Tree`, the builder writes one, so what is checked is 
 from __future__ import annotations
 
 import io
+import lzma
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -17,6 +19,7 @@ from HiggsML.files import REGULAR, Entry, on_disk, whole_file
 
 __all__ = ["Tree", "write_zip"]
 
+_LONGEST_NAME = 255  # bytes of one part of a path, on the usual file systems
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
 
 
@@ -31,12 +34,19 @@ class Tree:
     prefix : str
         What messages put before a name: where this tree lies in a larger one.
     problems : tuple of (str, str)
-        File and sentence for what is wrong with the container itself, such as a damaged zip.
+        File and sentence for what keeps a zip from being unpacked, such as wrong checksums.
+    oddities : tuple of (str, str)
+        The same for what unpacks, but not as it is written: entries that lead out of the zip's
+        folder, or that are in it twice.
+    folders : frozenset of str
+        Folders, empty ones too, where they are known.
     """
 
     files: Mapping[str, Entry]
     prefix: str = ""
-    problems: tuple[tuple[str, str], ...] = field(default=())
+    problems: tuple[tuple[str, str], ...] = ()
+    oddities: tuple[tuple[str, str], ...] = ()
+    folders: frozenset[str] = frozenset()
 
     @classmethod
     def from_bytes(cls, files: Mapping[str, bytes], prefix: str = "") -> Tree:
@@ -46,12 +56,15 @@ class Tree:
     @classmethod
     def from_directory(cls, directory: Path, prefix: str = "") -> Tree:
         """Make a tree of all files below a directory; links are listed, not followed."""
-        found = {
-            path.relative_to(directory).as_posix(): path
-            for path in directory.rglob("*")
-            if path.is_symlink() or path.is_file()
-        }
-        return cls({name: on_disk(found[name]) for name in sorted(found)}, prefix)
+        found, folders = {}, set()
+        for path in directory.rglob("*"):
+            name = path.relative_to(directory).as_posix()
+            if path.is_symlink() or path.is_file():
+                found[name] = path
+            elif path.is_dir():
+                folders.add(name)
+        files = {name: on_disk(found[name]) for name in sorted(found)}
+        return cls(files, prefix, folders=frozenset(folders))
 
     @classmethod
     def from_zip(cls, source: Path | bytes, prefix: str = "") -> Tree:
@@ -69,26 +82,35 @@ class Tree:
         except (zipfile.BadZipFile, OSError) as error:
             raise BundleError(f"{name} is not a zip file: {error}") from error
         files: dict[str, Entry] = {}
-        problems = []
+        folders, problems, oddities = set(), [], []
         for info in archive.infolist():
+            written = PurePosixPath(info.filename)
+            # Where Python's zipfile puts it, and with it the platform.
+            name = "/".join(part for part in written.parts if part not in ("/", "//", ".."))
+            if written.is_absolute() or ".." in written.parts:
+                oddities.append((info.filename, "leads out of the directory it is unpacked into"))
             if info.is_dir():
+                folders.add(name)
                 continue
-            path = PurePosixPath(info.filename)
-            if path.is_absolute() or ".." in path.parts or "\\" in info.filename:
-                problems.append((info.filename, "leads out of the directory it is unpacked into"))
-            elif info.flag_bits & 1:
+            if info.flag_bits & 1:
                 problems.append((info.filename, "is encrypted"))
-            elif info.filename in files:
-                problems.append((info.filename, "is in the zip twice"))
-            else:
-                files[info.filename] = _in_zip(archive, info)
-        for filename in files:
-            parent = next((str(p) for p in PurePosixPath(filename).parents if str(p) in files), "")
-            if parent:
-                problems.append((parent, f"is a file and the folder of {filename}"))
+            if name in files:
+                oddities.append((name, "is in the zip twice"))
+            if len(max(name.split("/"), key=len).encode("utf-8", "replace")) > _LONGEST_NAME:
+                problems.append((info.filename[:80], "has a name that is too long"))
+            files[name] = _in_zip(archive, info)
+        above = {str(p): name for name in files for p in PurePosixPath(name).parents}
+        for name in sorted(files.keys() & (above.keys() | folders)):
+            problems.append((name, "is both a file and a folder"))
         if not problems and (damaged := _damaged(archive)):
             problems.append((damaged, "is damaged: its checksum is wrong"))
-        return cls({key: files[key] for key in sorted(files)}, prefix, tuple(problems))
+        return cls(
+            {key: files[key] for key in sorted(files)},
+            prefix,
+            tuple(problems),
+            tuple(oddities),
+            frozenset(folders),
+        )
 
     def __contains__(self, name: str) -> bool:
         return name in self.files
@@ -99,8 +121,11 @@ class Tree:
             return file.read() if limit is None else file.read(limit)
 
     def is_directory(self, name: str) -> bool:
-        """Return whether there is a file below this name."""
-        return any(key.startswith(name.rstrip("/") + "/") for key in self.files)
+        """Return whether this is a folder."""
+        start = name.rstrip("/") + "/"
+        return start[:-1] in self.folders or any(
+            key.startswith(start) for key in (*self.files, *self.folders)
+        )
 
     def below(self, name: str) -> Tree:
         """Return what is in a directory or in a zip of this tree, with names relative to it."""
@@ -113,7 +138,8 @@ class Tree:
             for key, entry in self.files.items()
             if key.startswith(start)
         }
-        return Tree(inside, f"{self.prefix}{start}")
+        folders = {key.removeprefix(start) for key in self.folders if key.startswith(start)}
+        return Tree(inside, f"{self.prefix}{start}", folders=frozenset(folders))
 
     def size(self) -> int:
         """Return the sum of all sizes [bytes]."""
@@ -127,8 +153,7 @@ class Tree:
         BundleError
             If a file is a symbolic link or its name leads elsewhere.
         """
-        if self.problems:
-            name, problem = self.problems[0]
+        for name, problem in (*self.problems, *self.oddities):
             raise BundleError(f"{self.prefix}{name} {problem}")
         for name, entry in self.files.items():
             if entry.is_link:
@@ -167,7 +192,9 @@ def _in_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Entry:
 def _damaged(archive: zipfile.ZipFile) -> str | None:
     try:
         return archive.testzip()
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError) as error:
+        return str(error)
+    except (NotImplementedError, RuntimeError, ValueError) as error:
         return str(error)
 
 

@@ -1,4 +1,13 @@
-"""What validation reports: a finding says where, what is there, why it is wrong, and the remedy."""
+"""What validation reports: a finding says where, what is there, why it is wrong, and the remedy.
+
+There are three kinds, told apart everywhere:
+
+===============  ==================================================================================
+``"platform"``   the platform refuses the upload; exactly that, and nothing that it accepts
+``"challenge"``  the platform takes it, but this challenge would fail or judge wrongly
+``"advice"``     what may be intended, or is lost without a word
+===============  ==================================================================================
+"""
 
 from __future__ import annotations
 
@@ -8,9 +17,28 @@ from typing import Any, Literal
 
 from HiggsML.codabench.rules.located_yaml import Item
 
-__all__ = ["Finding", "Findings", "Place", "Severity", "errors_of", "shown"]
+__all__ = [
+    "KINDS",
+    "Finding",
+    "Findings",
+    "Kind",
+    "Place",
+    "Severity",
+    "errors_of",
+    "exit_code",
+    "refusals_of",
+    "shown",
+]
 
+Kind = Literal["platform", "challenge", "advice"]
 Severity = Literal["error", "warning"]
+KINDS: dict[Kind, str] = {
+    "platform": "the platform refuses this",
+    "challenge": "this challenge needs this",
+    "advice": "advice",
+}
+"""What a text says before a finding of each kind; the gravest first."""
+
 _MAX_SHOWN = 80
 
 
@@ -20,8 +48,8 @@ class Finding:
 
     Attributes
     ----------
-    severity : {"error", "warning"}
-        An error makes the bundle fail, or judge wrongly; a warning may be intended.
+    kind : {"platform", "challenge", "advice"}
+        Who minds.
     rule : str
         Short stable name of the rule.
     file : str
@@ -36,7 +64,7 @@ class Finding:
         What is wrong, and what to do.
     """
 
-    severity: Severity
+    kind: Kind
     rule: str
     file: str
     line: int | None
@@ -44,6 +72,11 @@ class Finding:
     value: str
     message: str
     remedy: str
+
+    @property
+    def severity(self) -> Severity:
+        """Whether this must be mended before an upload ("error") or may be intended ("warning")."""
+        return "warning" if self.kind == "advice" else "error"
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
@@ -53,12 +86,26 @@ class Finding:
 
     def as_dict(self) -> dict[str, Any]:
         """Return all fields, for JSON."""
-        return asdict(self)
+        return {"severity": self.severity, **asdict(self)}
 
 
 def errors_of(findings: Iterable[Finding]) -> list[Finding]:
-    """Return the findings that are errors."""
-    return [finding for finding in findings if finding.severity == "error"]
+    """Return the findings that are more than advice."""
+    return [finding for finding in findings if finding.kind != "advice"]
+
+
+def refusals_of(findings: Iterable[Finding]) -> list[Finding]:
+    """Return the findings for which the platform refuses an upload."""
+    return [finding for finding in findings if finding.kind == "platform"]
+
+
+def exit_code(findings: Iterable[Finding]) -> int:
+    """Return 1 if the platform refuses something, 3 if only the challenge needs something, else 0.
+
+    2 is left to wrong options of a command.
+    """
+    kinds = {finding.kind for finding in findings}
+    return 1 if "platform" in kinds else 3 if "challenge" in kinds else 0
 
 
 def shown(value: Any) -> str:
@@ -70,24 +117,42 @@ def shown(value: Any) -> str:
 
 @dataclass
 class Findings:
-    """Collects findings about one file after the other."""
+    """Collects findings about one file after the other.
+
+    Attributes
+    ----------
+    found : list of Finding
+        In the order in which they were found.
+    ours : bool
+        Whether the bundle is of this challenge; if not, nothing is reported that only it needs.
+    """
 
     found: list[Finding]
+    ours: bool = True
 
-    def error(self, rule: str, place: Place, message: str, remedy: str, value: Any = "") -> None:
-        """Add an error; ``value`` replaces the one that the place has."""
-        self._add("error", rule, place, message, remedy, value)
+    def refuse(self, rule: str, place: Place, message: str, remedy: str, value: Any = "") -> None:
+        """Add what the platform refuses; ``value`` replaces the one that the place has."""
+        self._add("platform", rule, place, message, remedy, value)
 
-    def warning(self, rule: str, place: Place, message: str, remedy: str, value: Any = "") -> None:
-        """Add a warning."""
-        self._add("warning", rule, place, message, remedy, value)
+    def need(self, rule: str, place: Place, message: str, remedy: str, value: Any = "") -> None:
+        """Add what only this challenge needs."""
+        if self.ours:
+            self._add("challenge", rule, place, message, remedy, value)
+
+    def fault(self, rule: str, place: Place, message: str, remedy: str, value: Any = "") -> None:
+        """Add what would go wrong after the upload: it may be meant in another competition."""
+        self._add("challenge" if self.ours else "advice", rule, place, message, remedy, value)
+
+    def advise(self, rule: str, place: Place, message: str, remedy: str, value: Any = "") -> None:
+        """Add advice."""
+        self._add("advice", rule, place, message, remedy, value)
 
     def _add(
-        self, severity: Severity, rule: str, place: Place, message: str, remedy: str, value: Any
+        self, kind: Kind, rule: str, place: Place, message: str, remedy: str, value: Any
     ) -> None:
         text = shown(value if value != "" else place.value)
         self.found.append(
-            Finding(severity, rule, place.file, place.line, place.key, text, message, remedy)
+            Finding(kind, rule, place.file, place.line, place.key, text, message, remedy)
         )
 
 

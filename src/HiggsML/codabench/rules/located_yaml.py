@@ -64,7 +64,9 @@ def load_located(text: str) -> tuple[Item, list[YamlProblem]]:
         if node is None:
             raise YamlProblem("the file is empty", 1)
         doubles: list[YamlProblem] = []
-        return _convert(loader, node, "", node.start_mark.line + 1, doubles, 0), doubles
+        document = _convert(loader, node, "", node.start_mark.line + 1, doubles, 0)
+        yaml.safe_load(text)  # tags and keys that can not be made into values
+        return document, doubles
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         reason = " ".join(str(part) for part in (error.context, error.problem) if part)

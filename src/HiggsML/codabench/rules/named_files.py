@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from HiggsML.codabench.bundle.tree import Tree
 from HiggsML.codabench.rules.document import entries
 from HiggsML.codabench.rules.findings import Findings, Place
-from HiggsML.codabench.rules.keys import COMPETITION_FILE
+from HiggsML.codabench.rules.keys import COMPETITION_FILE, is_key
 from HiggsML.codabench.rules.located_yaml import Item
 from HiggsML.errors import BundleError, SubmissionError
 from HiggsML.submission.archive import read_zip
@@ -28,9 +28,13 @@ DATASET_KEYS = {
 }
 """Where ``competition.yaml`` names a directory or a zip, by list."""
 
-_IMAGE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+_IMAGE_FORMATS = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg", "GIF": "gif", "WEBP": "webp"}
+_IMAGE_ENDINGS = (".png", ".jpg", ".jpeg")
+_ICON_WIDTH = 100
+"""Pixels of the small image that the platform makes of the logo, keeping its proportions."""
+_GOOD_LOGO = "Use a square image of about 512 x 512 pixels."
 _MAX_ASPECT = 4.0
-"""The platform's thumbnails fail at extreme shapes; this is well on the safe side."""
+_MAX_ICON_PIXELS = 100_000_000
 _MIN_SIDE, _MAX_IMAGE_BYTES = 64, 5 << 20
 _MAX_PAGE_BYTES = 1 << 20
 _RELATIVE_LINK = re.compile(
@@ -41,27 +45,32 @@ _RELATIVE_LINK = re.compile(
 def check_files(document: Item, tree: Tree, report: Findings) -> None:
     """Check every file, directory and zip that the document names."""
     image = document.value.get("image")
-    if image is not None and _check_file(image, tree, report):
-        _check_image(image, tree, report)
+    content = None if image is None else _content(image, tree, report)
+    if image is not None and content is not None:
+        _check_image(image, content, report)
     for item in [document.value.get("terms"), *_page_files(document)]:
-        if item is not None and _check_file(item, tree, report):
-            _check_page(item, tree, report)
+        content = None if item is None else _content(item, tree, report)
+        if item is not None and content is not None:
+            _check_page(item, content, report)
     for section, names in DATASET_KEYS.items():
         for entry in entries(document, section):
+            if "key" in entry.value:
+                continue  # on the platform already
             for name in names:
                 item = entry.value.get(name)
-                if item is not None and isinstance(item.value, str) and item.value.strip():
+                if item is not None and isinstance(item.value, str):
                     _check_dataset(item, tree, report)
     for solution in entries(document, "solutions"):
-        check_solution(solution, tree, report)
+        if "key" not in solution.value:
+            check_solution(solution, tree, report)
 
 
 def dataset_tree(item: Item | None, tree: Tree) -> Tree | None:
     """Return what a path names, or None if it is not there or can not be read."""
-    if item is None or not isinstance(item.value, str) or _wrong_path(item.value):
+    if item is None or not isinstance(item.value, str):
         return None
-    name = item.value.rstrip("/")
-    if name not in tree and not tree.is_directory(name):
+    name = _place_in_bundle(item.value, tree)
+    if not name or (name not in tree and not tree.is_directory(name)):
         return None
     try:
         inside = tree.below(name)
@@ -70,110 +79,147 @@ def dataset_tree(item: Item | None, tree: Tree) -> Tree | None:
     return None if inside.problems else inside
 
 
+def _place_in_bundle(path: str, tree: Tree) -> str | None:
+    """Return a path as it is in the tree; empty for its root, None if it leads nowhere."""
+    if path.startswith("/") or "\x00" in path:
+        return None
+    place: list[str] = []
+    for part in path.split("/"):
+        if place and not tree.is_directory("/".join(place)) and part:
+            return None  # "file/.." does not lead back
+        if part == "..":
+            if not place:
+                return None
+            place.pop()
+        elif part not in ("", "."):
+            place.append(part)
+    return "/".join(place)
+
+
 def _page_files(document: Item) -> list[Item | None]:
     return [page.value.get("file") for page in entries(document, "pages")]
 
 
-def _wrong_path(path: str) -> str | None:
-    if path.startswith(("/", "~")) or re.match(r"[A-Za-z]:", path):
-        return "this path is not relative to the bundle"
-    if ".." in PurePosixPath(path).parts:
-        return "this path leads out of the bundle"
-    return "paths are written with `/`" if "\\" in path else None
-
-
-def _check_path(item: Item, report: Findings) -> bool:
-    if not isinstance(item.value, str) or not item.value.strip():
-        return False  # reported by its type
-    if wrong := _wrong_path(item.value):
-        place = Place.of(COMPETITION_FILE, item)
-        report.error("path", place, wrong, "Write a path from the root of the bundle.")
-        return False
-    return True
-
-
 def _missing(item: Item, tree: Tree, what: str, report: Findings) -> None:
-    folders = {f"{parent}/" for name in tree.files for parent in PurePosixPath(name).parents}
-    close = difflib.get_close_matches(item.value, [*tree.files, *folders], n=1, cutoff=0.75)
-    remedy = f"Did you mean `{close[0]}`?" if close else f"Add the {what}, or correct the path."
-    place = Place.of(COMPETITION_FILE, item)
-    report.error("missing-file", place, f"the bundle has no such {what}", remedy)
+    if item.value.startswith(("/", "~", "..")) or re.match(r"[A-Za-z]:", item.value):
+        message, remedy = "this path is not in the bundle", "Write a path from its root."
+    elif "\\" in item.value:
+        message, remedy = "paths are written with `/`", "Write it so."
+    else:
+        folders = {f"{parent}/" for name in tree.files for parent in PurePosixPath(name).parents}
+        names = [*tree.files, *folders]
+        close = difflib.get_close_matches(item.value, names, n=1, cutoff=0.75)
+        message = f"the bundle has no such {what}"
+        remedy = f"Did you mean `{close[0]}`?" if close else f"Add the {what}, or correct the path."
+    report.refuse("missing-file", Place.of(COMPETITION_FILE, item), message, remedy)
 
 
-def _check_file(item: Item, tree: Tree, report: Findings) -> bool:
-    """Return whether a named file is there and holds something."""
-    if not _check_path(item, report):
-        return False
-    if item.value not in tree:
+def _content(item: Item, tree: Tree, report: Findings) -> bytes | None:
+    """Return what a named file holds, or None if it is not there, which is reported."""
+    if not isinstance(item.value, str):
+        return None  # reported by its type
+    place, name = Place.of(COMPETITION_FILE, item), _place_in_bundle(item.value, tree)
+    if name is not None and (not name or tree.is_directory(name)):
+        report.refuse("path", place, "this is a directory, not a file", "Name the file.")
+        return None
+    if name is None or name not in tree or item.value.endswith("/"):
         _missing(item, tree, "file", report)
-        return False
-    if tree.files[item.value].is_link:
-        return False  # reported with all links
-    if not tree.read(item.value).strip():
-        place = Place.of(COMPETITION_FILE, item)
-        report.error("empty-file", place, "the file is empty", "Write its content.")
-        return False
-    return True
+        return None
+    try:
+        content = tree.read(name)
+    except OSError as error:
+        report.refuse("path", place, f"the file can not be read: {error.strerror}", "Replace it.")
+        return None
+    if not content:
+        report.refuse("empty-file", place, "the file is empty", "Write its content.")
+        return None
+    return content
 
 
-def _check_image(item: Item, tree: Tree, report: Findings) -> None:
+def _check_image(item: Item, content: bytes, report: Findings) -> None:
     place = Place.of(COMPETITION_FILE, item)
-    expected = _IMAGE_FORMATS.get(PurePosixPath(item.value).suffix.lower())
-    if expected is None:
-        message = "the platform takes png and jpg images only"
-        report.error("image-type", place, message, "Convert it to png.")
-        return
-    content = tree.read(item.value)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content)) as image:
-                found, (width, height) = image.format, image.size
-                image.load()
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+                found, (width, height) = str(image.format), image.size
+                if found in _IMAGE_FORMATS and b"acTL" not in content[:100]:
+                    _check_icon(image, place, report)
+                else:
+                    message = "the platform takes png, jpg, gif and webp images only"
+                    report.refuse("image-type", place, message, "Convert it to png.")
+                    return
+    except Image.DecompressionBombError:
+        report.refuse("image-shape", place, "the image is huge", _GOOD_LOGO)
+        return
+    except UnidentifiedImageError:
+        message = "the platform takes png and jpg images only, and this is none"
+        report.refuse("image-type", place, message, "Convert it to png.")
+        return
+    except (OSError, SyntaxError, ValueError) as error:
         message = f"the image can not be read: {str(error)[:80]}"
-        report.error("image-content", place, message, "Save it again as png.")
+        report.refuse("image-content", place, message, "Save it again as png.")
         return
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        report.error("image-shape", place, "the image is huge", "Use about 512 x 512 pixels.")
+    _advise_on_image(item, place, found, (width, height), len(content), report)
+
+
+def _check_icon(image: Image.Image, place: Place, report: Findings) -> None:
+    """Make the small image that the platform makes, which fails with some shapes and modes."""
+    height = int(_ICON_WIDTH / image.width * image.height)
+    if not 0 < _ICON_WIDTH * height <= _MAX_ICON_PIXELS:
+        message = f"{image.width} x {image.height} pixels are too elongated: the upload would fail"
+        report.refuse("image-shape", place, message, _GOOD_LOGO)
         return
-    if found != expected:
-        message = f"the file's ending says {expected}, its content is {found}"
-        report.error("image-type", place, message, "Give the file the right ending.")
+    image.resize((_ICON_WIDTH, height)).save(io.BytesIO(), format="PNG")
+
+
+def _advise_on_image(
+    item: Item, place: Place, found: str, size: tuple[int, int], bytes_: int, report: Findings
+) -> None:
+    width, height = size
+    suffix = PurePosixPath(item.value).suffix.lower()
+    wanted = ".jpg" if suffix == ".jpeg" else suffix
+    if suffix not in _IMAGE_ENDINGS or wanted != f".{_IMAGE_FORMATS[found]}":
+        message = f"the file's content is {found}, its ending says something else"
+        report.advise("image-type", place, message, "Give the file the right ending.")
     if max(width, height) > _MAX_ASPECT * min(width, height):
-        message = f"{width} x {height} pixels are too elongated: the upload would fail"
-        report.error("image-shape", place, message, "Use a square image of about 512 x 512 pixels.")
+        message = f"{width} x {height} pixels are elongated: little of it will be seen"
+        report.advise("image-shape", place, message, _GOOD_LOGO)
     elif min(width, height) < _MIN_SIDE:
         message = f"{width} x {height} pixels are few for a logo"
-        report.warning("image-shape", place, message, "Use about 512 x 512 pixels.")
-    if len(content) > _MAX_IMAGE_BYTES:
-        message = f"{len(content) / 1e6:.0f} MB are much for a logo"
-        report.warning("size", place, message, "Make it smaller.")
+        report.advise("image-shape", place, message, _GOOD_LOGO)
+    if bytes_ > _MAX_IMAGE_BYTES:
+        message = f"{bytes_ / 1e6:.0f} MB are much for a logo"
+        report.advise("size", place, message, "Make it smaller.")
 
 
-def _check_page(item: Item, tree: Tree, report: Findings) -> None:
+def _check_page(item: Item, content: bytes, report: Findings) -> None:
     place = Place.of(COMPETITION_FILE, item)
-    content = tree.read(item.value)
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        report.error(
+        report.refuse(
             "encoding",
             Place(item.value, line, "", content[error.start : error.start + 1].hex()),
             "the file is not UTF-8 text",
             "Save it as UTF-8.",
         )
         return
+    if "\x00" in text:
+        message = "there is a NUL character in it, which can not be stored"
+        report.refuse("text", Place(item.value), message, "Save it as plain text.")
+    elif not text.strip():
+        report.advise("empty-file", place, "the file holds blanks only", "Write its content.")
     if PurePosixPath(item.value).suffix.lower() not in (".md", ".html", ".htm"):
-        report.warning("page-type", place, "pages are Markdown or HTML", "Name it with .md.")
+        report.advise("page-type", place, "pages are Markdown or HTML", "Name it with .md.")
     if len(content) > _MAX_PAGE_BYTES:
         message = f"{len(content) / 1e6:.1f} MB are much for a page"
-        report.warning("size", place, message, "Move images out of it.")
+        report.advise("size", place, message, "Move images out of it.")
     for number, written in enumerate(text.splitlines(), start=1):
         for match in _RELATIVE_LINK.finditer(written):
             target = match.group(1) or match.group(2)
-            report.error(
+            report.advise(
                 "relative-link",
                 Place(item.value, number, "", target),
                 "the platform shows this page alone, so a relative link leads nowhere",
@@ -183,41 +229,47 @@ def _check_page(item: Item, tree: Tree, report: Findings) -> None:
 
 def _check_dataset(item: Item, tree: Tree, report: Findings) -> None:
     """Check a directory (with a trailing slash) or a zip."""
-    if not _check_path(item, report):
-        return
-    place, name = Place.of(COMPETITION_FILE, item), item.value.rstrip("/")
-    if name in tree:
-        if item.value.endswith("/"):
-            report.error("path", place, "this is a file", "Remove the slash.")
-        elif not name.endswith(".zip"):
-            report.error("path", place, "this is neither a directory nor a zip", "Name a zip.")
+    place, name = Place.of(COMPETITION_FILE, item), _place_in_bundle(item.value, tree)
+    if name == "":
+        message = "this is the bundle itself, which would be stored whole"
+        report.fault("path", place, message, "Name a directory or a zip in it.")
+    elif name is not None and name in tree and not item.value.endswith("/"):
+        if not name.endswith(".zip"):
+            message = "this is neither a directory nor a zip: the worker can not unpack it"
+            report.fault("path", place, message, "Name a zip.")
         else:
-            _check_inner_zip(item, tree, report)
-    elif not tree.is_directory(name):
+            _check_inner_zip(item, name, tree, report)
+    elif name is not None and tree.is_directory(name):
+        if not item.value.endswith("/"):
+            message = "a directory is written with a slash at the end"
+            report.advise("trailing-slash", place, message, f"Write `{name}/`.")
+        if not any(entry.size for entry in tree.below(name).files.values()):
+            report.fault("empty-file", place, "all files in it are empty", "Fill the directory.")
+    elif is_key(item.value):
+        message = "the data of this key has to be on the platform"
+        report.advise("stored-key", place, message, "Look there.")
+    elif name is not None and name in tree:
+        report.refuse("path", place, "this is a file", "Remove the slash.")
+    else:
         _missing(item, tree, "directory or zip", report)
-    elif not item.value.endswith("/"):
-        message = "a directory is written with a slash at the end"
-        report.error("trailing-slash", place, message, f"Write `{name}/`.")
-    elif not any(entry.size for entry in tree.below(name).files.values()):
-        report.error("empty-file", place, "all files in it are empty", "Fill the directory.")
 
 
-def _check_inner_zip(item: Item, tree: Tree, report: Findings) -> None:
+def _check_inner_zip(item: Item, name: str, tree: Tree, report: Findings) -> None:
     place = Place.of(COMPETITION_FILE, item)
     try:
-        inside = tree.below(item.value)
+        inside = tree.below(name)
     except BundleError as error:
-        report.error("zip", place, str(error), "Pack it again.")
+        report.fault("zip", place, str(error), "Pack it again.")
         return
-    for name, problem in inside.problems:
-        report.error("zip", Place(item.value, None, "", name), f"an entry {problem}", "Repack it.")
+    for entry, problem in inside.problems:
+        report.fault("zip", Place(item.value, None, "", entry), f"an entry {problem}", "Repack it.")
     if not inside.files:
-        report.error("empty-file", place, "the zip is empty", "Fill it.")
+        report.fault("empty-file", place, "the zip is empty", "Fill it.")
     elif len({name.split("/")[0] for name in inside.files}) == 1 and "/" in next(
         iter(inside.files)
     ):
         message = "the zip holds one folder, and what is in it would stay nested"
-        report.error("zip-folder", place, message, "Zip the content of the folder instead.")
+        report.fault("zip-folder", place, message, "Zip the content of the folder instead.")
 
 
 def check_solution(solution: Item, tree: Tree, report: Findings) -> None:
@@ -233,8 +285,8 @@ def check_solution(solution: Item, tree: Tree, report: Findings) -> None:
         else:
             return  # reported as missing
     except SubmissionError as error:
-        report.error("solution", Place.of(COMPETITION_FILE, item), str(error), "Pack it again.")
+        report.need("solution", Place.of(COMPETITION_FILE, item), str(error), "Pack it again.")
         return
     for problem in layout.problems:
         place = Place(f"{prefix}{problem.name}")
-        report.error("solution", place, problem.message, problem.remedy)
+        report.need("solution", place, problem.message, problem.remedy)

@@ -57,7 +57,7 @@ def program_command(program: Tree, report: Findings) -> tuple[list[str], Place] 
     """Return a program's command and where it is written; None, reported, if there is none."""
     present = [name for name in _METADATA_NAMES if name in program]
     if not present:
-        report.error(
+        report.fault(
             "metadata",
             Place(f"{program.prefix}metadata.yaml"),
             "the program has no such file, so the platform does not know what to run",
@@ -65,7 +65,7 @@ def program_command(program: Tree, report: Findings) -> tuple[list[str], Place] 
         )
         return None
     if len(present) > 1:
-        report.error(
+        report.fault(
             "metadata",
             Place(f"{program.prefix}metadata"),
             "there is a metadata.yaml too, and one of them is ignored",
@@ -75,33 +75,33 @@ def program_command(program: Tree, report: Findings) -> tuple[list[str], Place] 
     try:
         document, _ = load_located(program.read(present[0]).decode("utf-8"))
     except UnicodeDecodeError:
-        report.error("yaml", Place(file), "the file is not UTF-8 text", "Save it as UTF-8.")
+        report.fault("yaml", Place(file), "the file is not UTF-8 text", "Save it as UTF-8.")
         return None
     except YamlProblem as problem:
         place = Place(file, problem.line, problem.key)
-        report.error("yaml", place, f"this is not valid YAML: {problem}", "Correct the syntax.")
+        report.fault("yaml", place, f"this is not valid YAML: {problem}", "Correct the syntax.")
         return None
     item = document.value.get("command") if isinstance(document.value, dict) else None
     if item is None or not isinstance(item.value, str) or not item.value.strip():
         place = Place(file, document.line if item is None else item.line, "command")
         message = "without a command the platform waits until the time limit"
-        report.error("command", place, message, "Write `command: python3 ...`.")
+        report.fault("command", place, message, "Write `command: python3 ...`.")
         return None
     for name in document.value:
         if name != "command":
             place = Place.of(file, document.value[name])
-            report.warning("metadata", place, "the platform does not use this key", "Remove it.")
+            report.advise("metadata", place, "the platform does not use this key", "Remove it.")
     place = Place.of(file, item)
     try:
         return shlex.split(item.value), place
     except ValueError as error:
-        report.error("command", place, f"this can not be split: {error}", "Close the quotes.")
+        report.fault("command", place, f"this can not be split: {error}", "Close the quotes.")
         return None
 
 
 def _check_command(command: Sequence[str], place: Place, program: Tree, report: Findings) -> None:
     if placeholder := PLATFORM_PATHS.search(str(place.value)):
-        report.error(
+        report.fault(
             "placeholder",
             place,
             "placeholders are replaced in some places only",
@@ -110,13 +110,13 @@ def _check_command(command: Sequence[str], place: Place, program: Tree, report: 
         )
     if shell := [word for word in command if word in _SHELL or word.endswith(";")]:
         message = "no shell runs the command, so this is passed on as an argument"
-        report.error("shell", place, message, "Do that in the program.", shell[0])
+        report.fault("shell", place, message, "Do that in the program.", shell[0])
     if re.match(r"[A-Za-z_]\w*=", command[0]):
         message = "no shell runs the command, so variables can not be set here"
-        report.error("shell", place, message, "Set them in the program.", command[0])
+        report.fault("shell", place, message, "Set them in the program.", command[0])
     elif command[0].removeprefix("./") in program or command[0].startswith("."):
         message = "execute bits are lost when the worker unpacks the program"
-        report.error("execute-bit", place, message, "Write `python3 program.py`.", command[0])
+        report.fault("execute-bit", place, message, "Write `python3 program.py`.", command[0])
     elif PurePosixPath(command[0]).name.startswith("python"):
         _check_script(command, place, program, report)
 
@@ -128,7 +128,7 @@ def _check_script(command: Sequence[str], place: Place, program: Tree, report: F
     script = words[0].removeprefix("/app/program/").removeprefix("./")
     if script not in program:
         message = "the program has no such file"
-        report.error("command-script", place, message, "Add it, or correct the name.", script)
+        report.fault("command-script", place, message, "Add it, or correct the name.", script)
         return
     file = f"{program.prefix}{script}"
     try:
@@ -136,7 +136,7 @@ def _check_script(command: Sequence[str], place: Place, program: Tree, report: F
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         text = (getattr(error, "text", None) or "").strip()
-        report.error(
+        report.fault(
             "syntax", Place(file, line, "", text), f"not valid Python: {error}", "Correct it."
         )
         return
@@ -164,7 +164,7 @@ def _check_imports(parsed: ast.Module, file: str, program: Tree, report: Finding
             if module == "HiggsML":
                 remedy = "Make the bundle with `higgsml bundle build`, which adds the library."
             place = Place(file, node.lineno, "", module)
-            report.error("import", place, "neither the program nor the image has this", remedy)
+            report.need("import", place, "neither the program nor the image has this", remedy)
 
 
 def _check_flags(
@@ -178,13 +178,13 @@ def _check_flags(
         flag = word.split("=", 1)[0]
         if flag not in known:
             message = "the program does not know this argument and would stop"
-            report.error("flag", place, message, f"It knows {', '.join(known)}.", word)
+            report.need("flag", place, message, f"It knows {', '.join(known)}.", word)
         value_next = known.get(flag, False) and "=" not in word
     if value_next:
-        report.error("flag", place, "this flag needs a value", "Add the value.", words[-1])
+        report.need("flag", place, "this flag needs a value", "Add the value.", words[-1])
     if "--codabench" not in words:
         message = "without --codabench the program looks for directories of a checkout"
-        report.error("flag", place, message, "Add --codabench to the command.")
+        report.need("flag", place, message, "Add --codabench to the command.")
 
 
 def _check_ingestion(
@@ -194,16 +194,16 @@ def _check_ingestion(
     values = _flag_values(command)
     if "--random-seed" in values:
         message = "with a known seed anyone can compute the truth in advance"
-        report.error("seed", place, message, "Remove --random-seed from the command.")
+        report.need("seed", place, message, "Remove --random-seed from the command.")
     if "--resume" in values:
         message = "the worker copies a submission's files to where a checkpoint would be looked for"
-        report.error("resume", place, message, "Remove --resume from the command.")
+        report.need("resume", place, message, "Remove --resume from the command.")
     if values.get("--isolation") == "off":
         message = "participants' code could read the truth and write results"
-        report.error("isolation", place, message, "Remove --isolation off from the command.")
+        report.need("isolation", place, message, "Remove --isolation off from the command.")
     if "--public-dataset" in values:
         message = "labels of the public dataset's test events can be looked up"
-        report.error("public-dataset", place, message, "Use input_data, and a private dataset.")
+        report.need("public-dataset", place, message, "Use input_data, and a private dataset.")
     deadline = _number(values.get("--deadline"))
     for phase in task_phases(document, task):
         limit = phase.value.get("execution_time_limit")
@@ -212,11 +212,11 @@ def _check_ingestion(
         if deadline is None:
             message = "without a deadline of its own a run that is too long ends without a reason"
             remedy = f"Add --deadline with less than {seconds} to the command."
-            report.error("deadline", place, message, remedy)
+            report.need("deadline", place, message, remedy)
             break
         if isinstance(seconds, int) and deadline >= seconds:
             message = f"the phase {name} ends a run after {seconds} s, before this deadline"
-            report.error("deadline", place, message, "Leave a minute.", str(values["--deadline"]))
+            report.need("deadline", place, message, "Leave a minute.", str(values["--deadline"]))
     _check_settings(task, tree, values, place, report)
 
 
@@ -228,24 +228,24 @@ def _check_settings(
     if item is None:
         where = Place(COMPETITION_FILE, task.line, f"{task.key}.reference_data")
         message = "without settings.json scoring can not tell whether a result is complete"
-        report.error("settings", where, message, "Add `reference_data: reference_data/`.")
+        report.need("settings", where, message, "Add `reference_data: reference_data/`.")
         return
     if reference is None:
         return
     file = f"{reference.prefix}{_SETTINGS_FILE}"
     if _SETTINGS_FILE not in reference:
         message = "scoring needs this file to tell whether a result is complete"
-        report.error("settings", Place(file), message, "Add it.")
+        report.need("settings", Place(file), message, "Add it.")
         return
     text = reference.read(_SETTINGS_FILE).decode("utf-8", "replace")
     try:
         settings = json.loads(text)
     except ValueError as error:
         line = getattr(error, "lineno", None)
-        report.error("json", Place(file, line), f"not valid JSON: {error}", "Correct it.")
+        report.need("json", Place(file, line), f"not valid JSON: {error}", "Correct it.")
         return
     if not isinstance(settings, dict):
-        report.error("json", Place(file, 1), "this must be an object", "Write { ... }.")
+        report.need("json", Place(file, 1), "this must be an object", "Write { ... }.")
         return
     wanted: dict[str, object] = {
         key: _number(values.get(flag), default) for flag, (key, default) in _COUNTS.items()
@@ -260,7 +260,7 @@ def _check_settings(
         if found[key] != value or isinstance(found[key], bool) != isinstance(value, bool):
             where = Place(file, _line_of(text, key.split(".")[-1]), key, repr(found[key]))
             message = f"the command in {place.file} asks for {value}: scoring would refuse results"
-            report.error("settings", where, message, "Make the two agree.")
+            report.need("settings", where, message, "Make the two agree.")
 
 
 def _flag_values(command: Sequence[str]) -> dict[str, str | None]:

@@ -53,23 +53,25 @@ def check_everything(document: Item, tree: Tree, report: Findings) -> None:
     """Check every file of the bundle, those in zips too."""
     if tree.size() > _MAX_BUNDLE:
         message = f"the bundle has {tree.size() / 1e9:.1f} GB: uploads of this size often fail"
-        report.warning("size", Place(COMPETITION_FILE), message, "Use a smaller dataset.")
+        report.advise("size", Place(COMPETITION_FILE), message, "Use a smaller dataset.")
     for task in entries(document, "tasks"):
         for name in ("ingestion_program", "scoring_program"):
             program = dataset_tree(task.value.get(name), tree)
             if program is not None and program.size() > _MAX_PROGRAM:
                 place = Place.of(COMPETITION_FILE, task.value[name])
                 message = f"{program.size() / 1e6:.0f} MB are much for a program"
-                report.warning("size", place, message, "Is there data in it?")
+                report.advise("size", place, message, "Is there data in it?")
     for part in _with_inner_zips(tree):
         for name in part.files:
-            _check_file(name, part, report)
+            if ".git" not in name.split("/"):
+                _check_file(name, part, report)
+        _check_git(part, report)
 
 
 def check_datasets(document: Item, tree: Tree, report: Findings, *, competition: bool) -> None:
     """Check that each task's events are there, and that nobody can look up their labels."""
     public = dict(_public_files(document, tree))
-    practice = report.error if competition else report.warning
+    practice = report.need if competition else report.advise
     offered = document.value.get("make_input_data_available")
     for task in entries(document, "tasks"):
         item = task.value.get("input_data")
@@ -79,13 +81,13 @@ def check_datasets(document: Item, tree: Tree, report: Findings, *, competition:
         tables = [name for name in data.files if name.endswith(".parquet")]
         if not tables:
             place = Place.of(COMPETITION_FILE, item)
-            report.error("dataset", place, "there is no .parquet file in it", "Add the events.")
+            report.need("dataset", place, "there is no .parquet file in it", "Add the events.")
             continue
         known = False
         for name in tables:
             place = Place(f"{data.prefix}{name}")
             if data.read(name, 4) != b"PAR1":
-                report.error("dataset", place, "this is not a parquet file", "Generate it again.")
+                report.need("dataset", place, "this is not a parquet file", "Generate it again.")
             elif twin := public.get(_digest(data, name)):
                 known = True
                 message = f"the same file is offered to participants as {twin}"
@@ -97,7 +99,7 @@ def check_datasets(document: Item, tree: Tree, report: Findings, *, competition:
         if offered is not None and offered.value is True and not known:
             place = Place.of(COMPETITION_FILE, offered)
             message = "participants could download the private dataset"
-            report.error("input-data-offered", place, message, "Write false.")
+            report.need("input-data-offered", place, message, "Write false.")
 
 
 def check_keys(document: Item, tree: Tree, report: Findings) -> None:
@@ -114,18 +116,16 @@ def check_keys(document: Item, tree: Tree, report: Findings) -> None:
         if len(set(found.values())) > 1 or len(found) == 1:
             message = "ingestion and scoring have not the same key: every result would be refused"
             place = Place.of(COMPETITION_FILE, task.value[next(iter(found))])
-            report.error(
-                "seal-key", place, message, "Build the bundle with `higgsml bundle build`."
-            )
+            report.need("seal-key", place, message, "Build the bundle with `higgsml bundle build`.")
         elif found and offered is not None and offered.value is True:
             message = "participants could download the key that signs results"
-            report.error("seal-key", Place.of(COMPETITION_FILE, offered), message, "Write false.")
+            report.need("seal-key", Place.of(COMPETITION_FILE, offered), message, "Write false.")
     for part in _with_inner_zips(tree):
         for name in part.files:
             where = f"{part.prefix}{name}"
             if PurePosixPath(name).name == KEY_FILE and where not in belongs:
                 message = "the key that signs results belongs to input and reference data alone"
-                report.error("seal-key", Place(where), message, "Remove it, and build again.")
+                report.need("seal-key", Place(where), message, "Remove it, and build again.")
 
 
 def _public_files(document: Item, tree: Tree) -> Iterator[tuple[str, str]]:
@@ -147,18 +147,29 @@ def _recorded_seeds(data: Tree) -> Iterator[Place]:
                 yield Place(f"{data.prefix}{name}", line, "seed", str(content["seed"]))
 
 
+def _check_git(tree: Tree, report: Findings) -> None:
+    """Report each folder of version control once, however many files it has."""
+    folders = {
+        name[: name.index(".git/") + 4] for name in tree.files if ".git" in name.split("/")[:-1]
+    }
+    folders |= {name for name in tree.files if name.split("/")[-1] == ".git"}
+    for name in sorted(folders):
+        message = "the history may hold keys and earlier data, and whoever joins can download it"
+        report.fault("secret-file", Place(f"{tree.prefix}{name}"), message, "Leave it out.")
+
+
 def _check_file(name: str, tree: Tree, report: Findings) -> None:
     place, path, entry = Place(f"{tree.prefix}{name}"), PurePosixPath(name), tree.files[name]
     if entry.is_link:
         message = "this is a symbolic link, which becomes a broken file or leaks another one"
-        report.error("link", place, message, "Put the file itself there.")
+        report.fault("link", place, message, "Put the file itself there.")
         return
-    if ".git" in path.parts or _KEY_FILES.fullmatch(path.name):
+    if _KEY_FILES.fullmatch(path.name):
         message = "files like this hold keys or passwords, and whoever joins can download it"
-        report.error("secret-file", place, message, "Remove it, and replace what was in it.")
+        report.fault("secret-file", place, message, "Remove it, and replace what was in it.")
         return
     if is_junk(name):
-        report.warning(
+        report.advise(
             "leftover", place, "this is a leftover of a system or an editor", "Remove it."
         )
         return
@@ -168,7 +179,7 @@ def _check_file(name: str, tree: Tree, report: Findings) -> None:
     if _PRIVATE_KEY.search(content):
         line = content[: _PRIVATE_KEY.search(content).start()].count(b"\n") + 1  # type: ignore[union-attr]
         where = Place(place.file, line)
-        report.error("secret-file", where, "there is a private key in it", "Remove and replace it.")
+        report.fault("secret-file", where, "there is a private key in it", "Remove and replace it.")
     if path.suffix == ".json":
         _check_json(name, tree, report)
 
@@ -181,15 +192,13 @@ def _check_json(name: str, tree: Tree, report: Findings) -> None:
         if key in content:
             place = Place(f"{tree.prefix}{name}", _line_of(text, key), key, str(content[key]))
             message = "this is the truth of pseudo-experiments, which is drawn afresh for each run"
-            report.error(
-                "truth", place, message, "Remove it; scoring needs no truth from a bundle."
-            )
+            report.need("truth", place, message, "Remove it; scoring needs no truth from a bundle.")
     in_settings = "num_of_sets" in content
     for key in ("seed", "random_seed", "entropy"):
         if in_settings and content.get(key) is not None:
             place = Place(f"{tree.prefix}{name}", _line_of(text, key), key, str(content[key]))
             message = "with a known seed anyone can compute the truth in advance"
-            report.error("seed", place, message, "Remove it.")
+            report.need("seed", place, message, "Remove it.")
 
 
 def _with_inner_zips(tree: Tree) -> Iterator[Tree]:

@@ -37,21 +37,21 @@ def check_layout(path: Path) -> list[Finding]:
     try:
         layout = read_layout(path)
     except SubmissionError as error:
-        report.error("submission", Place(path.name), str(error), "Pack the submission again.")
+        report.need("submission", Place(path.name), str(error), "Pack the submission again.")
         return report.found
     for problem in layout.problems:
-        report.error(problem.rule, Place(problem.name), problem.message, problem.remedy)
+        report.need(problem.rule, Place(problem.name), problem.message, problem.remedy)
     if layout.problems:
         return report.found
     left = [name for name in layout.leftovers if path.is_file() or not is_junk(name)]
     if left:
         message = f"{len(left)} such entries do not belong to a submission and are left out"
         remedy = "Rename what the model needs: no part of a name may begin with a dot."
-        report.warning("leftover", Place(shown(left[0])), message, remedy)
+        report.advise("leftover", Place(shown(left[0])), message, remedy)
     size = sum(entry.size for entry in layout.files.values())
     if size > _MAX_BYTES:
         message = f"{size / 1e6:.0f} MB are much to upload and to unpack for every run"
-        report.warning("size", Place(path.name), message, "Store weights as float32, compressed.")
+        report.advise("size", Place(path.name), message, "Store weights as float32, compressed.")
     _check_code(layout, report)
     return report.found
 
@@ -60,7 +60,7 @@ def _check_code(layout: Layout, report: Findings) -> None:
     code = {name: entry for name, entry in layout.own.items() if name.endswith(".py")}
     for name in shadowed_modules(code, sys.stdlib_module_names | IMAGE_MODULES):
         message = "an installed module has this name, and is imported instead"
-        report.warning("shadowed", Place(f"{layout.folder}{name}"), message, "Rename it.")
+        report.advise("shadowed", Place(f"{layout.folder}{name}"), message, "Rename it.")
     own = _importable(layout.own)
     for short in code:
         _check_module(short, layout, own, report)
@@ -83,18 +83,18 @@ def _check_module(short: str, layout: Layout, own: set[str], report: Findings) -
         parsed = ast.parse(layout.read(name))
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
-        report.error("syntax", Place(name, line), f"not valid Python: {error}", "Correct it.")
+        report.need("syntax", Place(name, line), f"not valid Python: {error}", "Correct it.")
         return
     if short == "model.py" and not _defines_model(parsed):
         message = "there seems to be no class Model with fit and predict"
-        report.warning("model", Place(name), message, "Define it, or import it from a helper.")
+        report.advise("model", Place(name), message, "Define it, or import it from a helper.")
     for node in ast.walk(parsed):
         for module in _imported(node):
             known = module in own or module in IMAGE_MODULES or module in sys.stdlib_module_names
             if not known and not _is_optional(node, parsed):
                 place = Place(name, getattr(node, "lineno", None), "", module)
                 message = "neither the submission nor the platform's image has this module"
-                report.error("import", place, message, "Add it to the submission, or do without.")
+                report.need("import", place, message, "Add it to the submission, or do without.")
 
 
 def _imported(node: ast.AST) -> list[str]:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 
 from HiggsML.codabench.bundle.source import assemble, is_checkout
 from HiggsML.codabench.bundle.tree import Tree
-from HiggsML.codabench.rules.document import check_document, load_document
-from HiggsML.codabench.rules.findings import Finding, Findings, Place
+from HiggsML.codabench.rules.document import check_document, entries, load_document
+from HiggsML.codabench.rules.findings import KINDS, Finding, Findings, Place
 from HiggsML.codabench.rules.keys import COMPETITION_FILE
+from HiggsML.codabench.rules.located_yaml import Item
 from HiggsML.codabench.rules.named_files import check_files
 from HiggsML.codabench.rules.programs import check_programs
 from HiggsML.codabench.rules.secrets import check_datasets, check_everything, check_keys
 from HiggsML.errors import BundleError
 from HiggsML.score import SCORE_KEYS
 
-__all__ = ["open_bundle", "validate_path", "validate_tree"]
+__all__ = ["is_of_this_challenge", "open_bundle", "validate_path", "validate_tree"]
+
+_OUR_FILE = re.compile(r"(^|/)(HiggsML/|run_ingestion\.py$|run_scoring\.py$)")
+_OUR_KEYS = frozenset({"quantiles_score"})
 
 
 def open_bundle(path: Path, *, input_data: Path | None = None) -> Tree:
@@ -38,23 +43,30 @@ def open_bundle(path: Path, *, input_data: Path | None = None) -> Tree:
 
 
 def validate_path(
-    path: Path, *, competition: bool = False, now: datetime | None = None
+    path: Path,
+    *,
+    competition: bool = False,
+    general: bool = False,
+    now: datetime | None = None,
 ) -> list[Finding]:
     """Validate a zip, a directory or a checkout; see :func:`validate_tree`."""
     try:
         tree = open_bundle(path)
     except BundleError as error:
-        place = Place(path.name)
         report = Findings([])
-        report.error("bundle", place, str(error), "Make it with `higgsml bundle build`.")
+        remedy = "Make it with `higgsml bundle build`."
+        report.refuse("bundle", Place(path.name), str(error), remedy)
         return report.found
-    return validate_tree(tree, competition=competition, now=now or datetime.now(UTC))
+    return validate_tree(
+        tree, competition=competition, general=general, now=now or datetime.now(UTC)
+    )
 
 
 def validate_tree(
     tree: Tree,
     *,
     competition: bool = False,
+    general: bool = False,
     score_keys: Collection[str] = SCORE_KEYS,
     now: datetime | None = None,
 ) -> list[Finding]:
@@ -65,7 +77,9 @@ def validate_tree(
     tree : Tree
         The files of the bundle.
     competition : bool
-        Whether this is for a real competition: a public dataset is an error then, not a warning.
+        Whether this is for a real competition: a public dataset is an error then, not advice.
+    general : bool
+        Leave out what only this challenge needs, as it is done for a bundle of another one.
     score_keys : collection of str
         What scoring writes to ``scores.json``.
     now : datetime, optional
@@ -74,36 +88,60 @@ def validate_tree(
     Returns
     -------
     list of Finding
-        Errors first; in the order of files and lines.
+        What the platform refuses, what this challenge needs, advice; each in the order of files and
+        lines.
     """
-    report = Findings([])
-    document = None
+    report = Findings([], ours=False)
     for name, problem in tree.problems:
         place = Place(f"{tree.prefix}{name}")
-        report.error("zip", place, f"this entry {problem}", "Pack the bundle again.")
+        report.refuse("zip", place, f"this entry {problem}", "Pack the bundle again.")
     if tree.problems:
         return report.found  # what is in a damaged zip is not worth reading
-    if COMPETITION_FILE not in tree:
-        _no_competition_file(tree, report)
-    else:
-        content = tree.read(COMPETITION_FILE)
-        try:
-            text = content.decode("utf-8")
-        except UnicodeDecodeError as error:
-            line = content[: error.start].count(b"\n") + 1
-            place = Place(COMPETITION_FILE, line)
-            report.error("encoding", place, "the file is not UTF-8 text", "Save it as UTF-8.")
-        else:
-            document = load_document(text, report)
+    document = _document(tree, report)
+    report.ours = not general and is_of_this_challenge(document, tree)
+    for name, problem in tree.oddities:
+        place = Place(f"{tree.prefix}{name}")
+        report.fault("zip", place, f"this entry {problem}", "Pack the bundle again.")
     if document is not None:
         check_document(document, report, score_keys=score_keys, now=now)
         check_files(document, tree, report)
         check_programs(document, tree, report)
         check_everything(document, tree, report)
-        check_datasets(document, tree, report, competition=competition)
-        check_keys(document, tree, report)
+        if report.ours:
+            check_datasets(document, tree, report, competition=competition)
+            check_keys(document, tree, report)
     unique = dict.fromkeys(report.found)
-    return sorted(unique, key=lambda f: (f.severity, f.file, f.line or 0))
+    order = [*KINDS]
+    return sorted(unique, key=lambda f: (order.index(f.kind), f.file, f.line or 0))
+
+
+def is_of_this_challenge(document: Item | None, tree: Tree) -> bool:
+    """Return whether a bundle is of this challenge, by its programs or its scores."""
+    if any(_OUR_FILE.search(name) for name in tree.files):
+        return True
+    if document is None:
+        return False
+    columns = [
+        column
+        for board in entries(document, "leaderboards")
+        for column in entries(board, "columns")
+    ]
+    keys = {column.value["key"].value for column in columns if "key" in column.value}
+    return bool(_OUR_KEYS & {key for key in keys if isinstance(key, str)})
+
+
+def _document(tree: Tree, report: Findings) -> Item | None:
+    if COMPETITION_FILE not in tree:
+        _no_competition_file(tree, report)
+        return None
+    content = tree.read(COMPETITION_FILE)
+    try:
+        return load_document(content.decode("utf-8"), report)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        place = Place(COMPETITION_FILE, line)
+        report.refuse("encoding", place, "the file is not UTF-8 text", "Save it as UTF-8.")
+        return None
 
 
 def _no_competition_file(tree: Tree, report: Findings) -> None:
@@ -112,10 +150,10 @@ def _no_competition_file(tree: Tree, report: Findings) -> None:
     if nested:
         place = Place(nested[0])
         message = f"{COMPETITION_FILE} must lie at the root of the zip, not in a folder"
-        report.error("root", place, message, "Zip the content of the folder, not the folder.")
+        report.refuse("root", place, message, "Zip the content of the folder, not the folder.")
     elif others:
         place = Place(others[0])
-        report.error(
+        report.refuse(
             "root",
             place,
             "the platform does not look for this name",
@@ -123,4 +161,4 @@ def _no_competition_file(tree: Tree, report: Findings) -> None:
         )
     else:
         place = Place(COMPETITION_FILE)
-        report.error("root", place, "the bundle has no such file", "Add it at the root.")
+        report.refuse("root", place, "the bundle has no such file", "Add it at the root.")

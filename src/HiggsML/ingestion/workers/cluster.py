@@ -25,6 +25,7 @@ import weakref
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,9 @@ __all__ = ["DaskCluster", "check_cluster"]
 logger = logging.getLogger(__name__)
 
 _CONNECT_TIMEOUT = 20  # s
+_AT_A_TIME = 2000
+"""Tasks that are sent at a time: far more than a cluster has threads."""
+
 _CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError)
 
 
@@ -141,7 +145,6 @@ class DaskCluster:
         ClusterError
             If the cluster is lost, or workers die again and again over the same task.
         """
-        todo = list(tasks)
         settings = self._settings
         payload = _Payload(
             name=f"higgsml-{uuid.uuid4().hex}",
@@ -157,21 +160,27 @@ class DaskCluster:
             if not client.scheduler_info()["workers"]:
                 logger.warning("the cluster at %s has no workers yet: waiting", self._address)
             futures: dict[Any, Task] = {}
+            todo = iter(tasks)
             try:
-                futures = _submit(client, payload, todo)
+                run = _run_on(client, payload)
                 ready = _module().as_completed(
-                    futures, loop=client.loop, timeout=seconds_left(settings.deadline)
+                    loop=client.loop, timeout=seconds_left(settings.deadline)
                 )
+                futures = _submit(client, run, list(islice(todo, _AT_A_TIME)))
+                ready.update(list(futures))
                 for future in ready:
                     task = futures.pop(future)
                     answer, lacking = future.result()
                     self.lacking |= lacking
+                    if len(futures) <= _AT_A_TIME // 2:
+                        more = _submit(client, run, list(islice(todo, _AT_A_TIME)))
+                        futures |= more
+                        ready.update(list(more))
                     yield task, answer
             except TimeoutError:
                 if settings.deadline is None:
                     raise
-                left = f"{len(futures)} of {len(todo)} pseudo-experiments"
-                raise TimeLimitError(f"the deadline has passed, {left} are missing") from None
+                raise TimeLimitError("the deadline of the whole run has passed") from None
             finally:
                 client.cancel(list(futures))
                 # Without waiting for garbage collection; a cluster that is gone needs none of it.
@@ -179,20 +188,24 @@ class DaskCluster:
                     client.run(_close, payload.name, on_error="ignore")
 
 
-def _submit(client: Any, payload: _Payload, tasks: list[Task]) -> dict[Any, Task]:
-    """Send all tasks; a task needs the run, which Dask copies to each worker once."""
+def _run_on(client: Any, payload: _Payload) -> Any:
+    """Send what all tasks need, which Dask copies to each worker once."""
     with warnings.catch_warnings():
         # It travels with the task graph because then, unlike scattered data, it can not get lost.
         warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
-        run = client.submit(_Run, payload, key=payload.name, pure=False)
-        futures = client.map(
-            _answer,
-            [task.set_index for task in tasks],
-            [task.experiment for task in tasks],
-            key=[f"predict-{payload.name}-{task.set_index}-{task.experiment}" for task in tasks],
-            run=run,
-            pure=False,
-        )
+        return client.submit(_Run, payload, key=payload.name, pure=False)
+
+
+def _submit(client: Any, run: Any, tasks: list[Task]) -> dict[Any, Task]:
+    """Send tasks of a run."""
+    futures = client.map(
+        _answer,
+        [task.set_index for task in tasks],
+        [task.experiment for task in tasks],
+        key=[f"predict-{run.key}-{task.set_index}-{task.experiment}" for task in tasks],
+        run=run,
+        pure=False,
+    )
     return dict(zip(futures, tasks, strict=True))
 
 

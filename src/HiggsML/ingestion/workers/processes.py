@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from itertools import islice
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 
 from HiggsML.ingestion.workers.worker import Answer, Answers, Task, Worker
@@ -27,8 +27,7 @@ class ThisProcess:
 
     def run(self, tasks: Iterable[Task]) -> Answers:
         """Yield each task with its answer, in order."""
-        for task in tasks:
-            yield task, self._worker.run(task)
+        yield from self._worker.run_all(tasks)
 
 
 class LocalProcesses:
@@ -58,37 +57,51 @@ class LocalProcesses:
         SubmissionError
             The first failure of the submission; the other workers are then stopped.
         """
-        workers = self._workers
-        idle: SimpleQueue[Worker] = SimpleQueue()
+        todo = _Shared(tasks)
+        ready: SimpleQueue[tuple[Task, Answer] | BaseException | None] = SimpleQueue()
 
-        def restore(worker: Worker) -> None:
-            worker.restore(self._state)
-            idle.put(worker)
-
-        def run(task: Task) -> Answer:
-            worker = idle.get()
+        def serve(worker: Worker) -> None:
+            end = None
             try:
-                return worker.run(task)
-            finally:
-                idle.put(worker)
+                worker.restore(self._state)
+                for answer in worker.run_all(todo):
+                    ready.put(answer)
+            except BaseException as error:
+                end = error
+            ready.put(end)
 
-        todo = iter(tasks)
-        running: dict[Future[Answer], Task] = {}
-        with ThreadPoolExecutor(len(workers)) as pool:
+        with ThreadPoolExecutor(len(self._workers)) as pool:
             try:
-                for restored in [pool.submit(restore, worker) for worker in workers]:
-                    restored.result()
-                while True:
-                    for task in islice(todo, 2 * len(workers) - len(running)):
-                        running[pool.submit(run, task)] = task
-                    if not running:
-                        return
-                    done, _ = wait(running, return_when=FIRST_COMPLETED)
-                    # A failure ends the iteration: what else is ready is handed over before it.
-                    for future in sorted(done, key=lambda one: one.exception() is not None):
-                        yield running.pop(future), future.result()
+                running = {pool.submit(serve, worker) for worker in self._workers}
+                for _ in range(len(running)):
+                    # What came before a failure is handed over before it.
+                    while (item := ready.get()) is not None:
+                        if isinstance(item, BaseException):
+                            raise item
+                        yield item
             finally:
+                todo.stop()
                 # Whoever waits for an answer of a submission that is ended waits no longer.
-                pool.shutdown(wait=False, cancel_futures=True)
-                for worker in workers:
+                for worker in self._workers:
                     worker.kill()
+
+
+class _Shared:
+    """An iterator that several threads take from, until it is stopped."""
+
+    def __init__(self, tasks: Iterable[Task]) -> None:
+        self._tasks = iter(tasks)
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def __iter__(self) -> Iterator[Task]:
+        return self
+
+    def __next__(self) -> Task:
+        with self._lock:
+            if self._stopped:
+                raise StopIteration
+            return next(self._tasks)
+
+    def stop(self) -> None:
+        self._stopped = True

@@ -7,8 +7,11 @@ of its own to measure them.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Generator, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -141,6 +144,33 @@ class Worker:
         """Hand a Model that was fitted elsewhere to the submission's process."""
         self._sandbox.restore(state, timeout=seconds_left(self.deadline))
 
+    def run_all(self, tasks: Iterable[Task]) -> Answers:
+        """Yield each task with the submission's answer, in order.
+
+        The next pseudo-experiment is made while one is measured.
+
+        Raises
+        ------
+        SubmissionError
+            If the submission fails; the message names the pseudo-experiment.
+        """
+        todo, blocks = iter(tasks), cycle((0, 1))
+        ahead: deque[tuple[Task, int, Future[int]]] = deque()
+
+        with ThreadPoolExecutor(1) as maker:
+
+            def make_next() -> None:
+                for task in islice(todo, 1):
+                    block = next(blocks)
+                    ahead.append((task, block, maker.submit(self._make, task, block)))
+
+            make_next()
+            while ahead:
+                task, block, made = ahead.popleft()
+                n_events = made.result()
+                make_next()
+                yield task, self._measure(task, block, n_events)
+
     def run(self, task: Task) -> Answer:
         """Make one pseudo-experiment and return the submission's answer.
 
@@ -149,16 +179,26 @@ class Worker:
         SubmissionError
             If the submission fails; the message names the pseudo-experiment.
         """
+        return self._measure(task, 0, self._make(task, 0))
+
+    def _make(self, task: Task, block: int) -> int:
+        """Put the events of a pseudo-experiment into a block, and return their number."""
         seed = self.draws.seed
         plan = self._store.plan(
             mu=draw_mu(seed, task.set_index),
             nuisances=experiment_nuisances(seed, *task, self.draws.systematics),
             seed=seed_sequence(seed, Purpose.EVENTS, *task),
         )
-        self._store.fill(plan, self._sandbox.block(plan.n_events), watched=True)
+        self._store.fill(plan, self._sandbox.block(plan.n_events, block))
+        return plan.n_events
+
+    def _measure(self, task: Task, block: int, n_events: int) -> Answer:
         try:
             return self._sandbox.predict(
-                plan.n_events, seed=model_seed(seed, *task), timeout=seconds_left(self.deadline)
+                n_events,
+                block,
+                seed=model_seed(self.draws.seed, *task),
+                timeout=seconds_left(self.deadline),
             )
         except (PredictionError, TimeLimitError, SubmissionError) as error:
             where = f"set {task.set_index}, pseudo-experiment {task.experiment}"

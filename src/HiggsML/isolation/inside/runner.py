@@ -14,6 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -89,14 +90,16 @@ class _Runner:
         self._model_file = model_file
         self._model: Any = None
         self._generators: list[Any] = []
-        self._block_descriptor: int | None = None
+
+    @cached_property
+    def _model_class(self) -> type:
+        return load_model_class(self._model_file)
 
     def fit(self, message: dict[str, Any], payload: bytes, descriptors: list[int]) -> _Answer:
         global _train_rows
         _train_rows = message["train_rows"]
         seed_generators(message["seed"], ())
-        model_class = load_model_class(self._model_file)
-        self._model = make_model(model_class, get_train_set, systematics)
+        self._model = make_model(self._model_class, get_train_set, systematics)
         self._model.fit()
         self._generators = held_generators(self._model, self._model_file.parent)
         return {"kind": "fitted"}, b""
@@ -112,22 +115,23 @@ class _Runner:
             return {"kind": "no_state", "reason": reason}, b""
         return {"kind": "state"}, state
 
+    def preload(self, message: dict[str, Any], payload: bytes, descriptors: list[int]) -> _Answer:
+        _ = self._model_class
+        return {"kind": "preloaded"}, b""
+
     def restore(self, message: dict[str, Any], payload: bytes, descriptors: list[int]) -> _Answer:
-        load_model_class(self._model_file)
+        _ = self._model_class
         self._model = pickle.loads(payload)  # noqa: S301 (the submission's own, inside its cage)
         self._generators = held_generators(self._model, self._model_file.parent)
         return {"kind": "restored"}, b""
 
     def predict(self, message: dict[str, Any], payload: bytes, descriptors: list[int]) -> _Answer:
-        if descriptors:
-            if self._block_descriptor is not None:
-                os.close(self._block_descriptor)
-            self._block_descriptor = descriptors[0]
-        assert self._block_descriptor is not None  # noqa: S101 (the first request brings it)
         n_events = message["n_events"]
+        block = map_block(descriptors[0], n_events)
+        os.close(descriptors[0])
         seed_generators(message["seed"], self._generators)
         test_set = {
-            "data": features_frame(map_block(self._block_descriptor, n_events)),
+            "data": features_frame(block),
             "weights": unit_weights(n_events),
         }
         return {"kind": "prediction", **check_prediction(self._model.predict(test_set))}, b""
@@ -182,6 +186,7 @@ def serve(channel: Channel, model_file: Path) -> NoReturn:
     runner = _Runner(model_file)
     handlers: dict[str, Callable[..., _Answer]] = {
         "fit": runner.fit,
+        "preload": runner.preload,
         "state": runner.state,
         "restore": runner.restore,
         "predict": runner.predict,

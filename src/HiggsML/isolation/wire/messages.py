@@ -17,6 +17,7 @@ _NONE = type(None)
 _KINDS: dict[str, dict[str, tuple[type, ...]]] = {
     "ready": {"report": (dict,)},
     "fitted": {},
+    "preloaded": {},
     "state": {},
     "no_state": {"reason": (str,)},
     "restored": {},
