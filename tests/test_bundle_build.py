@@ -246,7 +246,7 @@ def test_the_commands(tmp_path, monkeypatch):
     assert content["valid"] is True
     assert {"rule", "file", "line", "key", "value", "remedy"} <= set(content["findings"][0])
     done = runner.invoke(cli_bundle.bundle, ["validate", str(target), "--competition"])
-    assert done.exit_code == 1
+    assert done.exit_code == 3
     done = runner.invoke(cli_bundle.bundle, ["validate", str(tmp_path / "absent.zip")])
     assert done.exit_code == 1
 

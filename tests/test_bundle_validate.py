@@ -1365,16 +1365,3 @@ def test_the_tables_of_flags_are_those_of_the_programs():
         shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         flags = set(re.findall(r"(?<![\w-])--?[a-z][a-z0-9-]*", shown))
         assert flags - {"-h", "--help"} == set(table)
-
-
-def test_the_image_has_what_the_table_says():
-    pinned = {
-        line.split("==")[0].strip().lower()
-        for line in (ROOT / "Dockerfile").read_text().splitlines()
-        if "==" in line
-    }
-    names = {"yaml": "pyyaml", "sklearn": "scikit-learn", "PIL": "pillow", "mpl_toolkits": None}
-    names |= {"dateutil": "python-dateutil", "HiggsML": None}
-    for module in contract.IMAGE_MODULES:
-        distribution = names.get(module, module)
-        assert distribution is None or distribution.lower() in pinned, module

@@ -18,6 +18,8 @@ from HiggsML.codabench import Finding, build_bundle, build_starting_kit, errors_
 from HiggsML.codabench.bundle.source import find_checkout
 from HiggsML.codabench.dry_run import DryRunOptions, Step
 from HiggsML.codabench.dry_run import dry_run as run_dry_run
+from HiggsML.codabench.images import COMPETITION_TARGET, read_packages
+from HiggsML.codabench.images import image_packages as packages_of
 from HiggsML.codabench.rules.findings import KINDS, exit_code
 from HiggsML.codabench.rules.submission import check_layout
 from HiggsML.codabench.trial_run import pack, trial_run
@@ -171,9 +173,30 @@ def submission() -> None:
     help="How many to measure in the trial.",
 )
 @click.option("--static", is_flag=True, help="Look at the files only, run nothing.")
-def check(path: Path, input_dir: Path, pseudo_experiments: int, static: bool) -> None:
+@click.option(
+    "--image",
+    type=click.Choice(["small", COMPETITION_TARGET]),
+    default=COMPETITION_TARGET,
+    show_default=True,
+    help="The image whose packages count.",
+)
+@click.option(
+    "--image-packages",
+    type=FILE,
+    default=None,
+    help="What another image has: the output of `pip freeze` or `pip list` in it.",
+)
+def check(
+    path: Path,
+    input_dir: Path,
+    pseudo_experiments: int,
+    static: bool,
+    image: str,
+    image_packages: Path | None,
+) -> None:
     """Check the submission at PATH, a directory or a zip: layout, imports, a short trial run."""
-    findings = check_layout(path)
+    packages = packages_of(image) if image_packages is None else read_packages(image_packages)
+    findings = check_layout(path, packages=packages)
     _print_findings(findings)
     if errors_of(findings):
         sys.exit(1)

@@ -14,7 +14,6 @@ from typing import Literal
 from HiggsML.ingestion.arguments import known_flags
 
 __all__ = [
-    "IMAGE_MODULES",
     "INGESTION_FLAGS",
     "MAX_EXECUTION_TIME",
     "PLATFORM_PATHS",
@@ -196,12 +195,3 @@ SCORING_FLAGS: Mapping[str, bool] = {
     **dict.fromkeys(("--codabench", "--phase-2"), False),
 }
 """Flags of ``run_scoring.py``, and whether a value follows."""
-
-IMAGE_MODULES = frozenset(
-    {
-        *("HiggsML", "click", "iminuit", "jinja2", "joblib", "matplotlib", "mplhep", "numpy"),
-        *("packaging", "pandas", "PIL", "pyarrow", "yaml", "rich", "scipy", "sklearn"),
-        *("threadpoolctl", "cloudpickle", "dateutil", "fontTools", "mpl_toolkits", "pygments"),
-    }
-)
-"""What code can import in the image besides the standard library; ``Dockerfile`` pins it."""

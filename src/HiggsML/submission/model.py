@@ -7,6 +7,7 @@ This module runs in the submission's own process; the trusted side uses only
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
 import inspect
 import math
@@ -30,6 +31,9 @@ __all__ = [
     "load_model_class",
     "make_model",
 ]
+
+_PLATFORM = Path("/app/program")
+"""Where the platform's container has the program."""
 
 PREDICTION_KEYS = ("mu_hat", "delta_mu_hat", "p16", "p84")
 """What ``Model.predict`` must return: estimate, its uncertainty, and the interval's ends."""
@@ -87,10 +91,16 @@ def _missing_package(error: ModuleNotFoundError) -> str:
         if not frame.filename.startswith("<frozen"):
             where = f"{Path(frame.filename).name}, line {frame.lineno}"
             break
+    text = f"{where}: there is no module {error.name!r}"
+    if not _PLATFORM.is_dir():
+        return (
+            f"{text} here: pip install it for trials at home; `higgsml submission check` says "
+            "whether the platform's image has it"
+        )
+    installed = sorted({found.name for found in importlib.metadata.distributions()})
     return (
-        f"{where}: there is no module {error.name!r}. Only the packages of the image are "
-        "installed, and nothing can be downloaded: use one of those, or put the module's files "
-        "beside model.py"
+        f"{text}, and nothing can be installed during a run: put the module's files beside "
+        f"model.py, or use what the image has: {', '.join(installed)}"
     )
 
 

@@ -29,7 +29,7 @@ KEY_PLACES = ("input_data", "reference_data")
 """Where the two programs find the key."""
 
 _PRACTICE_DATA = "input_data"
-_KIT_PACKAGE = ("pyproject.toml", "README.md", "LICENSE")
+_KIT_PACKAGE = ("pyproject.toml", "README.md", "LICENSE", "Dockerfile")
 _KIT_README = Path("examples", "STARTING_KIT.md")
 _KIT_DIRECTORIES = ("examples", "sample_submission", "ingestion_program", "scoring_program")
 

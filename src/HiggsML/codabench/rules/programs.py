@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from HiggsML.codabench.bundle.tree import Tree
-from HiggsML.codabench.contract import IMAGE_MODULES, INGESTION_FLAGS, PLATFORM_PATHS, SCORING_FLAGS
+from HiggsML.codabench.contract import INGESTION_FLAGS, PLATFORM_PATHS, SCORING_FLAGS
+from HiggsML.codabench.images import image_modules
 from HiggsML.codabench.rules.document import entries, task_phases
 from HiggsML.codabench.rules.findings import Findings, Place
 from HiggsML.codabench.rules.keys import COMPETITION_FILE
@@ -157,7 +158,7 @@ def _check_imports(parsed: ast.Module, file: str, program: Tree, report: Finding
         else:
             continue
         for module in sorted({name.split(".")[0] for name in names}):
-            installed = IMAGE_MODULES - {"HiggsML"} | sys.stdlib_module_names
+            installed = image_modules() | sys.stdlib_module_names
             if module in own or module in installed:
                 continue
             remedy = "Put it into the program, or into Dockerfile."

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from HiggsML.codabench.contract import IMAGE_MODULES
+from HiggsML.codabench.images import image_packages, modules_of
 from HiggsML.codabench.rules.findings import Finding, Findings, Place
 from HiggsML.errors import SubmissionError
 from HiggsML.files import is_junk
@@ -20,13 +20,15 @@ __all__ = ["check_layout"]
 _MAX_BYTES = 300 << 20
 
 
-def check_layout(path: Path) -> list[Finding]:
+def check_layout(path: Path, *, packages: Collection[str] | None = None) -> list[Finding]:
     """Check a submission's files without running them.
 
     Parameters
     ----------
     path : Path
         A directory, or the zip that is to be uploaded.
+    packages : collection of str, optional
+        What the image has, by the names that pip knows; by default that of the competition's.
 
     Returns
     -------
@@ -52,18 +54,27 @@ def check_layout(path: Path) -> list[Finding]:
     if size > _MAX_BYTES:
         message = f"{size / 1e6:.0f} MB are much to upload and to unpack for every run"
         report.advise("size", Place(path.name), message, "Store weights as float32, compressed.")
-    _check_code(layout, report)
+    _check_code(layout, image_packages() if packages is None else packages, report)
     return report.found
 
 
-def _check_code(layout: Layout, report: Findings) -> None:
+def _check_code(layout: Layout, packages: Collection[str], report: Findings) -> None:
+    modules = modules_of(packages) | {"HiggsML"} | sys.stdlib_module_names
     code = {name: entry for name, entry in layout.own.items() if name.endswith(".py")}
-    for name in shadowed_modules(code, sys.stdlib_module_names | IMAGE_MODULES):
+    for name in shadowed_modules(code, modules):
         message = "an installed module has this name, and is imported instead"
         report.advise("shadowed", Place(f"{layout.folder}{name}"), message, "Rename it.")
-    own = _importable(layout.own)
+    known = modules | _importable(layout.own)
+    missing: dict[str, Place] = {}
     for short in code:
-        _check_module(short, layout, own, report)
+        _check_module(short, layout, known, missing, report)
+    for module, place in missing.items():
+        message = "neither the submission nor the platform's image has this module"
+        remedy = (
+            f"Put its files beside model.py, or use what the image has: {', '.join(packages)}. "
+            f"(For trials at home: pip install {module}.)"
+        )
+        report.need("import", place, message, remedy)
 
 
 def _importable(names: Iterable[str]) -> set[str]:
@@ -77,7 +88,14 @@ def _importable(names: Iterable[str]) -> set[str]:
     return modules
 
 
-def _check_module(short: str, layout: Layout, own: set[str], report: Findings) -> None:
+def _check_module(
+    short: str,
+    layout: Layout,
+    known: Collection[str],
+    missing: dict[str, Place],
+    report: Findings,
+) -> None:
+    """Check one file; each module that it lacks goes to ``missing``, once."""
     name = f"{layout.folder}{short}"
     try:
         parsed = ast.parse(layout.read(name))
@@ -90,11 +108,9 @@ def _check_module(short: str, layout: Layout, own: set[str], report: Findings) -
         report.advise("model", Place(name), message, "Define it, or import it from a helper.")
     for node in ast.walk(parsed):
         for module in _imported(node):
-            known = module in own or module in IMAGE_MODULES or module in sys.stdlib_module_names
-            if not known and not _is_optional(node, parsed):
-                place = Place(name, getattr(node, "lineno", None), "", module)
-                message = "neither the submission nor the platform's image has this module"
-                report.need("import", place, message, "Add it to the submission, or do without.")
+            if module not in known and not _is_optional(node, parsed):
+                line = getattr(node, "lineno", None)
+                missing.setdefault(module, Place(name, line, "", module))
 
 
 def _imported(node: ast.AST) -> list[str]:
