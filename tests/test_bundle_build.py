@@ -304,7 +304,7 @@ def test_good_submissions_have_no_findings(tmp_path):
         ({"other_py": ""}, "model"),
         ({"a__b__model_py": MODEL}, "model"),
         ({"a__model_py": MODEL, "b__model_py": MODEL}, "model"),
-        ({"model_py": "import torch\n" + MODEL}, "import"),
+        ({"model_py": "import fastjet\n" + MODEL}, "import"),
         ({"model_py": "from missing.part import x\n" + MODEL}, "import"),
         ({"model_py": "def broken(:\n"}, "syntax"),
         ({"model_py": "x = 1\n"}, "model"),
@@ -362,7 +362,7 @@ def test_the_submission_commands(tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     done = runner.invoke(cli_bundle.submission, ["check", "counting.zip", "--static"])
     assert done.exit_code == 0, done.output
-    bad = submission(tmp_path, model_py="import torch\n" + MODEL)
+    bad = submission(tmp_path, model_py="import fastjet\n" + MODEL)
     done = runner.invoke(cli_bundle.submission, ["check", str(bad)])
     assert done.exit_code == 1
     assert "model.py:1" in done.output
