@@ -119,7 +119,7 @@ if config["filter_only"]:
     protected, groups = restrict._aims_to_refuse(policy.parent)
     report = {"system-call-filter": seccomp.restrict(protected=protected, groups=groups)}
 else:
-    report = restrict.restrict_self(policy)
+    report, _ = restrict.restrict_self(policy)
 if any(report.get(name, "on") != "on" for name in config["needs"]):
     print(json.dumps([report, None]))
     sys.exit()
@@ -762,7 +762,7 @@ def test_probe_tells_every_mechanism_and_changes_nothing():
 def test_other_systems_are_told_and_nothing_is_done(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     assert kernel.unsupported() == "needs Linux (this is darwin)"
-    report = restrict.restrict_self(Policy((), (), Limits(), 1)) | restrict.protect_parent()
+    report = restrict.restrict_self(Policy((), (), Limits(), 1))[0] | restrict.protect_parent()
     assert list(report) == list(MECHANISMS)
     assert set(restrict.missing(report)) == set(ESSENTIAL)
     assert set(restrict.probe().values()) == {"needs Linux (this is darwin)"}

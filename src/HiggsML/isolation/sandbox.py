@@ -42,6 +42,7 @@ from HiggsML.isolation.budget.process import WatchedProcess
 from HiggsML.isolation.cage.restrict import IsolationMode, missing, protect_parent
 from HiggsML.isolation.wire.channel import Channel, ChannelClosedError, ChannelError
 from HiggsML.isolation.wire.messages import check_message, one_line, quoted
+from HiggsML.isolation.wire.shared_files import SharedFiles
 from HiggsML.isolation.wire.shared_memory import SharedBlock, sealed_memory
 from HiggsML.submission.model import check_prediction
 from HiggsML.submission.value import Submission
@@ -136,7 +137,9 @@ class Sandbox:
         check_system()
         self.report: dict[str, str] = {}
         self._blocks: dict[int, SharedBlock] = {}
+        self._shared_files: SharedFiles | None = None
         self._request = 0
+        self._received: list[int] = []
         self._train_sets = 0
         self._most_indices = 0  # bytes of row numbers that get_train_set may ask for
         self._budgets = (budgets or Budgets()).resolved()
@@ -166,6 +169,7 @@ class Sandbox:
                     budgets=self._budgets,
                     log=output,
                 )
+            stack.callback(self._stop_serving)
             stack.callback(self._process.close)
             self._restrict(isolation, private)
             self._resources = stack.pop_all()
@@ -283,8 +287,11 @@ class Sandbox:
         limit = _TimeLimit("starting its process", _START_TIMEOUT, None)
         message, _ = self._ask(start, ("ready",), "starting", limit)
         self.report |= message["report"]
+        if self._received:
+            self._shared_files = SharedFiles(self._received.pop())
         if isolation != "off":
-            self._process.count_unseen_memory(self.report)
+            served = self._shared_files is not None
+            self._process.count_unseen_memory(self.report, served=served)
         lacking = missing(self.report)
         if isolation == "require" and lacking:
             listed = "; ".join(f"{name}: {state}" for name, state in lacking.items())
@@ -292,6 +299,11 @@ class Sandbox:
                 f"isolation is required, but not all of it is available here ({listed}); "
                 "--isolation prefer runs with what there is"
             )
+
+    def _stop_serving(self) -> None:
+        if self._shared_files is not None:
+            self._shared_files.close()
+            self._shared_files = None
 
     def _ask(
         self,
@@ -351,8 +363,11 @@ class Sandbox:
             return self._budgets.state_bytes if kind == "state" else 0
 
         while True:
-            answer, data, _ = self._channel.receive(
-                timeout=limit.left(), payload_limit=payload_limit
+            # A descriptor comes with the first answer only, before any code of the submission runs.
+            answer, data, self._received = self._channel.receive(
+                timeout=limit.left(),
+                payload_limit=payload_limit,
+                with_descriptors=message["kind"] == "start",
             )
             if answer["kind"] in expected:
                 return answer, data

@@ -9,9 +9,9 @@ ALONE = True
 
 class Model(Honest):
     def fit(self):
-        with open("/dev/shm/attack-left", "wb") as file:
+        with open("/dev/shm/attack-left", "w+b") as file:
             file.write(b"what I have seen")
-        descriptor = os.open("/dev/shm/attack-closed", os.O_CREAT | os.O_WRONLY, 0)
+        descriptor = os.open("/dev/shm/attack-closed", os.O_CREAT | os.O_RDWR, 0)
         os.close(descriptor)
 
     def predict(self, test_set):

@@ -12,9 +12,9 @@ class Model(Honest):
     def fit(self):
         for number in range(80):
             name = f"/dev/shm/attack-memory-{number}"
-            with open(name, "wb") as file:
+            with open(name, "w+b") as file:
                 file.write(bytes(32 << 20))
             if number % 2:  # without a name, held open only
-                self.__dict__[name] = os.open(name, os.O_RDONLY)
+                self.__dict__[name] = os.open(name, os.O_RDWR)
                 os.unlink(name)
         raise OSError("never ended")

@@ -76,19 +76,21 @@ class WatchedProcess:
         if self._problem is not None:
             raise self._problem
 
-    def count_unseen_memory(self, report: Mapping[str, str]) -> None:
+    def count_unseen_memory(self, report: Mapping[str, str], *, served: bool) -> None:
         """Count memory outside its processes, too, from now on: it has restricted itself.
 
         Parameters
         ----------
         report : mapping of str to str
             Its protections.
+        served : bool
+            Whether its files in ``/dev/shm`` are the trusted process's to make.
         """
         assert self._process is not None  # noqa: S101 (it was started)
         if sys.platform.startswith("linux"):
             self._unseen = UnseenMemory(
                 self._process.pid,
-                private_files=report.get("private-shared-memory") == "on",
+                private_files=not served and report.get("private-shared-memory") == "on",
                 private_network=report.get("network-namespace") == "on",
             )
 

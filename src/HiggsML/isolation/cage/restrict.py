@@ -145,7 +145,7 @@ class Policy:
     parent: int
 
 
-def restrict_self(policy: Policy) -> dict[str, str]:
+def restrict_self(policy: Policy) -> tuple[dict[str, str], int | None]:
     """Restrict this process, for good.
 
     Call it in the child, before any code of a submission and before NumPy (which starts threads).
@@ -160,6 +160,9 @@ def restrict_self(policy: Policy) -> dict[str, str]:
     -------
     dict of str to str
         For each of the :data:`MECHANISMS` of this process "on", or why it does not hold.
+    int or None
+        Where there can be no mount of its own, a descriptor for the trusted process
+        (:class:`HiggsML.isolation.wire.shared_files.SharedFiles`), which then serves ``/dev/shm``.
 
     Raises
     ------
@@ -168,7 +171,7 @@ def restrict_self(policy: Policy) -> dict[str, str]:
     """
     names = [name for name in MECHANISMS if name not in _OF_THE_PARENT]
     if problem := unsupported():
-        return dict.fromkeys(names, problem)
+        return dict.fromkeys(names, problem), None
     _check(policy)
     protected, groups = _aims_to_refuse(policy.parent)
     report = enter_namespaces(policy.limits.memory_bytes, hidden=[Path(f"/proc/{policy.parent}")])
@@ -183,13 +186,25 @@ def restrict_self(policy: Policy) -> dict[str, str]:
     # The rule for /proc/self belongs to an object that the kernel could drop from its cache, and
     # build anew without the rule; an open descriptor keeps it.
     os.open("/proc/self", os.O_PATH | os.O_CLOEXEC)
+    listener = None if report["private-shared-memory"] == _ON else _redirect()
+    if listener is not None:
+        report["private-shared-memory"] = _ON
+    writable = system_writable(shared_memory=listener is None)
     report |= landlock.restrict(
         readable=(*system_readable(), *policy.readable),
-        writable=(*system_writable(), *policy.writable),
+        writable=(*writable, *policy.writable),
         listable=system_listable(),
     )
     report["system-call-filter"] = seccomp.restrict(protected=protected, groups=groups)
-    return {name: report[name] for name in names}
+    return {name: report[name] for name in names}, listener
+
+
+def _redirect() -> int | None:
+    """Have the trusted process serve ``/dev/shm``, or leave the machine's open."""
+    try:
+        return seccomp.redirect() if Path("/dev/shm").is_dir() else None  # noqa: S108 (as above)
+    except OSError:
+        return None
 
 
 def protect_parent() -> dict[str, str]:
@@ -283,7 +298,7 @@ def _try_everything() -> None:
     limits = Limits(memory_bytes=1 << 40, processes=4096, file_bytes=1 << 40, open_files=256)
     policy = Policy(readable=(), writable=(), limits=limits, parent=os.getppid())
     # The parent's part comes last here: a non-dumpable process can not enter a user namespace.
-    json.dump(restrict_self(policy) | protect_parent(), sys.stdout)
+    json.dump(restrict_self(policy)[0] | protect_parent(), sys.stdout)
 
 
 def _check(policy: Policy) -> None:

@@ -13,10 +13,11 @@ import errno
 import os
 import socket
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 from HiggsML.isolation.cage.kernel import call, machine, reason, unsupported
 
-__all__ = ["restrict"]
+__all__ = ["redirect", "redirected", "restrict"]
 
 _ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}  # linux/audit.h
 _X32_BIT = 0x40000000  # x86_64: a second table of the same calls
@@ -72,6 +73,8 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "keyctl": (250, 219),
     "kill": (62, 129),
     "lchown": (94, None),
+    "link": (86, None),
+    "linkat": (265, 37),
     "listen": (50, 201),
     "lookup_dcookie": (212, 18),
     "lremovexattr": (198, 15),
@@ -97,6 +100,7 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "open_tree_attr": (467, 467),
     "perf_event_open": (298, 241),
     "personality": (135, 92),
+    "openat": (257, 56),
     "pidfd_getfd": (438, 438),
     "pidfd_open": (434, 434),
     "pidfd_send_signal": (424, 424),
@@ -144,6 +148,8 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "timer_create": (222, 107),
     "tkill": (200, 130),
     "umount2": (166, 39),
+    "unlink": (87, None),
+    "unlinkat": (263, 35),
     "unshare": (272, 97),
     "uselib": (134, None),
     "userfaultfd": (323, 282),
@@ -188,6 +194,8 @@ _ATTRIBUTES = (
 _HIDDEN_MEMORY = ("memfd_create", "memfd_secret")
 # Leaving the process group would mean to survive its end.
 _GROUP = ("setsid", "setpgid")
+# What shared memory and semaphores need of files in /dev/shm.
+_REDIRECTED = ("openat", "link", "linkat", "unlink", "unlinkat")
 _REFUSED = (
     *(*_OTHER_PROCESSES, *_KERNEL, *_LASTING),
     *(*_WATCHING, *_ATTRIBUTES, *_GROUP, *_HIDDEN_MEMORY),
@@ -229,12 +237,13 @@ _MAP_SHARED, _MAP_ANONYMOUS = 0x01, 0x20  # MAP_SHARED_VALIDATE has the bit, too
 # linux/bpf_common.h, linux/seccomp.h
 _LOAD, _AND, _RETURN = 0x20, 0x54, 0x06
 _IF_EQUAL, _IF_GREATER_EQUAL, _IF_ANY_BIT = 0x15, 0x35, 0x45
-_ALLOW, _ERROR = 0x7FFF0000, 0x00050000
+_ALLOW, _ERROR, _NOTIFY = 0x7FFF0000, 0x00050000, 0x7FC00000
 _OFFSET_NUMBER, _OFFSET_ARCHITECTURE, _OFFSET_ARGUMENTS = 0, 4, 16
 _SET_MODE_FILTER = 1
 # As Linux 5.16 and later do anyway: without it, earlier ones slow the whole process down to shield
 # it from code of its own address space, where there is nothing to shield.
 _FLAG_SPEC_ALLOW = 1 << 2
+_FLAG_NEW_LISTENER = 1 << 3
 
 _Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, operand
 
@@ -257,10 +266,7 @@ def restrict(*, protected: Iterable[int] = (), groups: Iterable[int] = ()) -> st
     if problem := unsupported():
         return problem
     program = _program(protected, groups)
-    encoded = b"".join(
-        code.to_bytes(2, "little") + bytes((true, false)) + operand.to_bytes(4, "little")
-        for code, true, false, operand in program
-    )
+    encoded = _encoded(program)
     memory = ctypes.create_string_buffer(encoded, len(encoded))
     try:
         _install(_SockFprog(len(program), ctypes.addressof(memory)))
@@ -271,6 +277,52 @@ def restrict(*, protected: Iterable[int] = (), groups: Iterable[int] = ()) -> st
     except PermissionError:
         return "on"
     return "the kernel accepted the filter but does not apply it"
+
+
+def redirect() -> int:
+    """Have calls that may use ``/dev/shm`` handed to whoever holds the descriptor returned.
+
+    Opening for reading and writing, as for shared memory and semaphores, giving a second name, and
+    removing one. To be called before :func:`restrict`.
+
+    Returns
+    -------
+    int
+        For :class:`HiggsML.isolation.wire.shared_files.SharedFiles`.
+
+    Raises
+    ------
+    OSError
+        If the kernel refuses.
+    """
+    opening = [
+        _argument(2),
+        (_AND, 0, 0, os.O_ACCMODE),
+        (_IF_EQUAL, 0, 1, os.O_RDWR),
+        (_RETURN, 0, 0, _NOTIFY),
+        _PASS,
+    ]
+    program = [
+        (_LOAD, 0, 0, _OFFSET_ARCHITECTURE),
+        (_IF_EQUAL, 1, 0, _ARCHITECTURE[machine()]),
+        _PASS,  # refused by the other filter
+        (_LOAD, 0, 0, _OFFSET_NUMBER),
+        *_when("openat", opening),
+    ]
+    for name in _REDIRECTED[1:]:
+        program += _when(name, [(_RETURN, 0, 0, _NOTIFY)])
+    encoded = _encoded([*program, _PASS])
+    memory = ctypes.create_string_buffer(encoded, len(encoded))
+    fprog = _SockFprog(len(program) + 1, ctypes.addressof(memory))
+    return call(
+        "syscall", _number("seccomp"), _SET_MODE_FILTER, _FLAG_NEW_LISTENER, ctypes.byref(fprog)
+    )
+
+
+@cache
+def redirected() -> dict[int, str]:
+    """Return the calls that :func:`redirect` hands on: number and name."""
+    return {number: name for name in _REDIRECTED if (number := _number(name)) is not None}
 
 
 class _SockFprog(ctypes.Structure):
@@ -286,6 +338,13 @@ def _install(program: _SockFprog) -> None:
                 raise
         else:
             return
+
+
+def _encoded(program: Sequence[_Instruction]) -> bytes:
+    return b"".join(
+        code.to_bytes(2, "little") + bytes((true, false)) + operand.to_bytes(4, "little")
+        for code, true, false, operand in program
+    )
 
 
 def _number(name: str) -> int | None:

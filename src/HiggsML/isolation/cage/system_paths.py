@@ -73,14 +73,16 @@ def system_listable() -> tuple[Path, ...]:
     return (Path("/proc"),)
 
 
-def system_writable() -> tuple[Path, ...]:
+def system_writable(*, shared_memory: bool = True) -> tuple[Path, ...]:
     """Return what is writable for every submission: harmless devices and POSIX shared memory.
 
     ``/dev/shm`` is among them because every lock of :mod:`multiprocessing` is a file there. In a
-    mount namespace it is private; elsewhere it is the machine's own (a container's), can not be
-    listed, and trusted code must not keep anything there under a name.
+    mount namespace it is private; elsewhere the trusted process serves it, and it is closed
+    (``shared_memory=False``). On a kernel that knows neither it is the machine's own (a
+    container's), can not be listed, and trusted code must not keep anything there under a name.
     """
-    devices = [Path("/dev", name) for name in (*_DEVICES, "shm")]
+    names = (*_DEVICES, "shm") if shared_memory else _DEVICES
+    devices = [Path("/dev", name) for name in names]
     return (*devices, *_nvidia())
 
 

@@ -26,7 +26,8 @@ def main() -> NoReturn:
     """Serve the trusted process until it hangs up."""
     channel = Channel(socket.socket(fileno=int(sys.argv[1])), max_payload=_MAX_PAYLOAD)
     start, _, _ = channel.receive()
-    report = {}
+    report: dict[str, str] = {}
+    listener = None
     _be_first_to_die()
     _fork_by_default()
     if start["restricted"]:
@@ -36,8 +37,12 @@ def main() -> NoReturn:
             limits=Limits(**start["limits"]),
             parent=os.getppid(),
         )
-        report = restrict_self(policy)
-    channel.send({"kind": "ready", "request": start["request"], "report": report})
+        report, listener = restrict_self(policy)
+    descriptors = [] if listener is None else [listener]
+    ready = {"kind": "ready", "request": start["request"], "report": report}
+    channel.send(ready, descriptors=descriptors)
+    for descriptor in descriptors:
+        os.close(descriptor)
 
     from HiggsML.isolation.inside import mappings, refusals, rendezvous
     from HiggsML.isolation.inside.joblib_workers import do_without_psutil
