@@ -1,8 +1,15 @@
+import hashlib
 import io
 import json
 import logging
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
 import zipfile
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from threading import Thread
 
 import numpy as np
@@ -12,9 +19,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from HiggsML.datasets import AVAILABLE_DATASETS, Data, download_dataset, reader, split_size
+from HiggsML.datasets.identity import data_identity
 from HiggsML.derived_quantities import DER_data
 from HiggsML.errors import DataError, HiggsMLError, SettingsError
-from HiggsML.schema import DER_COLUMNS, FEATURES, LABEL_COLUMNS, PRI_COLUMNS, PROCESSES
+from HiggsML.schema import DER_COLUMNS, FEATURES, LABEL_COLUMNS, PRI_COLUMNS, PROCESSES, SIGNAL
 from HiggsML.systematics import systematics
 
 COLUMNS = [*PRI_COLUMNS, *LABEL_COLUMNS, *DER_COLUMNS]
@@ -670,11 +678,88 @@ def test_unknown_name(tmp_path):
         download_dataset("higgs", directory=tmp_path)
 
 
-def test_a_download_that_breaks_off_leaves_nothing(archive, serve, tmp_path):
-    url, _ = serve(archive[:100], length=len(archive))
-    with pytest.raises(DataError, match=r"broke off after 100|can not be fetched"):
+@pytest.fixture
+def ranged(archive):
+    """An Invenio-like server: ranges, a record with a checksum; the first answer breaks off.
+
+    Yields the address of the file, what was asked for, and a dict whose ``checksum`` may be set.
+    """
+    asked, record = [], {"checksum": f"md5:{hashlib.md5(archive).hexdigest()}", "cut": 100}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append((self.path, self.headers.get("Range")))
+            if self.path == "/api/records/7":
+                body = {"files": [{"key": "the data.zip", "checksum": record["checksum"]}]}
+                content, status = json.dumps(body).encode(), 200
+            else:
+                start = int((self.headers.get("Range") or "bytes=0-")[6:-1])
+                content, status = archive[start:], 206 if start else 200
+                if start >= len(archive):
+                    content, status = b"", 416
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            cut, record["cut"] = record["cut"], None
+            self.wfile.write(content[:cut])
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/records/7/files/the%20data.zip?download=1"
+    yield url, asked, record
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_download_that_broke_off_goes_on_and_is_checked(ranged, tmp_path):
+    url, asked, _ = ranged
+    with pytest.raises(DataError, match=r"broke off after 100 of|IncompleteRead.*it goes on from"):
+        download_dataset(url, directory=tmp_path)
+    assert [path.name for path in tmp_path.glob("data*")] == ["data.zip.part"]
+    assert download_dataset(url, directory=tmp_path).total_rows == 200
+    assert [part for _, part in asked] == [None, "bytes=100-", None]
+    assert asked[-1][0] == "/api/records/7"
+
+
+def test_a_wrong_checksum_is_refused(ranged, tmp_path):
+    url, _, record = ranged
+    record.update(checksum="md5:" + "0" * 32, cut=None)
+    with pytest.raises(DataError, match=r"another checksum .* than its record states"):
         download_dataset(url, directory=tmp_path)
     assert list(tmp_path.glob("data*")) == []
+
+
+def test_a_part_that_is_too_long_is_fetched_anew(ranged, archive, tmp_path):
+    url, _, record = ranged
+    record["cut"] = None
+    (tmp_path / "data.zip.part").write_bytes(archive + b"more")
+    assert download_dataset(url, directory=tmp_path).total_rows == 200
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1/data.zip", "http://[bad/data.zip", "http://127.0.0.1:x/a.zip"]
+)
+def test_every_failure_of_a_connection_is_a_named_error(url, tmp_path):
+    with pytest.raises(DataError, match="can not be fetched: "):
+        download_dataset(url, directory=tmp_path)
+
+
+@pytest.mark.parametrize("answer", [b"", b"nonsense\r\n", b"HTTP/1.1 200 OK\r\nContent-Le"])
+def test_a_server_that_talks_nonsense(answer, tmp_path):
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def talk():
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(answer)
+
+    threading.Thread(target=talk, daemon=True).start()
+    with listener, pytest.raises(DataError, match=r"can not be fetched: |can not be unpacked: "):
+        download_dataset(f"http://127.0.0.1:{listener.getsockname()[1]}/a", directory=tmp_path)
 
 
 def test_a_server_that_refuses(serve, tmp_path):
@@ -689,3 +774,83 @@ def test_something_that_is_no_zip_file(serve, tmp_path):
     with pytest.raises(DataError, match=r"data\.zip can not be unpacked: .*; delete it to retry"):
         download_dataset(url, directory=tmp_path)
     assert not (tmp_path / "data").exists()
+
+
+# ----------------------------------------------------------------------------------------------
+# Data as users have them
+# ----------------------------------------------------------------------------------------------
+
+
+def test_hidden_files_are_ignored(events, write_dataset, tmp_path):
+    directory = write_dataset(events)
+    identity = data_identity(Data(directory))
+    for path in list(directory.iterdir()):
+        (directory / f"._{path.name}").write_bytes(b"Mac OS X")
+    (directory / ".hidden_metadata.json").write_text("{")
+    assert Data(directory).total_rows == 200
+    assert data_identity(Data(directory)) == identity
+    (tmp_path / "sample_data" / "__MACOSX").mkdir(parents=True)
+    shutil.copytree(directory, tmp_path / "sample_data" / "set")
+    (tmp_path / "sample_data" / "__MACOSX" / "a.parquet").write_bytes(b"Mac OS X")
+    assert download_dataset("sample_data", directory=tmp_path).total_rows == 200
+
+
+def test_a_pointer_of_git_lfs_is_called_that(events, write_dataset):
+    directory = write_dataset(events)
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n"
+    for pattern in ("*.json", "*.parquet"):
+        next(directory.glob(pattern)).write_text(pointer)
+        with pytest.raises(DataError, match=r"is a Git LFS pointer, not the data: .*git lfs pull"):
+            Data(directory)
+
+
+@pytest.mark.parametrize("locale", [{"LC_ALL": "C"}, {"LC_ALL": "C.UTF-8"}, {"LC_ALL": "POSIX"}])
+def test_paths_that_are_not_ascii_in_every_locale(events, write_dataset, locale):
+    directory = write_dataset(events, name="d\u00e9j\u00e0 \u65e5\u672c \u03bc")
+    code = (
+        "import sys; from HiggsML.datasets import Data; data = Data(sys.argv[1]); "
+        "data.load_test_set(); data.load_train_set(); print(len(data.get_train_set()))"
+    )
+    plain = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PATH": os.environ["PATH"], **locale}
+    command = [sys.executable, "-c", code, str(directory)]
+    done = subprocess.run(command, capture_output=True, text=True, env=plain)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["140"]
+
+
+@pytest.mark.parametrize("name", ["PRI_lep_pt", "PRI_met", "PRI_jet_all_pt", "PRI_jet_leading_pt"])
+@pytest.mark.parametrize("value", [-999.0, -1.0])
+def test_negative_momenta_are_refused(events, write_dataset, name, value):
+    events.loc[100, name] = value
+    data = Data(write_dataset(events))
+    with pytest.raises(DataError, match=rf"column {name} has 1 negative values.* is {value:g} in"):
+        data.load_train_set()
+
+
+def with_signal(events, rows):
+    process = np.where(np.isin(np.arange(len(events)), rows), SIGNAL, "ztautau")
+    return events.assign(detailed_labels=process, labels=(process == SIGNAL).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        (range(300, 1000), r"test split \(300 rows\) has no signal"),
+        (range(300), r"test split \(300 rows\) has no background"),
+        (range(100), r"training split \(700 rows\) has no signal"),
+        ((), "has no signal"),
+    ],
+)
+def test_a_split_without_a_class_is_refused(make_events, write_dataset, rows, says):
+    directory = write_dataset(with_signal(make_events(1000), rows))
+    with pytest.raises(DataError, match=f"{says}.*shuffle the rows"):
+        Data(directory)
+
+
+def test_shares_that_chance_does_not_make_are_warned_of(make_events, write_dataset):
+    events = make_events(1000)
+    partly = write_dataset(with_signal(events, range(250, 700)), name="partly")
+    with pytest.warns(UserWarning, match="16.67% of the test rows are signal, but 57.14% of the"):
+        Data(partly)
+    fine = with_signal(events, np.random.default_rng(1).choice(1000, 300, replace=False))
+    assert Data(write_dataset(fine, name="fine")).total_rows == 1000

@@ -405,3 +405,61 @@ def test_features_are_scanned_in_both_directions():
 
 def test_all_required_columns_are_generated():
     assert set(LEPTON_COLUMNS) <= set(four_lepton_events("llll", 5, seed=1).columns)
+
+
+# ----------------------------------------------------------------------------------------------
+# Files as users have them
+# ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def plain_events():
+    return four_lepton_events("llll", 40, seed=3)
+
+
+def test_names_with_their_ending_and_single_names(plain_events, tmp_path):
+    plain_events.to_csv(tmp_path / "llll.csv.zip", index=False)
+    (tmp_path / "._llll.csv").write_bytes(b"Mac OS X")
+    for names in (["llll"], "llll", "llll.csv", ["llll.csv.zip"]):
+        frames = read_samples(tmp_path, names)
+        assert list(frames) == ["llll"]
+        assert len(frames["llll"]) == 40
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", " "])
+@pytest.mark.parametrize("change", ["", "comments", "trailing", "trailing in rows", "spaces"])
+def test_other_ways_to_write_a_table(plain_events, tmp_path, delimiter, change):
+    path = tmp_path / "llll.csv"
+    lines = plain_events.to_csv(index=False, sep=delimiter).splitlines()
+    if change == "comments":
+        lines = ["# written by hand", lines[0], "# events", *lines[1:]]
+    if change.startswith("trailing") and delimiter != " ":
+        first = lines[0] + (delimiter if change == "trailing" else "")
+        lines = [first, *(line + delimiter for line in lines[1:])]
+    if change == "spaces" and delimiter != " ":
+        lines = [line.replace(delimiter, f"{delimiter} ") for line in lines]
+    path.write_text("\n".join(lines) + "\n")
+    read = read_sample(path)
+    pd.testing.assert_frame_equal(read, read_sample_of(plain_events, tmp_path), check_exact=True)
+
+
+def read_sample_of(events, directory):
+    path = directory / "again.csv"
+    events.to_csv(path, index=False)
+    return read_sample(path)
+
+
+def test_signed_lepton_types_lose_their_sign(plain_events, tmp_path):
+    signed = plain_events.copy()
+    for i in range(4):
+        signed[f"lep_type_{i}"] *= -np.sign(signed[f"lep_charge_{i}"]).astype(int)
+    assert (signed["lep_type_0"] < 0).any()
+    read = read_sample_of(signed, tmp_path)
+    np.testing.assert_array_equal(read["lep_type_0"], plain_events["lep_type_0"])
+
+
+def test_a_pointer_in_place_of_a_table(tmp_path):
+    path = tmp_path / "llll.csv"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n")
+    with pytest.raises(DataError, match="is a Git LFS pointer"):
+        read_sample(path)

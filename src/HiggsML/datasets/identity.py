@@ -7,6 +7,7 @@ import io
 
 from HiggsML.datasets.reader import Data
 from HiggsML.errors import DataError
+from HiggsML.source_files import visible
 
 __all__ = ["data_identity"]
 
@@ -33,7 +34,7 @@ def data_identity(data: Data) -> dict[str, str]:
             length = int.from_bytes(file.read(4), "little")
             file.seek(-min(size, length + _END_OF_PARQUET), io.SEEK_END)
             footer = hashlib.sha256(file.read()).hexdigest()
-        described = sorted(data.path.parent.glob("*_metadata.json"))
+        described = visible(data.path.parent, "*_metadata.json")
         metadata = hashlib.sha256(b"".join(path.read_bytes() for path in described)).hexdigest()
     except OSError as error:
         raise DataError(f"{data.path} can not be read: {error}") from error

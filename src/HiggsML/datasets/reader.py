@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from HiggsML.errors import DataError, SettingsError
 from HiggsML.physics.features import derive_in_chunks
-from HiggsML.schema import DER_COLUMNS, FEATURES, LABEL_COLUMNS, PRI_COLUMNS, PROCESSES, SIGNAL
+from HiggsML.schema import (
+    DER_COLUMNS,
+    FEATURES,
+    LABEL_COLUMNS,
+    MISSING,
+    PRI_COLUMNS,
+    PROCESSES,
+    SIGNAL,
+)
+from HiggsML.source_files import openable, refuse_pointer, visible
 from HiggsML.systematics import DEFAULT_SEED, random_generator, systematics
 
 __all__ = ["Data", "split_size"]
@@ -34,6 +44,11 @@ _REQUIRED = (*PRI_COLUMNS, *LABEL_COLUMNS)
 _KNOWN = frozenset((*_REQUIRED, *DER_COLUMNS))
 _PANDAS_INDEX = "__index_level_"  # how pandas names the column of a frame's index
 _BATCH_ROWS = 250_000
+_OF_ONE_JET = ("PRI_jet_leading_pt", "PRI_jet_subleading_pt")
+_MOMENTA = ("PRI_lep_pt", "PRI_had_pt", "PRI_jet_all_pt", "PRI_met", *_OF_ONE_JET)
+_CHECKED_ROWS = 5_000_000  # of larger files, reading a column takes longer than is worth it
+_FEWEST_ROWS = 100  # in either split: of fewer, chance may leave out a class
+_BEYOND_CHANCE = 6.0  # standard deviations
 
 
 def split_size(size: Any, available: int, name: str) -> int:
@@ -95,8 +110,10 @@ class Data:
             )
         self.input_dir = Path(input_dir)
         self.path = _single_parquet(self.input_dir)
+        refuse_pointer(self.path)
         try:
-            self.parquet_file = pq.ParquetFile(self.path, read_dictionary=["detailed_labels"])
+            source = openable(self.path)
+            self.parquet_file = pq.ParquetFile(source, read_dictionary=["detailed_labels"])
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{self.path} is not a readable parquet file: {error}") from error
         self.total_rows = int(self.parquet_file.metadata.num_rows)
@@ -105,6 +122,7 @@ class Data:
         self.metadata = _read_metadata(self.path, self.total_rows, names)
         self.test_size = split_size(test_size, self.total_rows, "test_size")
         self.train_size = self.total_rows - self.test_size
+        _check_split(self.parquet_file, self.test_size, self.path)
         self._train_set: pd.DataFrame | None = None
         self._test_set: dict[str, pd.DataFrame] | None = None
 
@@ -316,7 +334,7 @@ def _single_parquet(directory: Path) -> Path:
             f"{directory} is not a directory: name the one that holds the dataset, or make "
             f"one: higgsml generate --scenario mini --events 480000 --output {directory}"
         )
-    found = sorted(directory.glob("*.parquet"))
+    found = visible(directory, "*.parquet")
     if not found:
         raise DataError(
             f"no parquet file in {directory}: a dataset is one <name>.parquet and its "
@@ -348,7 +366,7 @@ def _check_schema(schema: pa.Schema, path: Path) -> None:
 
 def _read_metadata(parquet: Path, total_rows: int, schema_names: Sequence[str]) -> dict[str, Any]:
     """Read and check the metadata file beside ``parquet``; without one, return {}."""
-    found = sorted(parquet.parent.glob("*_metadata.json"))
+    found = visible(parquet.parent, "*_metadata.json")
     if not found:
         logger.warning("no *_metadata.json beside %s: the sum of its weights is used", parquet)
         return {}
@@ -356,6 +374,7 @@ def _read_metadata(parquet: Path, total_rows: int, schema_names: Sequence[str]) 
         names = ", ".join(path.name for path in found)
         raise DataError(f"{parquet.parent} holds several metadata files ({names}): leave one")
     path = found[0]
+    refuse_pointer(path)
     try:
         metadata = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -398,6 +417,40 @@ def whole_numbers(selected: ArrayLike) -> NDArray[Any]:
     return indices
 
 
+def _check_split(file: pq.ParquetFile, test_size: int, path: Path) -> None:
+    """Compare the shares of signal in the test and the training rows, as far as they can be read.
+
+    Raises
+    ------
+    DataError
+        If one of them has no signal or no background.
+    """
+    n_rows = np.array([test_size, file.metadata.num_rows - test_size])
+    if file.metadata.num_rows > _CHECKED_ROWS or n_rows.min() < _FEWEST_ROWS:
+        return
+    try:
+        label = file.read(columns=["labels"])["labels"].to_numpy()
+    except (pa.ArrowException, OSError):
+        return  # reading the rows says more
+    signal = np.array([np.sum(label[:test_size] == 1), np.sum(label[test_size:] == 1)])
+    for name, rows, found in zip(("test", "training"), n_rows, signal, strict=True):
+        if found in (0, rows):
+            raise DataError(
+                f"{path}: the {name} split ({rows} rows) has no "
+                f"{'background' if found else 'signal'}; the first rows of the file are the test "
+                "split: shuffle the rows"
+            )
+    share = signal.sum() / n_rows.sum()
+    spread = np.sqrt(share * (1 - share) * (1 / n_rows).sum())
+    of_test, of_training = signal / n_rows
+    if abs(of_test - of_training) > _BEYOND_CHANCE * spread:
+        warnings.warn(
+            f"{path}: {of_test:.2%} of the test rows are signal, but {of_training:.2%} of the "
+            "training rows, which chance does not do: shuffle the rows if the file is sorted",
+            stacklevel=3,
+        )
+
+
 def _checked_indices(selected: ArrayLike, available: int) -> NDArray[np.intp]:
     indices = whole_numbers(selected)
     if indices.size and (indices.min() < 0 or indices.max() >= available):
@@ -406,6 +459,22 @@ def _checked_indices(selected: ArrayLike, available: int) -> NDArray[np.intp]:
             f"set), got {indices.min()} .. {indices.max()}"
         )
     return np.sort(indices.astype(np.intp))
+
+
+def _check_momenta(name: str, values: NDArray[np.float32], path: Path, first_row: int) -> None:
+    """Refuse negative momenta; a jet that is not there has -25, and nothing else."""
+    if name not in _MOMENTA:
+        return
+    wrong = values < 0
+    if name in _OF_ONE_JET:
+        wrong &= values != MISSING
+    if wrong.any():
+        bad = np.flatnonzero(wrong)
+        raise DataError(
+            f"{path}: column {name} has {bad.size} negative values, the first is "
+            f"{values[bad[0]]:g} in row {first_row + bad[0]} of those read; only a jet that is "
+            f"not there is marked, with {MISSING:g}"
+        )
 
 
 def _checked_columns(table: pa.Table, path: Path, first_row: int = 0) -> dict[str, Any]:
@@ -435,6 +504,7 @@ def _checked_columns(table: pa.Table, path: Path, first_row: int = 0) -> dict[st
                 f"in row {first_row + bad[0]} of those read"
             )
         columns[name] = values
+        _check_momenta(name, values, path, first_row)
     if len(table) and columns["weights"].min() < 0:
         raise DataError(f"{path}: {(columns['weights'] < 0).sum()} weights are negative")
     is_signal = pc.equal(columns["detailed_labels"], SIGNAL).to_numpy(zero_copy_only=False)

@@ -22,6 +22,9 @@ array([7., 8., 9.])
 
 from __future__ import annotations
 
+import glob
+import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +36,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from HiggsML.errors import DataError, SettingsError
+from HiggsML.source_files import refuse_pointer, visible
 from HiggsML.visualization.cut_scan import CutScan, Direction, plot_scans, scan_cuts
 from HiggsML.visualization.pyplot_figures import shows_figures
 
@@ -55,6 +59,9 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
+
+_DELIMITERS = (",", ";", "\t", "|", r"\s+")
+_PACKED = ("", ".gz", ".zip", ".bz2", ".xz", ".zst")  # endings that pandas unpacks
 
 SAMPLES = ("llll", "ggH125_ZZ4lep")
 """The two samples with which the exercise begins: background and signal."""
@@ -102,7 +109,9 @@ def read_sample(path: str | Path, *, unit: Literal["GeV", "MeV"] = "GeV") -> pd.
     Parameters
     ----------
     path : str or Path
-        CSV file, plain or compressed. Columns that the exercise does not use are kept as they are.
+        CSV file, plain or compressed. Any delimiter, lines of comments (``#``) and a comma at the
+        end of lines are read; signed lepton types (-11) lose their sign. Columns that the exercise
+        does not use are kept as they are.
     unit : {"GeV", "MeV"}
         Unit of momenta, energies and masses in the file.
 
@@ -121,8 +130,9 @@ def read_sample(path: str | Path, *, unit: Literal["GeV", "MeV"] = "GeV") -> pd.
     file = Path(path)
     if not file.is_file():
         raise DataError(f"{file} does not exist")
+    refuse_pointer(file)
     try:
-        frame = pd.read_csv(file)
+        frame = _read_table(file)
     except pd.errors.EmptyDataError as error:
         raise DataError(f"{file} is empty") from error
     except (pd.errors.ParserError, UnicodeDecodeError, OSError, EOFError, ValueError) as error:
@@ -135,6 +145,8 @@ def read_sample(path: str | Path, *, unit: Literal["GeV", "MeV"] = "GeV") -> pd.
     checked = [*required, *(["mllll"] if "mllll" in frame.columns else [])]
     for name in checked:
         _check_numbers(frame[name], f"{file}, column {name}")
+    types = [f"lep_type_{i}" for i in range(4)]
+    frame[types] = frame[types].abs()
     if unit == "MeV":
         scaled = [name for name in checked if name.startswith(("lep_pt", "lep_E", "mllll"))]
         frame[scaled] = frame[scaled] / 1000
@@ -149,13 +161,32 @@ def read_sample(path: str | Path, *, unit: Literal["GeV", "MeV"] = "GeV") -> pd.
     return frame
 
 
+def _read_table(file: Path) -> pd.DataFrame:
+    """Read a table with whatever delimiter its header has."""
+    options: dict[str, Any] = {"comment": "#", "index_col": False, "skipinitialspace": True}
+    for delimiter in _DELIMITERS:
+        options["sep"] = delimiter
+        if len(pd.read_csv(file, nrows=0, **options).columns) > 1:
+            break
+    with warnings.catch_warnings():
+        # A delimiter at the end of the lines, but not of the header: its names are right.
+        warnings.simplefilter("ignore", pd.errors.ParserWarning)
+        frame: pd.DataFrame = pd.read_csv(file, **options)
+    frame.columns = frame.columns.str.strip()
+    last = str(frame.columns[-1])
+    empty = last.startswith("Unnamed: ") and frame.iloc[:, -1].isna().all()
+    return frame.iloc[:, :-1] if empty else frame
+
+
 def read_samples(
     directory: str | Path,
-    samples: Iterable[str] = SAMPLES,
+    samples: str | Iterable[str] = SAMPLES,
     *,
     unit: Literal["GeV", "MeV"] = "GeV",
 ) -> dict[str, pd.DataFrame]:
-    """Read samples by name: ``llll`` is ``directory/llll.csv`` or ``llll.csv.gz``.
+    """Read samples by name: ``llll`` is ``directory/llll.csv``, or the same file compressed.
+
+    A name may have its ending, and one name may be a string.
 
     Raises
     ------
@@ -164,12 +195,17 @@ def read_samples(
     """
     folder = Path(directory)
     frames = {}
-    for name in samples:
-        found = [path for end in (".csv", ".csv.gz") if (path := folder / (name + end)).is_file()]
-        if not found:
-            there = ", ".join(sorted(path.name for path in folder.glob("*.csv*"))) or "no CSV file"
+    for given in [samples] if isinstance(samples, str) else samples:
+        name = re.sub(r"\.csv(\.\w+)?$", "", given)
+        files = [
+            path
+            for path in visible(folder, f"{glob.escape(name)}.csv*")
+            if path.name.removeprefix(f"{name}.csv") in _PACKED
+        ]
+        if not files:
+            there = ", ".join(path.name for path in visible(folder, "*.csv*")) or "no CSV file"
             raise DataError(f"{folder} holds no {name}.csv; there is {there}")
-        frames[name] = read_sample(found[0], unit=unit)
+        frames[name] = read_sample(files[0], unit=unit)
     return frames
 
 
