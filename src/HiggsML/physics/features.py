@@ -212,7 +212,7 @@ def features_of(
     tes, jes, soft_met
         See :func:`HiggsML.physics.shifts.shifted`.
     rounded_before : bool
-        That the columns are rounded already, so that only what a shift changes has to be.
+        That all columns but those that a shift can change are rounded already.
     cuts, corrected : bool
         Whether and how soft jets are removed, see
         :func:`HiggsML.physics.shifts.without_soft_jets`.

@@ -42,6 +42,7 @@ JET_PT_MIN = 26.0  # GeV: a jet at or below it counts as absent
 LEP_PT_MIN = 20.0  # GeV
 
 _DECIMALS = 3
+_SCALED = ("PRI_had_pt", "PRI_jet_leading_pt", "PRI_jet_subleading_pt", "PRI_jet_all_pt")
 
 
 def shifted(
@@ -51,7 +52,7 @@ def shifted(
     jes: float = 1.0,
     soft_met: Vector | None = None,
 ) -> Event:
-    """Return events whose energy scales and missing momentum are shifted; what changed is rounded.
+    """Return events whose energy scales and missing momentum are shifted, and rounded.
 
     Parameters
     ----------
@@ -74,7 +75,8 @@ def shifted(
     >>> found["PRI_had_pt"], found["PRI_met"]
     (array([42.]), array([22.]))
     """
-    changed: dict[str, Array] = {}
+    # Stored momenta are not rounded: they are here, also where a scale is nominal.
+    changed = {name: event[name] for name in _SCALED}
     missing = event.momentum("met")
     if tes != 1.0:
         changed["PRI_had_pt"] = pt = event["PRI_had_pt"] * tes

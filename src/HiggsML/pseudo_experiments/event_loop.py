@@ -59,7 +59,7 @@ def fill_block(
     Parameters
     ----------
     stored : array of shape (n, 16), float32
-        Primaries of all stored events, rounded.
+        Primaries of all stored events; those that no shift changes are rounded.
     plan : Plan
         What to make.
     block : array of shape (28, n_events), float32

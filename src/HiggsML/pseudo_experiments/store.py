@@ -5,11 +5,13 @@ parameters. Each test event appears Poisson(rate x weight) times. That is the sa
 drawing the number of all events, N ~ Poisson(total rate), and then each of the N independently in
 proportion to rate x weight: rows come shuffled, at a cost that does not grow with the test set.
 
-Two more exact steps keep the pass over the events short:
+More exact steps keep the pass over the events short:
 
 - Events that fail the tau cut are never drawn. Events are stored by falling tau pt, so those that
   survive a tau energy scale are the first ones, found by bisection; a Poisson number of events,
   each kept with some probability, is again Poisson.
+- The momenta that a nuisance parameter scales are stored with their digits beyond the third decimal
+  (:mod:`HiggsML.pseudo_experiments.digits`) and rounded when they have been shifted.
 - N is known before the first event is made, so every chunk is written once, into its place.
 
 Randomness is a tree of :class:`numpy.random.SeedSequence`: entropy, then purpose, set, experiment
@@ -35,18 +37,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from HiggsML.datasets.identity import data_identity
 from HiggsML.datasets.reader import Data
 from HiggsML.errors import DataError, SettingsError
 from HiggsML.physics.shifts import HAD_PT_MIN, rate_factors, rounded
 from HiggsML.pseudo_experiments.block_memory import BlockMemory
 from HiggsML.pseudo_experiments.event_loop import Plan, fill_block
 from HiggsML.pseudo_experiments.seeds import generator
+from HiggsML.pseudo_experiments.store_file import open_cached
 from HiggsML.pseudo_experiments.stored_events import (
     HAD_PT,
     StoredEvents,
     Stratum,
     arrange,
-    open_cached,
 )
 from HiggsML.schema import FEATURES, NUISANCES, PROCESSES
 
@@ -105,7 +108,8 @@ class EventStore:
             raise DataError(f"the test set of {data.path} holds no events of positive weight")
         groups = frame.groupby("detailed_labels", observed=True)
         by_process = {str(process): events for process, events in groups}
-        return cls(arrange(by_process, scale=data.sum_weights() / total))
+        scale = data.sum_weights() / total
+        return cls(arrange(by_process, scale=scale, identity=data_identity(data)))
 
     @classmethod
     def from_frames(cls, test_set: Mapping[str, pd.DataFrame]) -> EventStore:
