@@ -42,7 +42,9 @@ def _able(person):
     return ordinary() if person == "user" else (sys.executable, {})
 
 
-@functools.cache
+results = {}
+
+
 def _result(name, person):
     python, identity = _able(person)
     command = [python, "-B", str(RUNNER), name]
@@ -52,29 +54,28 @@ def _result(name, person):
         command, capture_output=True, text=True, cwd="/", env=environment, timeout=900, **identity
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    results[name, person] = json.loads(done.stdout.splitlines()[-1])
+    return results[name, person]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def table():
     """Write the page's table when every framework has been tried in every setting."""
     yield
-    installed = [name for name in frameworks.FRAMEWORKS if frameworks.version(name)]
-    if not ALL or installed != frameworks.FRAMEWORKS:
-        return
     persons = [person for person in PERSONS if not isinstance(_able(person), str)]
+    if not ALL or any((n, p) not in results for n in frameworks.FRAMEWORKS for p in persons):
+        return
     steps = [step.replace("_", " ") for step in frameworks.STEPS]
     heading = ["Framework", "Version", "Tried as", *steps]
     rows = [heading, ["---"] * len(heading)]
-    for name in installed:
-        results = [_result(name, person) for person in persons]
+    for name in frameworks.FRAMEWORKS:
         cells = []
         for step in frameworks.STEPS:
-            found = {person: r["steps"][step] for person, r in zip(persons, results, strict=True)}
+            found = {person: results[name, person]["steps"][step] for person in persons}
             bad = [person for person, outcome in found.items() if outcome != "ok"]
             reason = found[persons[0]].startswith("no: ")
             cells.append("yes" if not bad else "no" if reason else f"not as {', '.join(bad)}")
-        rows.append([name, results[0]["version"], ", ".join(persons), *cells])
+        rows.append([name, results[name, persons[0]]["version"], ", ".join(persons), *cells])
     text = "".join(f"| {' | '.join(row)} |\n" for row in rows)
     page = PAGE.read_text(encoding="utf-8")
     PAGE.write_text(TABLE.sub(lambda found: found[1] + text, page), encoding="utf-8")

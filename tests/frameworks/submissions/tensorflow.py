@@ -30,7 +30,8 @@ processes = None
 def save_and_load(model, x, directory):
     model.save(directory / "model.keras")
     model.export(str(directory / "exported"), verbose=False)
-    again = tf.saved_model.load(str(directory / "exported")).serve(x).numpy()[:, 0]
+    exported = tf.saved_model.load(str(directory / "exported"))
+    again = exported.serve(x).numpy()[:, 0]
     assert np.allclose(again, predict(model, x), atol=1e-4)
     return predict(tf.keras.models.load_model(directory / "model.keras"), x)
 
