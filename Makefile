@@ -25,13 +25,13 @@ EXAMPLES  := sample_submission $(addprefix examples/,classifier_counting countin
 .PHONY: demo examples tables test test-versions frameworks lint format bench docs bundle image clean
 
 demo: .venv/installed
-	$(BIN)/higgsml run sample_submission --input $(INPUT) --output $(OUTPUT) --workers 2 \
+	$(BIN)/higgsml run sample_submission --input $(INPUT) --output $(OUTPUT) --overwrite \
 		--sets 10 --pseudo-experiments $(PSEUDO_EXPERIMENTS)
 
 # All on the same pseudo-experiments, since the seed is the same.
 examples: .venv/installed
 	for submission in $(EXAMPLES); do \
-		$(BIN)/higgsml run $$submission --output outputs/examples/$${submission##*/} --workers 2 --seed 2024 || exit; \
+		$(BIN)/higgsml run $$submission --output outputs/examples/$${submission##*/} --overwrite --seed 2024 || exit; \
 	done
 	$(BIN)/python benchmarks/examples.py $(foreach path,$(EXAMPLES),outputs/examples/$(notdir $(path)))
 

@@ -270,7 +270,7 @@ def test_the_starting_kit_works_by_itself(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert (kit / "outputs" / "scores" / "scores.json").is_file()
+    assert (kit / "outputs" / "my_submission" / "scores" / "scores.json").is_file()
 
 
 # Participants' side ----------------------------------------------------------------------------

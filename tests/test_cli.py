@@ -1,6 +1,9 @@
 """The ``higgsml`` command: what it prints, and with which exit code it ends."""
 
 import json
+import re
+import shutil
+import subprocess
 import sys
 
 import pytest
@@ -15,6 +18,7 @@ from HiggsML.score import SCORE_KEYS
 from tests.pipeline_fixtures import (
     ALL_OFF,
     ALL_ON,
+    ENVIRONMENT,
     HIGGSML,
     ROOT,
     doors,
@@ -195,7 +199,7 @@ def test_defaults_are_those_of_the_challenge(asked):
     assert options.deadline is None
     assert options.isolation == "prefer"
     assert options.empty_output is False, "an own directory is not swept"
-    assert str(options.output) == "outputs/predictions"
+    assert str(options.output) == "outputs/counting/predictions"
 
 
 @pytest.mark.parametrize(
@@ -253,6 +257,98 @@ def test_a_small_test_set_is_remarked_on(doors, real_sample, tmp_path):
 
 
 # --- score and generate -------------------------------------------------------------------------
+
+
+def test_a_run_does_not_replace_an_earlier_one_unasked(asked, counting_run, tmp_path):
+    output, _ = counting_run
+    before = {path: path.read_bytes() for path in output.rglob("*.json")}
+    refused = call("run", COUNTING, "--input", tmp_path, "--output", output)
+    assert isinstance(refused.exception, SettingsError)
+    assert re.search(r"results of an earlier run: .* --overwrite", str(refused.exception))
+    assert {path: path.read_bytes() for path in output.rglob("*.json")} == before
+    assert asked("--output", output, "--overwrite").output == output / "predictions"
+
+
+def test_runs_are_listed_best_first(counting_run, tmp_path):
+    output, _ = counting_run
+    for name in ("first", "second"):
+        shutil.copytree(output, tmp_path / "runs" / name)
+    for path in (tmp_path / "runs" / "first" / "predictions").glob("result_*.json"):
+        content = json.loads(path.read_text())
+        content["p84"] = [p84 + 5 for p84 in content["p84"]]
+        path.write_text(json.dumps(content))
+    page = tmp_path / "runs.html"
+    result = call("runs", tmp_path / "runs", "--page", page)
+    assert result.exit_code == 0, result.output
+    assert result.output.index("second") < result.output.index("first")
+    assert "±" in result.output
+    text = page.read_text()
+    assert text.index(">second</a>") < text.index(">first</a>")
+    assert (tmp_path / "runs" / "first" / "scores").resolve().as_uri() in text
+    empty = call("runs", tmp_path / "runs" / "first" / "scores")
+    assert "holds no run" in str(empty.exception)
+
+
+BUGGY = """
+class Model:
+    def __init__(self, get_train_set, systematics):
+        pass
+
+    def fit(self):
+        secret = 6 * 7
+        {line}
+
+    def predict(self, test_set):
+        print("predicting")
+        return {{"mu_hat": 1.0, "delta_mu_hat": 0.1, "p16": 0.9, "p84": 1.1}}
+"""
+
+
+def debugged(tiny_dataset, tmp_path, line, *flags, typed=""):
+    (tmp_path / "submission").mkdir()
+    (tmp_path / "submission" / "model.py").write_text(BUGGY.format(line=line))
+    command = [HIGGSML, "run", tmp_path / "submission", "--input", tiny_dataset]
+    command += ["--output", tmp_path / "out", "--sets", 1, "--pseudo-experiments", 2, *flags]
+    return subprocess.run(
+        [*map(str, command)], input=typed, capture_output=True, text=True, env=ENVIRONMENT
+    )
+
+
+def test_debug_opens_the_debugger_where_the_model_fails(tiny_dataset, tmp_path):
+    end = debugged(tiny_dataset, tmp_path, "1 / 0", "--debug", typed="p 'value', secret\nq\n")
+    assert end.returncode == 1
+    assert "('value', 42)" in end.stdout
+    assert "ZeroDivisionError" in end.stderr
+    assert not list(tmp_path.glob("out/predictions/*"))
+
+
+def test_debug_stops_at_a_breakpoint_and_goes_on(tiny_dataset, tmp_path):
+    end = debugged(
+        tiny_dataset, tmp_path, "breakpoint()", "--debug", typed="p 'value', secret\nc\n"
+    )
+    assert end.returncode == 0, end.stderr
+    assert "('value', 42)" in end.stdout
+    assert end.stdout.count("predicting") == 2
+    assert "quantiles score" in end.stdout
+
+
+def test_a_breakpoint_elsewhere_says_how(tiny_dataset, tmp_path):
+    end = debugged(tiny_dataset, tmp_path, "breakpoint()")
+    assert end.returncode == 1
+    assert "higgsml run SUBMISSION --debug" in end.stderr
+
+
+def test_debug_gives_the_numbers_of_the_judged_run(counting_run, tiny_dataset, doors, tmp_path):
+    output, _ = counting_run
+    end = higgsml(
+        doors,
+        *("run", COUNTING, "--input", tiny_dataset, "--output", tmp_path / "out", "--debug"),
+        *("--sets", 2, "--pseudo-experiments", 3, "--seed", 8),
+    )
+    assert end.returncode == 0, end.stderr
+    for index in range(2):
+        name = f"predictions/result_{index}.json"
+        assert (tmp_path / "out" / name).read_bytes() == (output / name).read_bytes()
 
 
 def test_score_computes_the_same_again(doors, counting_run, tmp_path):

@@ -10,6 +10,7 @@ import io
 import json
 import mmap
 import os
+import re
 import signal
 import socket
 import struct
@@ -33,6 +34,7 @@ from HiggsML.errors import (
     SubmissionError,
     TimeLimitError,
 )
+from HiggsML.isolation import sandbox as sandbox_module
 from HiggsML.isolation.cage.restrict import missing
 from HiggsML.isolation.sandbox import Sandbox
 from HiggsML.isolation.wire.channel import Channel, ChannelClosedError, ChannelError
@@ -776,3 +778,23 @@ def test_an_interrupted_start_leaves_nothing(monkeypatch, tmp_path):
     process, private = made
     assert process.poll() == -signal.SIGKILL
     assert not private.exists()
+
+
+def test_training_events_that_can_not_fit_are_refused_with_what_fits(data):
+    request = {"train_size": None, "selected": False, "seed": 1}
+    memory = 1000 * 450 + 100
+    reply, descriptors = sandbox_module._train_set(data, request, b"", memory=memory)
+    assert reply["kind"] == "refused"
+    assert descriptors == []
+    assert re.search(
+        rf"{data.train_size:,} training events take .* limited to .*train_size=1000\) fits",
+        reply["reason"],
+    )
+    request["train_size"] = 1000
+    reply, (descriptor,) = sandbox_module._train_set(data, request, b"", memory=memory)
+    os.close(descriptor)
+    assert reply == {"kind": "train_set"}
+    reply, _ = sandbox_module._train_set(
+        data, request | {"selected": True, "train_size": None}, bytes(8 * 1001), memory=memory
+    )
+    assert reply["kind"] == "refused"

@@ -30,6 +30,7 @@ from HiggsML.ingestion.workers import Draws, Task, Worker, check_cluster, cluste
 from HiggsML.isolation.budget import budgets
 from HiggsML.isolation.cage.restrict import probe
 from HiggsML.submission.value import Submission
+from tests.pipeline_fixtures import ENVIRONMENT, HIGGSML
 
 psutil = pytest.importorskip("psutil", reason="Dask is not installed")
 distributed = pytest.importorskip("distributed", reason="Dask is not installed")
@@ -406,3 +407,50 @@ def test_processors_are_those_that_this_process_may_use(monkeypatch, tmp_path):
     few = IngestionOptions(tmp_path, tmp_path, tmp_path, num_of_sets=1, num_pseudo_experiments=3)
     limit.write_text("max 100000")
     assert few.processes == 3, "no more than there are pseudo-experiments"
+
+
+SLOW = """
+import os, time
+from pathlib import Path
+
+
+class Model:
+    def __init__(self, get_train_set, systematics):
+        pass
+
+    def fit(self):
+        pass
+
+    def predict(self, test_set):
+        if os.fork() == 0:
+            time.sleep(600)
+        Path({marker!r}).touch()
+        time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_nothing_stays_after_a_signal_that_ends_the_run(dataset, tmp_path, name):
+    marker, temporary, submission = (tmp_path / part for part in ("marker", "tmp", "submission"))
+    temporary.mkdir()
+    submission.mkdir()
+    (submission / "model.py").write_text(SLOW.format(marker=str(marker)))
+    command = [HIGGSML, "run", submission, "--input", dataset, "--output", tmp_path / "out"]
+    with psutil.Popen(
+        [*map(str, command), "--isolation", "off", "--workers", "2"],
+        env=ENVIRONMENT | {"TMPDIR": str(temporary)},
+        stderr=-1,
+    ) as running:
+        deadline = time.monotonic() + 200
+        while not marker.exists():
+            assert time.monotonic() < deadline
+            assert running.poll() is None, running.stderr.read()
+            time.sleep(0.1)
+        started = running.children(recursive=True)
+        assert started
+        running.send_signal(getattr(signal, name))
+        assert running.wait(100) != 0
+    _, alive = psutil.wait_procs(started, timeout=20)
+    assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
+    assert list(temporary.iterdir()) == []
+    assert not list((tmp_path / "out").glob("predictions/*"))

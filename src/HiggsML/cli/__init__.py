@@ -35,6 +35,7 @@ _COMMANDS = {
     "information": _Entry("information", "information", "Estimate the information limit."),
     "rank": _Entry("rank", "rank", "Rank many submissions on the same pseudo-experiments."),
     "run": _Entry("run", "run", "Fit a submission, measure pseudo-experiments, and score it."),
+    "runs": _Entry("runs", "runs", "List runs with their scores, the best first."),
     "score": _Entry("run", "score", "Score the result files of a run again."),
     "study": _Entry("study", "study", "Study a submission where the truth is chosen."),
     "submission": _Entry("bundle", "submission", "Check and pack what a participant uploads."),

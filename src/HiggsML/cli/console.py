@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,7 +58,8 @@ def log_to_stderr(level: int) -> None:
 
 @contextmanager
 def fail_cleanly() -> Iterator[None]:
-    """Print a named error and exit with code 1."""
+    """Print a named error and exit with code 1; clean up when asked to end, as by Ctrl-C."""
+    _end_cleanly()
     try:
         yield
     except HiggsMLError as error:
@@ -72,6 +75,21 @@ def fail_cleanly() -> Iterator[None]:
             soft_wrap=True,
         )
         sys.exit(1)
+
+
+def _end_cleanly() -> None:
+    """Let SIGTERM and SIGHUP unwind what is running: processes and temporary files are removed."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+
+    def end(number: int, frame: object) -> None:
+        sys.exit(128 + number)
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # What is ignored stays so: nohup asks for that.
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, end)
 
 
 @contextmanager

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import pdb
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +15,7 @@ import click
 
 from HiggsML.cli.console import print_log, progress_bar, show_scores, stderr
 from HiggsML.cli.options import DIRECTORY, EXISTING, input_option, run_options
-from HiggsML.errors import SettingsError
+from HiggsML.errors import HiggsMLError, SettingsError
 from HiggsML.ingestion.options import OPTIONS, IngestionOptions
 
 if TYPE_CHECKING:
@@ -27,9 +32,18 @@ _submission = click.Path(exists=True, path_type=Path)
 @click.option(
     "--output",
     type=DIRECTORY,
-    default=Path("outputs"),
-    show_default=True,
-    help="Where predictions, scores and the report go.",
+    default=None,
+    help="Where predictions, scores and the report go.  [default: outputs/NAME, with the "
+    "submission's name]",
+)
+@click.option(
+    "--overwrite", is_flag=True, help="Let the results take the place of those of an earlier run."
+)
+@click.option(
+    "--debug",
+    is_flag=True,
+    help="Run the model in this process, unprotected, with what it prints, breakpoint() and, "
+    "after an error, Python's debugger.",
 )
 @run_options
 @click.option(
@@ -53,7 +67,9 @@ _submission = click.Path(exists=True, path_type=Path)
 def run(
     submission: Path,
     input_dir: Path,
-    output: Path,
+    output: Path | None,
+    overwrite: bool,
+    debug: bool,
     docker: bool,
     image: str | None,
     as_platform: bool,
@@ -64,7 +80,17 @@ def run(
 
     SUBMISSION is a directory or zip file with model.py, which defines the class Model.
     """
+    output = output or Path("outputs", submission.resolve().name.removesuffix(".zip"))
     predictions, scoring = output / "predictions", output / "scores"
+    if not overwrite:
+        _refuse_earlier_results(output)
+    if debug:
+        if values["isolation"] == "require" or values["scheduler"] or values["resume"] or docker:
+            raise SettingsError(
+                "--debug runs the model in this process: leave out --docker, --scheduler, --resume "
+                "and --isolation require"
+            )
+        values |= {"isolation": "off", "repeatable": "off", "checkpoint": False, "debug": True}
     options = IngestionOptions(input_dir, submission, predictions, **values)
     report = scoring / "detailed_results.html"
     if docker:
@@ -76,8 +102,12 @@ def run(
     # Imported here: whoever mistypes an option waits for no library.
     from HiggsML.ingestion import run_ingestion
 
-    with progress_bar() as progress:
-        settings = run_ingestion(options, progress)
+    if debug:
+        with _debugger():
+            settings = run_ingestion(options)
+    else:
+        with progress_bar() as progress:
+            settings = run_ingestion(options, progress)
     for notice in settings.notices:
         stderr.print(
             f"Note: {notice}", style="yellow", markup=False, highlight=False, soft_wrap=True
@@ -109,6 +139,28 @@ def score(predictions: Path, output: Path | None, reference: Path | None, phase_
     target = output or predictions.parent / "scores"
     scores = run_scoring(predictions, target, reference=reference, phase_2=phase_2)
     show_scores(scores, target / "detailed_results.html")
+
+
+@contextmanager
+def _debugger() -> Iterator[None]:
+    """Start Python's debugger where an error of the participant's code came up."""
+    try:
+        yield
+    except HiggsMLError:
+        raise
+    except Exception as error:
+        traceback.print_exception(error)
+        pdb.post_mortem(error.__traceback__)
+        sys.exit(1)
+
+
+def _refuse_earlier_results(output: Path) -> None:
+    for name in ("predictions/test_settings.json", "scores/scores.json"):
+        if (output / name).exists():
+            raise SettingsError(
+                f"{output} holds the results of an earlier run: name another place with --output, "
+                "or add --overwrite to replace them"
+            )
 
 
 def _run_in_docker(

@@ -86,6 +86,9 @@ class IngestionOptions:
         What the submission may use.
     checkpoint : bool
         Keep finished pseudo-experiments in a hidden file beside ``output`` until all are finished.
+    debug : bool
+        Run the submission in this process, by one worker and without any protection; its errors
+        come through as they are.
     """
 
     input_dir: Path
@@ -184,6 +187,7 @@ class IngestionOptions:
     empty_output: bool = False
     budgets: Budgets = field(default_factory=Budgets)
     checkpoint: bool = True
+    debug: bool = False
 
     def __post_init__(self) -> None:
         for option in OPTIONS:
@@ -200,6 +204,8 @@ class IngestionOptions:
             raise SettingsError("more than four thousand million pseudo-experiments: ask for fewer")
         if self.scheduler is not None and (self.workers or 1) > 1:
             raise SettingsError("workers and scheduler exclude each other: a cluster has its own")
+        if self.debug and (self.isolation == "require" or self.scheduler or self.checkpoint):
+            raise SettingsError("debugging has no isolation, no cluster and no checkpoint")
         if self.resume and not self.checkpoint:
             raise SettingsError("resume needs a checkpoint, which is turned off")
         unknown = sorted(set(self.systematics) - set(NUISANCES))
@@ -214,7 +220,7 @@ class IngestionOptions:
     @property
     def processes(self) -> int:
         """How many processes of the submission measure pseudo-experiments here."""
-        if self.scheduler is not None:
+        if self.scheduler is not None or self.debug:
             return 1
         wanted = self.workers or available_processors()
         return min(wanted, self.num_of_sets * self.num_pseudo_experiments)

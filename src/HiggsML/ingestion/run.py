@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from typing import cast
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from HiggsML.ingestion.checkpoint import (
     exposed_to_submission,
 )
 from HiggsML.ingestion.identity import package_version, software_identity
+from HiggsML.ingestion.in_process import InThisProcess
 from HiggsML.ingestion.options import IngestionOptions
 from HiggsML.ingestion.output import replacement, reserved
 from HiggsML.ingestion.repeat import Repeatability, ask_again, chosen
@@ -359,6 +361,8 @@ def _checkpoint(
 
 def _sandbox(options: IngestionOptions, submission: Submission) -> Sandbox:
     """Start the sandbox that fits the Model, with all of the machine for itself."""
+    if options.debug:
+        return cast(Sandbox, InThisProcess(submission))
     budgets = options.budgets.resolved()
     return Sandbox(submission, isolation=options.isolation, budgets=budgets)
 

@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from HiggsML.datasets.reader import Data
+from HiggsML.datasets.reader import Data, split_size
 from HiggsML.errors import (
     BudgetError,
     DataError,
@@ -35,7 +35,7 @@ from HiggsML.errors import (
     SubmissionError,
     TimeLimitError,
 )
-from HiggsML.files import PACKAGE, readable_copy, remove_tree
+from HiggsML.files import PACKAGE, readable_copy, remove_tree, size_text
 from HiggsML.isolation.budget.budgets import Budgets
 from HiggsML.isolation.budget.output_log import OutputLog
 from HiggsML.isolation.budget.process import WatchedProcess
@@ -52,6 +52,8 @@ __all__ = ["Sandbox", "check_system", "not_enforced"]
 
 _MAX_QUOTED = 20_000  # characters of a participant's traceback that are quoted
 _START_TIMEOUT = 60.0  # s
+_BYTES_PER_EVENT = 450
+"""A training event takes 140 bytes, and is copied twice on its way to the submission."""
 _SEND_TIMEOUT = 60.0  # s
 
 # Started with -I: no PYTHON* variables, no user site, no current directory on the path.
@@ -195,7 +197,13 @@ class Sandbox:
         self._most_indices = 8 * data.train_size
         limit = _TimeLimit("import and fit", self._budgets.fit_seconds, timeout)
         request = {"kind": "fit", "train_rows": data.train_size, "seed": seed}
-        self._ask(request, ("fitted",), "fit", limit, serve=partial(_train_set, data))
+        self._ask(
+            request,
+            ("fitted",),
+            "fit",
+            limit,
+            serve=partial(_train_set, data, memory=self._budgets.memory_bytes),
+        )
 
     def state(self, *, timeout: float | None = None) -> bytes | str:
         """Return the fitted Model as opaque bytes for :meth:`restore`, or why that is impossible.
@@ -455,7 +463,9 @@ def _failure(answer: dict[str, Any], stage: str) -> SubmissionError:
     return SubmissionError(f"the submission failed in {stage}: {error}\n\n{traceback}")
 
 
-def _train_set(data: Data, request: dict[str, Any], payload: bytes) -> _Reply:
+def _train_set(
+    data: Data, request: dict[str, Any], payload: bytes, *, memory: int | None = None
+) -> _Reply:
     """Answer a request for training events with a descriptor of an Arrow file in memory."""
     size, seed, selected = request["train_size"], request["seed"], None
     if request["selected"]:
@@ -465,6 +475,11 @@ def _train_set(data: Data, request: dict[str, Any], payload: bytes) -> _Reply:
     # Without a seed of its own a submission gets the same rows in every run.
     seed = DEFAULT_SEED if seed is None or seed < 0 else seed
     try:
+        count = data.train_size if selected is None else selected.size
+        if size is not None:
+            count = split_size(size, data.train_size, "train_size")
+        if memory is not None and count * _BYTES_PER_EVENT > memory:
+            raise SettingsError(_too_many(count, memory))
         data.load_train_set(train_size=size, selected_indices=selected, seed=seed)
     except DataError:
         raise
@@ -478,3 +493,11 @@ def _train_set(data: Data, request: dict[str, Any], payload: bytes) -> _Reply:
             writer.write_table(table)
 
     return {"kind": "train_set"}, [sealed_memory(write)]
+
+
+def _too_many(count: int, memory: int) -> str:
+    return (
+        f"{count:,} training events take {size_text(count * _BYTES_PER_EVENT)} on their way, and "
+        f"the submission's memory is limited to {size_text(memory)}: "
+        f"get_train_set(train_size={memory // _BYTES_PER_EVENT}) fits"
+    )

@@ -179,11 +179,19 @@ def _described(error: BaseException, model_file: Path) -> dict[str, Any]:
         }
 
 
+def _no_debugger(*_: object, **__: object) -> None:
+    raise RuntimeError(
+        "breakpoint() needs a terminal, which this process does not have: use "
+        "'higgsml run SUBMISSION --debug', which runs the model in the command's own process"
+    )
+
+
 def serve(channel: Channel, model_file: Path) -> NoReturn:
     """Answer the trusted process until it hangs up."""
     global _channel, _request
     _channel = channel
     runner = _Runner(model_file)
+    sys.breakpointhook = _no_debugger
     handlers: dict[str, Callable[..., _Answer]] = {
         "fit": runner.fit,
         "preload": runner.preload,

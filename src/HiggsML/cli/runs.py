@@ -1,0 +1,60 @@
+"""The command ``higgsml runs``: parse, call, print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.table import Table
+
+from HiggsML.cli.console import output_console, stderr
+from HiggsML.cli.options import EXISTING, FILE
+from HiggsML.errors import ResultsError
+
+if TYPE_CHECKING:
+    from HiggsML.studies.comparison import ComparedRun
+
+__all__ = ["runs"]
+
+
+@click.command()
+@click.argument("directory", type=EXISTING, default=Path("outputs"))
+@click.option("--page", type=FILE, default=None, help="Write the list as a web page, too.")
+def runs(directory: Path, page: Path | None) -> None:
+    """List the runs below DIRECTORY with their scores and uncertainties, the best first.
+
+    DIRECTORY is "outputs" by default.
+    """
+    from HiggsML.studies.comparison import load_run
+
+    found: dict[str, ComparedRun] = {}
+    for path in sorted(directory.rglob("predictions/test_settings.json")):
+        place = path.parents[1]
+        try:
+            found[str(place.relative_to(directory))] = load_run(place)
+        except ResultsError as error:
+            stderr.print(f"Note: {error}", style="yellow", soft_wrap=True)
+    if not found:
+        raise ResultsError(f"{directory} holds no run: 'higgsml run SUBMISSION' makes one")
+    best_first = sorted(found.items(), key=lambda item: -item[1].quantiles_score)
+    table = Table(title=f"Runs in {directory}", title_justify="left")
+    for column in ("run", "quantiles score", "coverage", "width", "experiments"):
+        table.add_column(column, justify="left" if column == "run" else "right")
+    for name, run in best_first:
+        table.add_row(name, *run.cells()[:3], _size(run))
+    output_console().print(table)
+    if page is not None:
+        from HiggsML.reports.page import write_from_template
+
+        reports = {name: directory / name / "scores" / "detailed_results.html" for name in found}
+        rows = [
+            (reports[name].resolve().as_uri(), name, *run.cells(), _size(run))
+            for name, run in best_first
+        ]
+        write_from_template(page, "runs.html.j2", rows=rows)
+        click.echo(f"Page: {page}")
+
+
+def _size(run: ComparedRun) -> str:
+    return f"{run.settings.num_of_sets} x {run.settings.num_pseudo_experiments}"

@@ -1,0 +1,81 @@
+"""A submission in this process, for a debugger: what a sandbox does, without any protection."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from HiggsML.datasets.reader import Data
+from HiggsML.isolation.inside.generators import held_generators, seed_generators
+from HiggsML.pseudo_experiments.store import features_frame, unit_weights
+from HiggsML.schema import FEATURES
+from HiggsML.submission.model import check_prediction, load_model_class, make_model
+from HiggsML.submission.value import Submission
+from HiggsML.systematics import DEFAULT_SEED, systematics
+
+__all__ = ["InThisProcess"]
+
+
+class InThisProcess:
+    """Has the methods of :class:`HiggsML.isolation.sandbox.Sandbox`; errors pass through.
+
+    Parameters
+    ----------
+    submission : Submission
+        Its ``model.py`` is imported here.
+    """
+
+    def __init__(self, submission: Submission) -> None:
+        self.report: dict[str, str] = {}
+        self._model_file: Path = submission.model_file
+        self._blocks: dict[int, NDArray[np.float32]] = {}
+        self._model: Any = None
+        self._generators: list[Any] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """There is no process to end."""
+
+    def fit(self, data: Data, *, seed: int = 0, timeout: float | None = None) -> None:
+        """Import the submission, build its Model and fit it."""
+
+        def get_train_set(
+            train_size: Any = None, selected_indices: Any = None, *, seed: int | None = None
+        ) -> pd.DataFrame | None:
+            chosen = DEFAULT_SEED if seed is None else seed
+            data.load_train_set(train_size, selected_indices, seed=chosen)
+            frame = data.get_train_set()
+            data.delete_train_set()
+            return frame
+
+        seed_generators(seed, ())
+        self._model = make_model(load_model_class(self._model_file), get_train_set, systematics)
+        self._model.fit()
+        self._generators = held_generators(self._model, self._model_file.parent)
+
+    def block(self, n_events: int, number: int = 0) -> NDArray[np.float32]:
+        """Return memory of shape (28, n_events) to fill for :meth:`predict`."""
+        self._blocks[number] = np.empty((len(FEATURES), n_events), dtype=np.float32)
+        return self._blocks[number]
+
+    def predict(
+        self, n_events: int, number: int = 0, *, seed: int = 0, timeout: float | None = None
+    ) -> dict[str, float]:
+        """Have the Model measure the events in :meth:`block`."""
+        seed_generators(seed, self._generators)
+        test_set = {
+            "data": features_frame(self._blocks[number]),
+            "weights": unit_weights(n_events),
+        }
+        return check_prediction(self._model.predict(test_set))
+
+    def kill(self) -> None:
+        """There is no process to end."""
+
+    close = kill
