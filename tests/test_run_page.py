@@ -6,31 +6,18 @@ import base64
 import hashlib
 import re
 from html.parser import HTMLParser
-from statistics import NormalDist
 
 import numpy as np
 import pytest
 
 from HiggsML.errors import ResultsError
-from HiggsML.reports.run_page import findings, render_report
+from HiggsML.reports.run_page import render_report
 from HiggsML.results import Predictions, Settings
 from HiggsML.schema import NUISANCES
 from HiggsML.statistics.official_scores import bootstrap_scores, compute_scores
+from tests.run_page_fixtures import constant, measured
 
 HOSTILE = "</script><script>alert('x')</script><img src=http://evil.example/ onerror=alert(1)>\"'&"
-
-
-def measured(n_sets=3, n=50, *, bias=0.0, slope=0.0, shrink=1.0, spread=0.3):
-    """Predictions that scatter exactly like a Gaussian: its quantiles in random order."""
-    rng = np.random.default_rng(1)
-    scatter = np.array([NormalDist().inv_cdf((i + 0.5) / n) for i in range(n)])
-    mus = {i: float(mu) for i, mu in enumerate(np.linspace(0.2, 2.9, n_sets))}
-    predictions = {}
-    for index, mu in mus.items():
-        mu_hat = mu + bias + slope * (mu - 1.5) + spread * rng.permutation(scatter)
-        delta = np.full(n, spread * shrink) * rng.uniform(0.9, 1.1, n)
-        predictions[index] = Predictions(mu_hat, delta, mu_hat - delta, mu_hat + delta)
-    return predictions, mus
 
 
 def render(path, predictions, mus, **options):
@@ -201,11 +188,6 @@ def test_many_sets_are_folded(path):
     assert "28 more sets" in page.text
 
 
-def constant(value, n=20):
-    one = np.full(n, float(value))
-    return Predictions(one, 0 * one, one, one)
-
-
 EDGES = {
     "one set, two experiments": lambda: measured(1, 2),
     "one set, one experiment": lambda: measured(1, 1),
@@ -268,70 +250,3 @@ def test_a_failure_leaves_the_old_page_and_no_partial_one(path, tmp_path):
         )
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
-
-
-# ----------------------------------------------------------------------------------------------
-# Verdict
-# ----------------------------------------------------------------------------------------------
-
-
-def verdict(predictions, mus):
-    found = findings(predictions, mus, compute_scores(predictions, mus))
-    return " ".join(f"[{tone}] {text}" for tone, text in found)
-
-
-def joined(*parts):
-    """Sets 0, 1, ... from several samples."""
-    predictions, mus = {}, {}
-    for some, truth in parts:
-        for index in some:
-            number = len(predictions)
-            predictions[number], mus[number] = some[index], truth[index]
-    return predictions, mus
-
-
-def between(sample, low, high):
-    predictions, mus = sample
-    chosen = [index for index in mus if low <= mus[index] <= high]
-    return {i: predictions[i] for i in chosen}, {i: mus[i] for i in chosen}
-
-
-def test_verdict_praises_a_good_run():
-    text = verdict(*measured(10, 1000))
-    assert "as they should" in text
-    assert "right on average" in text
-    assert "[bad]" not in text
-
-
-def test_verdict_names_the_region_where_coverage_fails():
-    good, short = measured(10, 1000), measured(10, 1000, shrink=0.6)
-    text = verdict(*joined(between(short, 0, 0.9), between(good, 0.9, 3)))
-    assert "[bad] It covers too little at μ < 0.95." in text
-    text = verdict(*joined(between(good, 0, 2.2), between(short, 2.2, 3)))
-    assert "[bad] It covers too little at μ > 2.1." in text
-    text = verdict(*joined(between(good, 0, 0.9), between(short, 0.9, 2), between(good, 2, 3)))
-    assert "too little for μ between 0.95 and 2.1" in text
-    text = verdict(*joined(between(good, 0, 2.8), between(short, 2.8, 3)))
-    assert "too little in set 9 (μ = 2.900)" in text
-    assert "too little at every μ" in verdict(*short)
-
-
-def test_verdict_on_wide_intervals():
-    text = verdict(*measured(4, 500, shrink=1.8))
-    assert "longer than they need to be" in text
-    assert "too much at every μ" in text
-    assert "times larger than the predictions scatter" in text
-
-
-def test_verdict_on_bias():
-    assert "too high by 0.200 on average at every μ" in verdict(*measured(5, 500, bias=0.2))
-    text = verdict(*measured(5, 500, slope=-0.4))
-    assert re.search(r"too high by \S+ on average at μ < ", text)
-    assert re.search(r"too low by \S+ on average at μ > ", text)
-
-
-def test_verdict_on_no_measurement():
-    text = verdict({i: constant(1) for i in range(3)}, {0: 0.5, 1: 1.0, 2: 2.0})
-    assert "Every prediction is μ = 1.000" in text
-    assert "60 of 60 intervals have no width" in text
-    assert "predictions are few" in text

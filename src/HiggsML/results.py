@@ -60,6 +60,9 @@ REPEATABLE = "repeatable"
 """Detail of a run: "yes" if answers that were asked for again, of a Model that had seen nothing
 else, were the same, "no" if not, "not checked" or "off"."""
 
+REPEATS = "simulated test events per expected event"
+"""Detail of a run: as many as the process has that has fewest, at mu = 1."""
+
 METADATA_FILE = "metadata"
 """Left among the results by the platform, which says there how the ingestion ended."""
 

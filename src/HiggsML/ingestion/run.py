@@ -52,6 +52,7 @@ from HiggsML.pseudo_experiments.seeds import draw_mu, draw_order, model_seed
 from HiggsML.pseudo_experiments.store import EventStore
 from HiggsML.results import (
     REPEATABLE,
+    REPEATS,
     Predictions,
     Settings,
     write_duration,
@@ -313,7 +314,8 @@ def _write(run: _Run, recorder: Recorder) -> Settings:
         num_pseudo_experiments=options.num_pseudo_experiments,
         systematics=options.enabled,
         mus={i: draw_mu(run.checkpoint.seed, i) for i in range(options.num_of_sets)},
-        details=_details(options, run.protections, run.data, run.repeatability),
+        details=_details(options, run.protections, run.data, run.repeatability)
+        | {REPEATS: f"{min(run.store.effective_repeats().values()):.3g}"},
         notices=tuple(_notices(run.store, run.repeatability)),
     )
     with replacement(options.output) as directory:

@@ -7,54 +7,44 @@ outside is escaped; a content security policy keeps even a mistake there from ru
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
-from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from HiggsML.errors import ResultsError
+from HiggsML.reports.numbers import number, percent
 from HiggsML.reports.page import write_from_template
 from HiggsML.reports.svg import inline_svg
-from HiggsML.results import Predictions, Settings
-from HiggsML.schema import COVERAGE_TARGET, NUISANCES
+from HiggsML.reports.verdict import findings
+from HiggsML.results import REPEATS, Predictions, Settings
+from HiggsML.schema import NUISANCES
 from HiggsML.statistics.official_scores import (
     BootstrapScores,
     Scores,
     coverage_band,
-    coverage_penalty,
 )
 from HiggsML.visualization.measurement import (
     bootstrap_plot,
     coverage_function_plot,
     interval_plot,
     pull_plot,
-    pulls_of,
     visualize_scatter,
     width_and_coverage_plot,
 )
 from HiggsML.visualization.pyplot_figures import plain_figures
 
-__all__ = ["Finding", "findings", "render_report"]
+__all__ = ["render_report"]
 
 _TEXT_LIMIT = 5_000  # letters of one detail or notice: a log has no place on this page
 _MAX_DETAILS, _MAX_NOTICES = 60, 20  # an ingestion of ours writes a dozen, and a few
 _OPEN_SETS = 12  # further interval figures are folded
 _CENTRAL = (15.865, 84.135)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
-
-
-class Finding(NamedTuple):
-    """A sentence of the verdict: ``tone`` is "good", "bad" or "note"."""
-
-    tone: str
-    text: str
 
 
 @plain_figures()
@@ -113,7 +103,7 @@ def render_report(
         sortable=True,
         notices=[_clean(text) for text in notices[:_MAX_NOTICES]],
         headline=_headline(scores, duration_minutes, bootstrap, shown),
-        findings=findings(results, truth, scores),
+        findings=findings(results, truth, scores, repeats=_repeats(settings)),
         figures=_overall_figures(results, truth, scores, bootstrap),
         rows=_table(results, scores),
         open_sets=figures[:_OPEN_SETS],
@@ -133,6 +123,15 @@ def _first(details: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "further details": f"{left} are not shown"} if left else kept
 
 
+def _repeats(settings: Settings) -> float | None:
+    """Return what a run says of its test split; None if it says nothing that is a number."""
+    try:
+        value = float(settings.details[REPEATS])
+    except (KeyError, ValueError):
+        return None
+    return value if value > 0 else None
+
+
 def _clean(text: object) -> str:
     """Return text of bearable length without control and direction-changing characters."""
     plain = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text))
@@ -142,16 +141,6 @@ def _clean(text: object) -> str:
 # ----------------------------------------------------------------------------------------------
 # Numbers
 # ----------------------------------------------------------------------------------------------
-
-
-def _percent(share: float) -> str:
-    return f"{100 * min(max(share, 0.0), 1.0):.1f}\N{NO-BREAK SPACE}%"
-
-
-def _number(value: float) -> str:
-    size = abs(value)
-    text = f"{value:z.3f}" if size < 10 else f"{value:.4g}" if size < 1e5 else f"{value:.2g}"
-    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _spread(bootstrap: BootstrapScores | None, name: str) -> tuple[float, float] | None:
@@ -174,21 +163,21 @@ def _headline(
         spread = _spread(bootstrap, name)
         if spread is None:
             return ""
-        return f"68 % of resamplings: {_number(spread[0])} to {_number(spread[1])}"
+        return f"68 % of resamplings: {number(spread[0])} to {number(spread[1])}"
 
     low, high = coverage_band(scores.n_predictions)
     fits = low <= scores.coverage <= high
     cards = [
-        ("Quantiles score", _number(scores.quantiles_score), chance("quantiles_score"), "main"),
+        ("Quantiles score", number(scores.quantiles_score), chance("quantiles_score"), "main"),
         (
             "Coverage",
-            _percent(scores.coverage),
-            f"expected: {_percent(low)} to {_percent(high)}",
+            percent(scores.coverage),
+            f"expected: {percent(low)} to {percent(high)}",
             "good" if fits else "bad",
         ),
-        ("Interval width", _number(scores.interval), chance("interval"), ""),
-        ("RMSE", _number(scores.rmse), "mean over the sets", ""),
-        ("MAE", _number(scores.mae), "mean over the sets", ""),
+        ("Interval width", number(scores.interval), chance("interval"), ""),
+        ("RMSE", number(scores.rmse), "mean over the sets", ""),
+        ("MAE", number(scores.mae), "mean over the sets", ""),
     ]
     cards.append(("Duration", *_duration(minutes, scores.n_predictions), ""))
     isolation = next((text for key, text in details.items() if key.lower() == "isolation"), None)
@@ -203,7 +192,7 @@ def _duration(minutes: float | None, n_predictions: int) -> tuple[str, str]:
         return "unknown", "not recorded"
     seconds = 60 * minutes
     text = f"{minutes:.1f} min" if minutes >= 2 else f"{seconds:.3g} s"
-    return text, f"{_number(seconds / n_predictions)} s per pseudo-experiment"
+    return text, f"{number(seconds / n_predictions)} s per pseudo-experiment"
 
 
 def _table(results: Mapping[int, Predictions], scores: Scores) -> list[dict[str, Any]]:
@@ -214,9 +203,9 @@ def _table(results: Mapping[int, Predictions], scores: Scores) -> list[dict[str,
         low, high = coverage_band(result.p16.size)
         mean = float(np.mean(result.mu_hat))
         numbers = (one.mu, mean, mean - one.mu, one.interval, one.rmse, one.mae)
-        cells = [(value, _number(value)) for value in numbers]
-        cells.insert(3, (one.coverage, _percent(one.coverage)))
-        cells.append((one.quantiles_score, _number(one.quantiles_score)))
+        cells = [(value, number(value)) for value in numbers]
+        cells.insert(3, (one.coverage, percent(one.coverage)))
+        cells.append((one.quantiles_score, number(one.quantiles_score)))
         rows.append({"set": one.set_index, "cells": cells, "fits": low <= one.coverage <= high})
     return rows
 
@@ -281,7 +270,7 @@ def _interval_figures(
         figure = interval_plot(result.p16, result.p84, truth[index], result.mu_hat, ax=axes)
         figures.append(
             {
-                "title": f"Set {index}: μ = {_number(one.mu)}, coverage {_percent(one.coverage)}",
+                "title": f"Set {index}: μ = {number(one.mu)}, coverage {percent(one.coverage)}",
                 "svg": _svg(figure, f"set-{index}", f"Figure: intervals of set {index}"),
             }
         )
@@ -306,139 +295,7 @@ def _phase_2(bootstrap: BootstrapScores, scores: Scores) -> dict[str, Any]:
     mean, std = bootstrap.mean("quantiles_score"), bootstrap.std("quantiles_score")
     return {
         "figures": figures,
-        "score": f"{_number(mean)} ± {_number(std)}",
+        "score": f"{number(mean)} ± {number(std)}",
         "n_resamplings": bootstrap.quantiles_score.size,
         "n_predictions": bootstrap.n_predictions,
     }
-
-
-# ----------------------------------------------------------------------------------------------
-# Verdict
-# ----------------------------------------------------------------------------------------------
-
-
-def findings(
-    predictions: Mapping[int, Predictions], mus: Mapping[int, float], scores: Scores
-) -> list[Finding]:
-    """Say in plain words what is good and what is wrong with a run.
-
-    A set counts as deviating when chance alone would make any set of the run deviate that far in
-    fewer than one run in twenty.
-    """
-    sets = sorted(scores.sets, key=lambda one: one.mu)
-    true = np.array([one.mu for one in sets])
-    size = np.array([predictions[one.set_index].p16.size for one in sets])
-    found = [_coverage_finding(scores)]
-    threshold = ndtri(1 - 0.025 / len(sets))
-    sigma = np.sqrt(COVERAGE_TARGET * (1 - COVERAGE_TARGET) / size)
-    pull = (np.array([one.coverage for one in sets]) - COVERAGE_TARGET) / sigma
-    for flagged, what in ((pull < -threshold, "too little"), (pull > threshold, "too much")):
-        if flagged.any() and len(sets) > 1:
-            found.append(Finding("bad", f"It covers {what} {_where(flagged, sets, true)}."))
-    found += _bias_findings(predictions, mus, sets, true, threshold)
-    found += _uncertainty_findings(predictions, mus)
-    points = sum(int(np.sum(one.p16 == one.p84)) for one in predictions.values())
-    if points:
-        text = f"{points:,} of {scores.n_predictions:,} intervals have no width."
-        found.append(Finding("bad", text))
-    if scores.n_predictions < 100:
-        low, high = coverage_band(scores.n_predictions)
-        text = (
-            f"{scores.n_predictions:,} predictions are few: any coverage from {_percent(low)} to "
-            f"{_percent(high)} passes, and the score is hardly more than chance."
-        )
-        found.append(Finding("note", text))
-    return found
-
-
-def _coverage_finding(scores: Scores) -> Finding:
-    penalty = coverage_penalty(scores.coverage, scores.n_predictions)
-    share = _percent(scores.coverage)
-    if penalty == 1:
-        return Finding(
-            "good", f"Over all sets, {share} of the intervals contain the true μ, as they should."
-        )
-    factor = f"{float(f'{penalty:.3g}'):,.10g}"  # 37,400,000 rather than 3.74e+07
-    cost = f"This multiplies the width by {factor} and costs {math.log(penalty):.3g} points."
-    if scores.coverage < COVERAGE_TARGET:
-        return Finding(
-            "bad",
-            f"The intervals are too short or in the wrong place: {share} of them contain the true "
-            f"μ instead of {_percent(COVERAGE_TARGET)}. {cost}",
-        )
-    return Finding(
-        "bad",
-        f"The intervals are longer than they need to be: {share} of them contain the true μ "
-        f"instead of {_percent(COVERAGE_TARGET)}. {cost}",
-    )
-
-
-def _bias_findings(
-    predictions: Mapping[int, Predictions],
-    mus: Mapping[int, float],
-    sets: Sequence[Any],
-    true: NDArray[np.float64],
-    threshold: float,
-) -> list[Finding]:
-    """Report predictions that are off on average, by a share of the width that matters."""
-    everything = np.concatenate([predictions[one.set_index].mu_hat for one in sets])
-    if everything.size > 1 and np.ptp(everything) == 0:
-        text = f"Every prediction is μ = {_number(float(everything[0]))}: nothing was measured."
-        return [Finding("bad", text)]
-    shift, error, width = [], [], []
-    for one in sets:
-        difference = predictions[one.set_index].mu_hat - mus[one.set_index]
-        shift.append(difference.mean())
-        error.append(difference.std() / math.sqrt(difference.size))
-        width.append(one.interval)
-    shifts = np.array(shift)
-    matters = np.abs(shifts) > 0.1 * np.array(width)
-    matters &= np.abs(shifts) > (threshold + 1) * np.array(error)
-    found = []
-    for flagged, what in ((shifts > 0, "too high"), (shifts < 0, "too low")):
-        flagged = flagged & matters
-        if flagged.any():
-            mean = _number(float(np.abs(shifts[flagged]).mean()))
-            place = _where(flagged, sets, true)
-            found.append(Finding("bad", f"Predicted μ is {what} by {mean} on average {place}."))
-    if not found and len(sets) > 1 and everything.size >= 100:
-        found.append(Finding("good", "The predicted μ is right on average in every set."))
-    return found
-
-
-def _uncertainty_findings(
-    predictions: Mapping[int, Predictions], mus: Mapping[int, float]
-) -> list[Finding]:
-    """Report uncertainties that do not agree with the scatter of the predictions."""
-    pulls, without = pulls_of(predictions, mus)
-    if pulls.size < 100 or without > pulls.size:
-        return []
-    # The median of |pull| is insensitive to a few wild predictions; 0.6745 for a unit Gaussian.
-    ratio = float(np.median(np.abs(pulls - np.median(pulls)))) / 0.6745
-    if ratio == 0 or 0.8 <= ratio <= 1.25:
-        return []
-    what = "smaller" if ratio > 1 else "larger"
-    factor = ratio if ratio > 1 else 1 / ratio
-    text = (
-        f"The uncertainty delta_mu_hat is {factor:.2g} times {what} than the predictions scatter."
-    )
-    return [Finding("bad", text)]
-
-
-def _where(flagged: NDArray[np.bool_], sets: Sequence[Any], true: NDArray[np.float64]) -> str:
-    """Say where the flagged sets lie; sets are sorted by their true mu."""
-    if flagged.all():
-        return "at every μ" if len(sets) > 1 else f"at μ = {_number(true[0])}"
-    inside = np.flatnonzero(flagged).tolist()
-    first, last = inside[0], inside[-1]
-    if len(inside) > 1 and len(inside) == last - first + 1:
-        below, above = true[max(first - 1, 0) : first + 1], true[last : last + 2]
-        if first == 0:
-            return f"at μ < {above.mean():.2g}"
-        if last == len(sets) - 1:
-            return f"at μ > {below.mean():.2g}"
-        return f"for μ between {below.mean():.2g} and {above.mean():.2g}"
-    names = [f"set {sets[i].set_index} (μ = {_number(true[i])})" for i in inside]
-    if len(names) > 5:
-        names[5:] = [f"{len(names) - 5} more"]
-    return "in " + " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
