@@ -1,5 +1,6 @@
 """Loading and building a Model, and checking what it answers."""
 
+import subprocess
 import sys
 from fractions import Fraction
 
@@ -109,6 +110,31 @@ class Open(Bare):
         super().__init__(get_train_set, systematics)
         self.model_type = others.get("model_type")
         assert set(others) <= {"model_type"}
+
+
+def test_bare_names_of_the_bundle_are_ours_and_own_modules_come_first(tmp_path):
+    """In a process of its own, as a submission has one."""
+    (tmp_path / "visualization.py").write_text("own = True\n")
+    (tmp_path / "model.py").write_text(
+        "from systematics import postprocess, systematics\n"
+        "from derived_quantities import DER_data\n"
+        "import datasets, ingestion, score, visualization\n"
+        "from HiggsML.systematics import postprocess as ours\n"
+        "assert postprocess is ours and visualization.own\n"
+        "assert datasets.Data and ingestion.Ingestion and score.Scoring\n"
+        "class Model:\n"
+        "    def fit(self): pass\n"
+        "    def predict(self, test_set): pass\n"
+    )
+    code = (
+        "import sys; from pathlib import Path; "
+        "from HiggsML.submission.model import load_model_class; "
+        "load_model_class(Path(sys.argv[1])); import HiggsML.systematics as one; "
+        "assert one.__name__ == 'HiggsML.systematics'"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "model.py")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd="/")
+    assert done.returncode == 0, done.stderr
 
 
 class OfOldName:

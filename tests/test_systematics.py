@@ -574,6 +574,12 @@ def test_bootstrap_without_poisson_repeats_by_whole_weights():
     assert sorted(drawn["PRI_met"]) == [1.0, 2.0, 2.0, 3.0, 3.0, 3.0, 3.0, 3.0]
 
 
+def test_bootstrap_without_poisson_warns_where_every_weight_is_below_one():
+    frames = {"ttbar": pd.DataFrame({"PRI_met": [1.0, 2.0], "weights": [0.9, 0.4]})}
+    with pytest.warns(UserWarning, match="no event weighs 1 or more.*use poisson=True"):
+        assert len(get_bootstrapped_dataset(frames, poisson=False)) == 0
+
+
 def test_bootstrap_of_nothing(test_set):
     none = {name: frame.iloc[:0] for name, frame in test_set.items()}
     assert len(get_bootstrapped_dataset(none)) == 0

@@ -496,6 +496,12 @@ def get_bootstrapped_dataset(
         else:
             rows = np.empty(0, dtype=np.intp)
         drawn.append(events.drop(columns="weights").take(rows))
+    if not poisson and not any(map(len, drawn)):
+        warnings.warn(
+            "no event weighs 1 or more, so none is repeated: poisson=False takes each event "
+            "floor(rate x weight) times; use poisson=True",
+            stacklevel=2,
+        )
     return pd.concat(drawn).sample(frac=1, random_state=rng, ignore_index=True)
 
 

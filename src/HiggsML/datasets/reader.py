@@ -175,6 +175,8 @@ class Data:
             (1 signal, 0 background); then columns of the file that the challenge does not know. The
             weights sum to the expected number of events.
         """
+        if self._train_set is None:
+            logger.warning("there is no training set yet: call load_train_set first")
         return self._train_set
 
     def get_test_set(self) -> dict[str, pd.DataFrame] | None:

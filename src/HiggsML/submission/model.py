@@ -7,6 +7,8 @@ This module runs in the submission's own process; the trusted side uses only
 from __future__ import annotations
 
 import importlib
+import importlib.abc
+import importlib.machinery
 import importlib.metadata
 import importlib.util
 import inspect
@@ -14,6 +16,7 @@ import math
 import numbers
 import sys
 import traceback
+import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,6 +47,33 @@ def find_model(directory: Path) -> Path:
     return Submission.of(directory).model_file
 
 
+class _BundleNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds the modules that lay beside the bundle's program, by their bare names.
+
+    ``from systematics import postprocess`` in a submission means :mod:`HiggsML.systematics`.
+    """
+
+    _NAMES = frozenset(
+        ("datasets", "derived_quantities", "ingestion", "score", "systematics", "visualization")
+    )
+
+    def find_spec(
+        self, fullname: str, path: Any = None, target: Any = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname not in self._NAMES:
+            return None
+        return importlib.machinery.ModuleSpec(fullname, self)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        # A module of its own, which looks everything up: the one of the package stays as it is.
+        alias, name = types.ModuleType(spec.name), f"HiggsML.{spec.name}"
+        alias.__dict__.update(vars(importlib.import_module(name)) | {"__name__": spec.name})
+        return alias
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Do nothing: the module is complete."""
+
+
 def load_model_class(model_file: Path) -> type:
     """Import ``model.py`` and return its class ``Model``; errors of its own code pass through.
 
@@ -56,6 +86,8 @@ def load_model_class(model_file: Path) -> type:
         path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))
     )
     sys.path.extend(str(path) for path in (folder, *below))
+    if not any(isinstance(finder, _BundleNames) for finder in sys.meta_path):
+        sys.meta_path.append(_BundleNames())  # the last: a submission's own modules come first
     importlib.invalidate_caches()
     specification = importlib.util.spec_from_file_location("model", model_file)
     assert specification is not None  # noqa: S101 (for the type checker: it ends in .py)
