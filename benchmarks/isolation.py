@@ -1,7 +1,11 @@
-"""What isolation costs in the loop's steady state: the time of one pseudo-experiment, off and on.
+"""What isolation and asking again cost.
 
-Events are made and measured alternately in two sandboxes, so that other load on the machine meets
-both alike; the median of the ratios is reported. Run with ``python benchmarks/isolation.py``.
+1. The time of one pseudo-experiment, with isolation off and on. Events are made and measured
+   alternately in two sandboxes, so that other load on the machine meets both alike; the median of
+   the ratios is reported, for a counting model and for the sample submission.
+2. The time of whole runs with ``--repeatable require`` and ``off``, alternately (``--runs``).
+
+Run with ``python benchmarks/isolation.py``.
 """
 
 import argparse
@@ -11,12 +15,13 @@ import time
 from pathlib import Path
 
 from HiggsML.datasets import Data
+from HiggsML.ingestion import IngestionOptions, run_ingestion
 from HiggsML.ingestion.workers import Draws, Task, Worker
 from HiggsML.isolation.sandbox import Sandbox
 from HiggsML.pseudo_experiments import EventStore
 from HiggsML.schema import NUISANCES
 
-MODEL = """
+COUNTING = """
 import numpy as np
 class Model:
     def __init__(self, get_train_set, systematics): ...
@@ -28,39 +33,75 @@ class Model:
 """
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    root = Path(__file__).resolve().parents[1]
-    parser.add_argument("--input", type=Path, default=root / "input_data")
-    parser.add_argument("--submission", type=Path, default=None, help="a trivial model by default")
-    parser.add_argument("--rounds", type=int, default=300)
-    flags = parser.parse_args()
-    data = Data(flags.input)
+def one_experiment(data, submission, rounds):
+    """Return medians with isolation off and on [s], and the median of their ratios."""
     store = EventStore.from_data(data)
     draws = Draws(1, dict.fromkeys(NUISANCES, True))
-    with tempfile.TemporaryDirectory() as directory:
-        (Path(directory) / "model.py").write_text(MODEL)
-        submission = flags.submission or Path(directory)
-        with (
-            Sandbox(submission, isolation="off") as off,
-            Sandbox(submission, isolation="prefer") as on,
-        ):
-            workers = {}
-            for name, sandbox in (("off", off), ("on", on)):
-                sandbox.fit(data)
-                workers[name] = Worker(store, sandbox, draws, None)
-            times = {"off": [], "on": []}
-            for number in range(flags.rounds + 5):
-                for name in ("off", "on") if number % 2 else ("on", "off"):
-                    start = time.perf_counter()
-                    workers[name].run(Task(0, number))
-                    if number >= 5:  # the first ones warm up
-                        times[name].append(time.perf_counter() - start)
-    for name, values in times.items():
-        print(f"isolation {name:3}: median {1e3 * statistics.median(values):.2f} ms")
+    with (
+        Sandbox(submission, isolation="off") as off,
+        Sandbox(submission, isolation="prefer") as on,
+    ):
+        workers = {}
+        for name, sandbox in (("off", off), ("on", on)):
+            sandbox.fit(data)
+            workers[name] = Worker(store, sandbox, draws, None)
+        times = {"off": [], "on": []}
+        for number in range(rounds + 5):
+            for name in ("off", "on") if number % 2 else ("on", "off"):
+                start = time.perf_counter()
+                workers[name].run(Task(0, number))
+                if number >= 5:  # the first ones warm up
+                    times[name].append(time.perf_counter() - start)
     ratios = [on / off for on, off in zip(times["on"], times["off"], strict=True)]
-    medians = statistics.median(times["on"]) / statistics.median(times["off"])
-    print(f"ratio on / off: {medians:.3f} of the medians, {statistics.median(ratios):.3f} paired")
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    return medians, statistics.median(ratios)
+
+
+def whole_run(directory, submission, repeatable, number):
+    """Return the time of a run of 10 x 100 [s]."""
+    with tempfile.TemporaryDirectory() as output:
+        start = time.perf_counter()
+        run_ingestion(
+            IngestionOptions(
+                directory,
+                submission,
+                Path(output) / "out",
+                systematics=dict.fromkeys(NUISANCES, True),
+                seed=number,
+                repeatable=repeatable,
+                checkpoint=False,
+            )
+        )
+        return time.perf_counter() - start
+
+
+def main():
+    root = Path(__file__).resolve().parents[1]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--input", type=Path, default=root / "input_data")
+    parser.add_argument("--rounds", type=int, default=300)
+    parser.add_argument("--runs", type=int, default=2, help="whole runs of each kind")
+    flags = parser.parse_args()
+    data = Data(flags.input)
+    with tempfile.TemporaryDirectory() as directory:
+        (Path(directory) / "model.py").write_text(COUNTING)
+        models = {
+            "counting model": (Path(directory), flags.rounds),
+            "sample submission": (root / "sample_submission", max(20, flags.rounds // 10)),
+        }
+        for name, (submission, rounds) in models.items():
+            medians, ratio = one_experiment(data, submission, rounds)
+            print(
+                f"{name}: isolation off {1e3 * medians['off']:.2f} ms, on "
+                f"{1e3 * medians['on']:.2f} ms per pseudo-experiment; ratio {ratio:.3f}"
+            )
+        for name, (submission, _) in models.items():
+            times = {"off": [], "require": []}
+            for number in range(flags.runs):
+                for repeatable in times:
+                    times[repeatable].append(whole_run(flags.input, submission, repeatable, number))
+            off, on = (statistics.median(values) for values in times.values())
+            print(f"{name}: a run takes {off:.1f} s, asking again {100 * (on / off - 1):+.1f} %")
 
 
 if __name__ == "__main__":

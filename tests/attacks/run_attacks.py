@@ -37,7 +37,7 @@ BATCH = "batch of probes"
 N_SETS, N_EXPERIMENTS = 2, 2
 FACTS = (
     *("ALONE", "ONCE", "EXPECT", "FILES", "WORKERS", "REQUIRE"),
-    *("DEADLINE", "FIT_SECONDS", "PREDICT_SECONDS"),
+    *("DEADLINE", "FIT_SECONDS", "PREDICT_SECONDS", "REPEATABLE"),
 )
 
 _BATCH_MODEL = """
@@ -157,6 +157,7 @@ class Host:
             systematics=dict.fromkeys(("tes", "jes", "soft_met"), True),
             workers=facts.get("WORKERS", 1),
             deadline=facts.get("DEADLINE", 120),
+            repeatable=facts.get("REPEATABLE", "off"),
             isolation="require" if facts.get("REQUIRE", True) else "prefer",
             budgets=Budgets(
                 fit_seconds=facts.get("FIT_SECONDS", 40),
