@@ -334,7 +334,10 @@ def test_plot_draws_what_it_returns(samples):
         "above",
     )
     np.testing.assert_allclose(scan.percent, expected[:, 1])
-    histograms, ratio = result.figure.axes[:2]
+    histograms, _, ratio, _ = result.figure.axes
+    assert histograms.get_position().y0 > ratio.get_position().y1  # above
+    low, high = ratio.get_ylim()
+    assert low < scan.percent[0] < scan.percent[scan.best] < high
     for patch, density in zip(histograms.patches, scan.histograms[::-1], strict=True):
         np.testing.assert_allclose(patch.get_data().values, density)
         assert density.sum() * 1.0 == pytest.approx(1.0)
@@ -463,3 +466,42 @@ def test_a_pointer_in_place_of_a_table(tmp_path):
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n")
     with pytest.raises(DataError, match="is a Git LFS pointer"):
         read_sample(path)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_cut_on_soft_leptons_helps_up_to_the_optimum_of_the_exercise(seed):
+    """The third lepton is best above 13 GeV, the second above some 23 GeV, as in the real files."""
+    samples = clean_samples(
+        {name: four_lepton_events(name, 40_000, seed=[seed, k]) for k, name in enumerate(SAMPLES)}
+    )
+    parameters = {
+        "lep_pt_2": {"bin_width": 1, "num_bins": 20, "xrange_min": 7},
+        "lep_pt_1": {"bin_width": 1, "num_bins": 35, "xrange_min": 7},
+    }
+    scans = signal_over_background(samples, parameters)
+    third, second = scans["lep_pt_2"], scans["lep_pt_1"]
+    assert 11 <= third.best_cut <= 14
+    assert 21 <= second.best_cut <= 27
+    for scan, rise in ((third, 1.03), (second, 1.07)):
+        ratio = scan.percent
+        assert ratio[scan.best] > rise * ratio[0]
+        # It rises to the optimum and falls after it, but for steps within their errors.
+        step = np.diff(ratio)
+        error = 2 * scan.uncertainty[1:] / np.sqrt(40_000 / 100)
+        assert np.all(step[: scan.best] > -error[: scan.best])
+        assert ratio[-1] < 0.6 * ratio[scan.best]
+
+
+def test_windows_of_mass_hold_what_is_published():
+    samples = clean_samples({name: four_lepton_events(name, 40_000, seed=3) for name in SAMPLES})
+
+    def expected(name, low, high):
+        mass, weights = (samples[name][column] for column in ("mllll", "totalWeight"))
+        return weights[(mass > low) & (mass < high)].sum()
+
+    signal, continuum = (expected(name, 115, 130) for name in ("ggH125_ZZ4lep", "llll"))
+    # 206 and 104 events in 139 / fb (ATLAS, Eur. Phys. J. C 80 (2020) 942), with tighter cuts.
+    assert 1.5 < signal / continuum < 2.2
+    assert 0.8 < signal / (206 / 139 * 10) < 1.3
+    # Z bosons near 91 GeV and pairs on their mass are alike in number.
+    assert 0.5 < expected("llll", 75, 105) / expected("llll", 180, 1000) < 1.1

@@ -114,6 +114,74 @@ def two_body_decay(
     return to_laboratory(1, masses[0]), to_laboratory(-1, masses[1])
 
 
+def decay_along_flight(
+    rng: np.random.Generator,
+    parent: Momenta,
+    cosine: FloatArray,
+    *,
+    masses: tuple[float | FloatArray, float | FloatArray],
+) -> tuple[Momenta, Momenta]:
+    """Decay every parent into two particles, at a given angle to its direction of flight.
+
+    Parameters
+    ----------
+    rng
+        Source of the azimuth around the direction of flight.
+    parent
+        Decaying particles, each heavier than the sum of ``masses``.
+    cosine
+        Of the angle between the first particle, in the parent's rest frame, and its flight.
+    masses
+        Masses of the two products [GeV].
+    """
+    energy, x, y, z = _components(parent)
+    momentum = np.sqrt(x**2 + y**2 + z**2)
+    flight = np.stack([x, y, z]) / momentum
+    across = np.cross(flight, [0.0, 0.0, 1.0], axis=0)
+    across /= np.linalg.norm(across, axis=0)
+    third = np.cross(flight, across, axis=0)
+    azimuth = rng.uniform(-np.pi, np.pi, cosine.size)
+    sine = np.sqrt(1 - cosine**2)
+    mass = parent.mass
+    total, difference = masses[0] + masses[1], masses[0] - masses[1]
+    size = np.sqrt((mass**2 - total**2) * (mass**2 - difference**2)) / (2 * mass)
+    sideways = size * sine * (np.cos(azimuth) * across + np.sin(azimuth) * third)
+
+    def product(sign: int, own: float | FloatArray) -> Momenta:
+        rest_energy = np.sqrt(size**2 + own**2)
+        along = (energy * sign * size * cosine + momentum * rest_energy) / mass
+        return _of_components(along * flight + sign * sideways, np.broadcast_to(own, mass.shape))
+
+    return product(1, masses[0]), product(-1, masses[1])
+
+
+def moved_with(parent: Momenta, particle: Momenta) -> Momenta:
+    """Bring a particle from its parent's rest frame to the laboratory."""
+    parent_energy, *velocity = _components(parent)
+    energy, *own = _components(particle)
+    along = sum(p * q for p, q in zip(velocity, own, strict=True)) / parent.mass
+    factor = along / (parent_energy + parent.mass) + energy / parent.mass
+    moved = np.stack([q + p * factor for p, q in zip(velocity, own, strict=True)])
+    return _of_components(moved, particle.mass)
+
+
+def _components(particle: Momenta) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Return energy and the three components of the momentum."""
+    transverse_mass = np.hypot(particle.pt, particle.mass)
+    return (
+        transverse_mass * np.cosh(particle.rapidity),
+        particle.pt * np.cos(particle.phi),
+        particle.pt * np.sin(particle.phi),
+        transverse_mass * np.sinh(particle.rapidity),
+    )
+
+
+def _of_components(momentum: FloatArray, mass: FloatArray) -> Momenta:
+    x, y, z = momentum
+    pt = np.hypot(x, y)
+    return Momenta(pt, np.arcsinh(z / np.hypot(pt, mass)), np.arctan2(y, x), mass)
+
+
 def _leptonic_cdf(x: FloatArray, polarization: int) -> FloatArray:
     # Integral of (1 - x) / 3 [(5 + 5x - 4x^2) + P (1 + x - 8x^2)], in collinear approximation.
     unpolarized = 5 * x - 3 * x**3 + x**4

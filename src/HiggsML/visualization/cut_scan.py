@@ -299,7 +299,7 @@ def _density(x: Array, w: Array, edges: Array) -> Array:
 
 
 def plot_scans(scans: Sequence[CutScan]) -> Figure:
-    """Draw each scan as two panels: normalized histograms, and 100 x S/B beyond each cut.
+    """Draw each scan as two panels: normalized histograms above, 100 x S/B beyond each cut below.
 
     Raises
     ------
@@ -308,14 +308,21 @@ def plot_scans(scans: Sequence[CutScan]) -> Figure:
     """
     if not scans:
         raise DataError("there is no scan to draw")
+    columns = min(len(scans), 2)
+    rows = 2 * -(-len(scans) // columns)
     with style():
         figure, panels = panel_grid(
-            2 * len(scans), columns=2, size=(3.3, 2.2), pads=(0.78, 0.82), header=0.45
+            rows * columns, columns=columns, size=(4.2, 2.2), pads=(0.82, 0.82), header=0.1
         )
+        for axes in panels:
+            axes.set_visible(False)
         for k, scan in enumerate(scans):
-            _draw_histograms(panels[2 * k], scan)
-            _draw_ratio(panels[2 * k + 1], scan)
-            for axes in panels[2 * k : 2 * k + 2]:
+            row, column = 2 * (k // columns), k % columns
+            upper, lower = (panels[(row + below) * columns + column] for below in (0, 1))
+            _draw_histograms(upper, scan)
+            _draw_ratio(lower, scan)
+            for axes in (upper, lower):
+                axes.set_visible(True)
                 axes.set_xlim(scan.edges[0], scan.edges[-1])
                 axes.set_xlabel(scan.label)
     return figure
@@ -355,10 +362,22 @@ def _draw_ratio(axes: Axes, scan: CutScan) -> None:
         if few.any():
             text += f"\nlight points keep less than {100 * scan.keep:.0f} %"
         axes.set_title(text, loc="right", fontsize=8.5, color=VERMILION, pad=3)
+    low, high = _shown(scan, peak)
     if scan.skipped.size:
-        axes.plot(scan.skipped, np.zeros_like(scan.skipped), "x", color=GRAY, ms=4, clip_on=False)
+        axes.plot(
+            scan.skipped, np.full_like(scan.skipped, low), "x", color=GRAY, ms=4, clip_on=False
+        )
         axes.text(
             0.97, 0.06, "x: no background left", transform=axes.transAxes, ha="right",
             fontsize=8, color=GRAY,
         )  # fmt: skip
-    axes.set_ylim(0, max(1.2 * peak, 1e-9))
+    axes.set_ylim(low, high)
+
+
+def _shown(scan: CutScan, peak: float) -> tuple[float, float]:
+    """Return the ends of the ratio's axis, which shows the rise from no cut to the best one."""
+    if not scan.cuts.size or peak <= 0:
+        return 0.0, max(1.2 * peak, 1e-9)
+    loosest = scan.percent[0 if scan.direction == "above" else -1]
+    span = min(max(5 * (peak - float(loosest)), 0.2 * peak), peak)
+    return peak - span, peak + 0.25 * span
