@@ -22,6 +22,7 @@ from HiggsML.files import Entry, is_junk, on_disk, size_text
 from HiggsML.results import reserved_names
 
 __all__ = [
+    "BUNDLE_NAMES",
     "MAX_BYTES",
     "MAX_FILES",
     "Layout",
@@ -32,6 +33,11 @@ __all__ = [
     "shadowed_modules",
     "shown",
 ]
+
+BUNDLE_NAMES = frozenset(
+    ("datasets", "derived_quantities", "ingestion", "score", "systematics", "visualization")
+)
+"""Modules that a submission may import by their bare names, as beside the bundle's program."""
 
 MAX_FILES = 10_000
 MAX_BYTES = 4 << 30

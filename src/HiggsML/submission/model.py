@@ -25,6 +25,7 @@ import numpy as np
 
 from HiggsML.errors import PredictionError, SubmissionError
 from HiggsML.results import ANSWER_LIMIT
+from HiggsML.submission.layout import BUNDLE_NAMES
 from HiggsML.submission.value import Submission
 
 __all__ = [
@@ -53,14 +54,10 @@ class _BundleNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     ``from systematics import postprocess`` in a submission means :mod:`HiggsML.systematics`.
     """
 
-    _NAMES = frozenset(
-        ("datasets", "derived_quantities", "ingestion", "score", "systematics", "visualization")
-    )
-
     def find_spec(
         self, fullname: str, path: Any = None, target: Any = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname not in self._NAMES:
+        if fullname not in BUNDLE_NAMES:
             return None
         return importlib.machinery.ModuleSpec(fullname, self)
 

@@ -12,7 +12,7 @@ from HiggsML.codabench.rules.findings import Finding, Findings, Place
 from HiggsML.errors import SubmissionError
 from HiggsML.files import is_junk
 from HiggsML.submission.archive import read_layout
-from HiggsML.submission.layout import Layout, shadowed_modules, shown
+from HiggsML.submission.layout import BUNDLE_NAMES, Layout, shadowed_modules, shown
 
 __all__ = ["check_layout"]
 
@@ -64,7 +64,7 @@ def _check_code(layout: Layout, packages: Collection[str], report: Findings) -> 
     for name in shadowed_modules(code, modules):
         message = "an installed module has this name, and is imported instead"
         report.advise("shadowed", Place(f"{layout.folder}{name}"), message, "Rename it.")
-    known = modules | _importable(layout.own)
+    known = modules | _importable(layout.own) | BUNDLE_NAMES
     missing: dict[str, Place] = {}
     for short in code:
         _check_module(short, layout, known, missing, report)
