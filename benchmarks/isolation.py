@@ -3,7 +3,7 @@
 1. The time of one pseudo-experiment, with isolation off and on. Events are made and measured
    alternately in two sandboxes, so that other load on the machine meets both alike; the median of
    the ratios is reported, for a counting model and for the sample submission.
-2. The time of whole runs with ``--repeatable require`` and ``off``, alternately (``--runs``).
+2. The share of a whole run (10 x 100) that asking again takes (``--runs``).
 
 Run with ``python benchmarks/isolation.py``.
 """
@@ -57,8 +57,9 @@ def one_experiment(data, submission, rounds):
     return medians, statistics.median(ratios)
 
 
-def whole_run(directory, submission, repeatable, number):
-    """Return the time of a run of 10 x 100 [s]."""
+def whole_run(directory, submission, number):
+    """Return the time of a run of 10 x 100, and that of asking again [s]."""
+    last = {}
     with tempfile.TemporaryDirectory() as output:
         start = time.perf_counter()
         run_ingestion(
@@ -68,11 +69,12 @@ def whole_run(directory, submission, repeatable, number):
                 Path(output) / "out",
                 systematics=dict.fromkeys(NUISANCES, True),
                 seed=number,
-                repeatable=repeatable,
+                repeatable="require",
                 checkpoint=False,
-            )
+            ),
+            lambda stage, *_: last.__setitem__(stage, time.perf_counter()),
         )
-        return time.perf_counter() - start
+        return time.perf_counter() - start, last["repeat"] - last["predict"]
 
 
 def main():
@@ -80,7 +82,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--input", type=Path, default=root / "input_data")
     parser.add_argument("--rounds", type=int, default=300)
-    parser.add_argument("--runs", type=int, default=2, help="whole runs of each kind")
+    parser.add_argument("--runs", type=int, default=2, help="whole runs of each")
     flags = parser.parse_args()
     data = Data(flags.input)
     with tempfile.TemporaryDirectory() as directory:
@@ -96,12 +98,14 @@ def main():
                 f"{1e3 * medians['on']:.2f} ms per pseudo-experiment; ratio {ratio:.3f}"
             )
         for name, (submission, _) in models.items():
-            times = {"off": [], "require": []}
-            for number in range(flags.runs):
-                for repeatable in times:
-                    times[repeatable].append(whole_run(flags.input, submission, repeatable, number))
-            off, on = (statistics.median(values) for values in times.values())
-            print(f"{name}: a run takes {off:.1f} s, asking again {100 * (on / off - 1):+.1f} %")
+            runs = [whole_run(flags.input, submission, number) for number in range(flags.runs)]
+            whole, asking = map(statistics.median, zip(*runs, strict=True))
+            share = statistics.median(
+                100 * again / (all_of_it - again) for all_of_it, again in runs
+            )
+            print(
+                f"{name}: a run takes {whole:.1f} s, of which asking again {asking:.2f}: {share:.1f} %"
+            )
 
 
 if __name__ == "__main__":

@@ -71,6 +71,7 @@ Progress = Callable[[str, int, int], None]
 """Called with a stage ("fit", "predict"), and how many of how many steps are done."""
 
 _SHORT_FIT = 30.0  # s
+_START_OF_PROCESS = 4.0  # s of predictions, for which another process is worth its start
 _SHARE_FOR_SECOND_FIT = 0.1  # of the run
 
 MIN_REPEATS = 20.0
@@ -102,8 +103,8 @@ def run_ingestion(options: IngestionOptions, progress: Progress | None = None) -
             with _told_how_far(run):
                 _fit(run)
                 _measure(run)
-        run.processes.close()
         run.repeatability = _ask_again(run)  # nothing of the first pass runs any more
+        run.processes.close()
         return _write(run, recorder)
 
 
@@ -129,6 +130,8 @@ class _Run:
     fit_seconds: float = 0.0
     measured: list[Task] = field(default_factory=list)
     """Pseudo-experiments that this fitted Model has measured: not those before an interruption."""
+    spare: Sandbox | None = None
+    """A process that has seen no pseudo-experiment, to be asked again."""
     repeatability: Repeatability = Repeatability("off")  # noqa: RUF009 (frozen)
 
     @property
@@ -199,6 +202,8 @@ def _prepare(
             run.workers = processes.enter_context(
                 _sandboxes(options, submission, options.processes)
             )
+        elif options.repeatable != "off" and options.scheduler is None and not options.debug:
+            run.spare = processes.enter_context(_sandbox(options, submission))
     _ = run.store
     return run
 
@@ -242,6 +247,9 @@ def _measure(run: _Run) -> None:
             run.measured.append(task)
             run.report("predict", len(run.checkpoint.answers), run.total)
     run.protections |= executor.lacking
+    for sandbox in (run.sandbox, *run.workers):
+        if sandbox is not run.spare and not run.options.debug:
+            sandbox.close()
 
 
 def _ask_again(run: _Run) -> Repeatability:
@@ -267,7 +275,6 @@ def _asked(run: _Run, tasks: list[Task]) -> list[tuple[Task, Answer]]:
     """Have fresh processes of the fitted Model measure pseudo-experiments."""
     options = run.options
     found: list[tuple[Task, Answer]] = []
-    workers = 1 if options.scheduler is not None else min(options.processes, len(tasks))
 
     def collect(executor: Executor) -> list[tuple[Task, Answer]]:
         found.clear()
@@ -281,7 +288,7 @@ def _asked(run: _Run, tasks: list[Task]) -> list[tuple[Task, Answer]]:
         try:
             if options.scheduler is not None:
                 return collect(_cluster(run, run.state))
-            with _sandboxes(options, run.submission, workers) as sandboxes:
+            with _fresh(run, len(tasks)) as sandboxes:
                 return collect(LocalProcesses(_workers(run, sandboxes), run.state))
         except TimeLimitError:
             raise
@@ -294,6 +301,21 @@ def _asked(run: _Run, tasks: list[Task]) -> list[tuple[Task, Answer]]:
             run.data, seed=model_seed(run.checkpoint.seed), timeout=seconds_left(run.deadline)
         )
         return collect(ThisProcess(*_workers(run, [sandbox])))
+
+
+@contextmanager
+def _fresh(run: _Run, n_tasks: int) -> Iterator[list[Sandbox]]:
+    """Give the spare process if it is still there, and as many others as are worth their start."""
+    options, spare, run.spare = run.options, run.spare, None
+    seconds = n_tasks * (run.seconds() - run.fit_seconds) / max(1, len(run.measured))
+    worthwhile = 1 + int(seconds * options.processes / _START_OF_PROCESS)
+    workers = min(options.processes, n_tasks, worthwhile)
+    with ExitStack() as stack:
+        if spare is not None:
+            stack.callback(spare.close)
+            spare.go_on()
+        others = _sandboxes(options, run.submission, workers - (spare is not None))
+        yield [*([] if spare is None else [spare]), *stack.enter_context(others)]
 
 
 def _allow_second_fit(run: _Run, reason: str) -> None:
@@ -402,7 +424,11 @@ def _executor(run: _Run) -> Executor:
         for worker in others:
             worker.kill()
         return ThisProcess(here)
-    run.sandbox.close()
+    if run.spare is None and others and run.options.repeatable != "off" and run.sandbox.is_small():
+        run.sandbox.pause()  # it has seen no pseudo-experiment, and must see nothing of the workers
+        run.spare = run.sandbox
+    else:
+        run.sandbox.close()
     return LocalProcesses(others, run.state) if others else _cluster(run, run.state)
 
 

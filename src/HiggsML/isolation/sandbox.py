@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -36,7 +37,7 @@ from HiggsML.errors import (
     TimeLimitError,
 )
 from HiggsML.files import PACKAGE, readable_copy, remove_tree, size_text
-from HiggsML.isolation.budget.budgets import Budgets
+from HiggsML.isolation.budget.budgets import Budgets, machine_memory
 from HiggsML.isolation.budget.output_log import OutputLog
 from HiggsML.isolation.budget.process import WatchedProcess
 from HiggsML.isolation.cage.restrict import IsolationMode, missing, protect_parent
@@ -52,6 +53,7 @@ __all__ = ["Sandbox", "check_system", "not_enforced"]
 
 _MAX_QUOTED = 20_000  # characters of a participant's traceback that are quoted
 _START_TIMEOUT = 60.0  # s
+_SMALL = 1 / 16  # of the machine's memory
 _BYTES_PER_EVENT = 450
 """A training event takes 140 bytes, and is copied twice on its way to the submission."""
 _SEND_TIMEOUT = 60.0  # s
@@ -270,6 +272,18 @@ class Sandbox:
             descriptors=[block.descriptor],
         )
         return check_prediction(message)
+
+    def is_small(self) -> bool:
+        """Return whether its processes use so little memory that they may wait beside others."""
+        return self._process.resident() < machine_memory() * _SMALL
+
+    def pause(self) -> None:
+        """Stop all of its processes until :meth:`go_on`."""
+        self._process.signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let its processes go on after :meth:`pause`."""
+        self._process.signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End the submission's process at once, from any thread; a request then fails."""

@@ -96,10 +96,19 @@ class WatchedProcess:
 
     def kill(self) -> None:
         """Kill the process and all that it started."""
+        self.signal(signal.SIGKILL)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process and all that it started."""
         # The process has not been waited for yet, so its number can not belong to another.
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+                os.killpg(self._process.pid, number)
+
+    def resident(self) -> int:
+        """Return the memory of the process and all that it started [bytes]."""
+        assert self._process is not None  # noqa: S101 (it was started)
+        return Watch(self._process.pid, self._private, self._budgets).resident()
 
     def close(self) -> None:
         """Kill all of it and wait until nothing is left."""

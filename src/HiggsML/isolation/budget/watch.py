@@ -71,6 +71,10 @@ class Watch:
         self._free_at_start = _free_bytes(private)
         self._available_at_start = _available_memory()
 
+    def resident(self) -> int:
+        """Return the memory in use now; pages that processes share count for each [bytes]."""
+        return self._usage().resident
+
     def exceeded(self) -> str | None:
         """Return which budget is exceeded, in a sentence for the participant, or None."""
         self._ticks += 1
