@@ -103,9 +103,8 @@ def main():
             share = statistics.median(
                 100 * again / (all_of_it - again) for all_of_it, again in runs
             )
-            print(
-                f"{name}: a run takes {whole:.1f} s, of which asking again {asking:.2f}: {share:.1f} %"
-            )
+            times = f"{whole:.1f} s, of which asking again {asking:.2f} s: {share:.1f} %"
+            print(f"{name}: a run takes {times}")
 
 
 if __name__ == "__main__":
