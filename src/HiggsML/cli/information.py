@@ -10,8 +10,9 @@ import click
 from rich.table import Table
 
 from HiggsML.cli.console import output_console, progress_bar
-from HiggsML.cli.options import DIRECTORY, EXISTING
+from HiggsML.cli.options import DIRECTORY, EXISTING, FILE
 from HiggsML.results import write_json
+from HiggsML.statistics.reference import ratio
 from HiggsML.studies.comparison import load_run
 from HiggsML.studies.figures import impact_plot
 from HiggsML.studies.information_limit import (
@@ -20,6 +21,7 @@ from HiggsML.studies.information_limit import (
     counts_of_scenario,
     library_counts,
     limit,
+    limit_by_mu,
 )
 
 __all__ = ["information"]
@@ -55,12 +57,19 @@ __all__ = ["information"]
     multiple=True,
     help="The same at official yields.",
 )
+@click.option(
+    "--reference",
+    type=FILE,
+    help="Also write the numbers that reports and 'compare' show beside a run; the first run of "
+    "each scenario is the sample submission's.",
+)
 def information(
     events: int,
     seed: int,
     output: Path,
     mini_runs: tuple[Path, ...],
     official_runs: tuple[Path, ...],
+    reference: Path | None,
 ) -> None:
     """Estimate the information limit: how short honest intervals can be, and what costs how much.
 
@@ -91,6 +100,8 @@ def information(
         "runs": ratios,
     }
     write_json(output / "information.json", content)
+    if reference is not None:
+        write_json(reference, _reference(content, halves))
     impact_plot({name: one.nominal for name, one in found.items()}).savefig(
         output / "information.png", dpi=120
     )
@@ -111,15 +122,29 @@ def _ratio(
     """Compare a run's mean width with the limit at its own true signal strengths."""
     run = load_run(directory)
     bound, bound_error = limit(halves, mus=list(run.settings.mus.values())).profiled
-    ratio = run.width / bound
-    error = ratio * ((run.width_error / run.width) ** 2 + (bound_error / bound) ** 2) ** 0.5
     return {
         "run": run.name,
         "scenario": scenario,
         "width": [run.width, run.width_error],
+        "coverage": [run.coverage, run.coverage_error],
         "limit": [bound, bound_error],
-        "ratio": [ratio, error],
+        "ratio": list(ratio((run.width, run.width_error), (bound, bound_error))),
     }
+
+
+def _reference(
+    content: dict[str, Any], halves: tuple[ExpectedCounts, ExpectedCounts]
+) -> dict[str, Any]:
+    """Return what reference.json holds: the limit by mu, and the first run of each scenario."""
+    scenarios: dict[str, Any] = {}
+    names: tuple[Literal["mini", "official"], ...] = ("mini", "official")
+    for scenario in names:
+        first, second = (counts_of_scenario(counts, scenario) for counts in halves)
+        runs = [run for run in content["runs"] if run["scenario"] == scenario]
+        sample = {name: runs[0][name] for name in ("ratio", "coverage")} if runs else {}
+        scenarios[scenario] = {**limit_by_mu((first, second)), "sample": sample}
+    made = f"higgsml information --events {content['events']} --seed {content['seed']}"
+    return {"made by": made, "scenarios": scenarios}
 
 
 def _table(title: str, columns: tuple[str, ...]) -> Table:

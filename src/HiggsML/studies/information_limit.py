@@ -41,6 +41,7 @@ __all__ = [
     "expected_counts",
     "library_counts",
     "limit",
+    "limit_by_mu",
 ]
 
 Array = NDArray[np.float64]
@@ -357,6 +358,10 @@ def counts_of_scenario(
 # ----------------------------------------------------------------------------------------------
 
 
+REFERENCE_MUS = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0)
+"""Between them the limit is nearly a straight line."""
+
+
 @dataclass(frozen=True)
 class Limit:
     """Mean widths of 68.27 % intervals found with the best classifier trained, with errors.
@@ -409,3 +414,26 @@ def limit(
     errors = np.hypot((parts[0] - parts[1]) / 2, values - whole)
     (known, profiled), (known_error, profiled_error) = values.tolist(), errors.tolist()
     return Limit((known, known_error), (profiled, profiled_error), information_at(both, 1.0, names))
+
+
+def limit_by_mu(
+    halves: tuple[ExpectedCounts, ExpectedCounts],
+    mus: Sequence[float] = REFERENCE_MUS,
+    *,
+    points: int = 40,
+    seed: int = 1,
+) -> dict[str, list[Any]]:
+    """Compute the limit at fixed signal strengths.
+
+    Returns
+    -------
+    dict
+        What :class:`HiggsML.statistics.reference.Reference` holds of it: "mu", "known" and
+        "profiled".
+    """
+    found = [limit(halves, mus=[mu], points=points, seed=seed) for mu in mus]
+    return {
+        "mu": list(mus),
+        "known": [list(one.known) for one in found],
+        "profiled": [list(one.profiled) for one in found],
+    }
