@@ -23,6 +23,7 @@ HOSTILE = "</script><script>alert('x')</script><img src=http://evil.example/ one
 def render(path, predictions, mus, **options):
     n = next(iter(predictions.values())).p16.size
     settings = Settings(len(predictions), n, dict.fromkeys(NUISANCES, True), mus)
+    settings = options.pop("settings", settings)
     render_report(
         path,
         predictions=predictions,
@@ -122,19 +123,59 @@ def test_rows_hold_the_scores_to_sort_by(path):
         for tag, attributes in Page(html).elements
         if tag in ("td", "th") and "data-value" in attributes
     ]
-    rows = np.reshape(values, (3, 9))
+    rows = np.reshape(values, (3, 10))
     for row, one in zip(rows, scores.sets, strict=True):
         mean = predictions[one.set_index].mu_hat.mean()
-        expected = [one.set_index, one.mu, mean, mean - one.mu, one.coverage, one.interval]
+        off = predictions[one.set_index].mu_hat - one.mu
+        root = np.sqrt(np.mean(off**2))
+        expected = [one.set_index, one.mu, mean, mean - one.mu, root, one.coverage, one.interval]
         expected += [one.rmse, one.mae, one.quantiles_score]
         np.testing.assert_allclose(row, expected)
     assert html.count('class="off" title') == 3  # every coverage is far too small
+
+
+def test_page_tells_what_ran_how_long_and_how_good(path):
+    predictions, mus = measured(3, 200, spread=0.06)
+    about = {
+        "submission": "mine",
+        "date": "2026-11-29 01:55 UTC",
+        "command": "higgsml run mine --seed 3",
+        "seed": "3",
+    }
+    settings = Settings(3, 200, dict.fromkeys(NUISANCES, True), mus, details={"dataset": "mini"})
+    html = render(
+        path,
+        predictions,
+        mus,
+        settings=settings,
+        about=about,
+        fit_minutes=1.0,
+        details=settings.details,
+    )
+    text = Page(html).text
+    off = np.concatenate([predictions[i].mu_hat - mus[i] for i in mus])
+    for words in (
+        "mine",
+        "2026-11-29 01:55 UTC, mini dataset, 3 sets ",
+        "higgsml run mine --seed 3",
+        ", seed 3",
+        "fit: 60 s; the rest: 0.05 s per pseudo-experiment",
+        "Sample submission",
+        "Information limit",
+        "of the information limit",
+        f"root mean square; mean absolute: {np.mean(np.abs(off)):.3f}",
+        "Challenge's RMSE",
+    ):
+        assert words in text, words
+    assert "information limit</text>" in html  # the line in the figure of the widths
+    assert "seed" not in Page(render(path, predictions, mus, settings=settings)).text
 
 
 def test_hostile_text_stays_text(path):
     html = render(
         path,
         *measured(1, 5),
+        about={"submission": HOSTILE, "command": HOSTILE, "seed": HOSTILE},
         details={HOSTILE: HOSTILE, "isolation": HOSTILE, "odd": "\x00\ud800\u202eabc\x1b[31m"},
         notices=[HOSTILE, "{{ 7 * 7 }}{% raw %}"],
     )

@@ -39,6 +39,7 @@ __all__ = [
     "is_result_name",
     "load_answers",
     "load_duration",
+    "load_fit_duration",
     "load_predictions",
     "load_settings",
     "names_at_the_top",
@@ -195,9 +196,12 @@ def write_predictions(directory: Path, predictions: Mapping[int, Predictions]) -
         write_json(directory / f"result_{index}.json", content)
 
 
-def write_duration(directory: Path, seconds: float) -> None:
-    """Write the duration of the ingestion, in (fractional) minutes."""
-    write_json(directory / DURATION_FILE, {"ingestion_duration": seconds / 60})
+def write_duration(directory: Path, seconds: float, *, fit_seconds: float | None = None) -> None:
+    """Write the duration of the ingestion, and that of fit if known, in (fractional) minutes."""
+    durations = {"ingestion_duration": seconds / 60}
+    if fit_seconds is not None:
+        durations["fit_duration"] = fit_seconds / 60
+    write_json(directory / DURATION_FILE, durations)
 
 
 def write_settings(directory: Path, settings: Settings) -> None:
@@ -278,6 +282,12 @@ def load_duration(path: Path) -> float:
     if minutes < 0:
         raise ResultsError(f"{path}: ingestion_duration must not be negative, got {minutes}")
     return minutes
+
+
+def load_fit_duration(path: Path) -> float | None:
+    """Read the duration of fit [minutes] from the file of durations; None if it tells none."""
+    minutes = read_object(path).get("fit_duration")
+    return None if minutes is None else max(0.0, _number(minutes, f"{path}: fit_duration"))
 
 
 def load_predictions(

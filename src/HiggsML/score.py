@@ -30,6 +30,7 @@ from HiggsML.results import (
     as_predictions,
     load_answers,
     load_duration,
+    load_fit_duration,
     load_predictions,
     load_settings,
     names_at_the_top,
@@ -77,6 +78,7 @@ def run_scoring(
     reference: Path | None = None,
     submission: Path | None = None,
     phase_2: bool = False,
+    about: Mapping[str, str] | None = None,
 ) -> dict[str, float]:
     """Score a directory that an ingestion has filled.
 
@@ -94,6 +96,8 @@ def run_scoring(
     phase_2 : bool
         Add the final phase's bootstrap over sets to the report, even if the reference's settings do
         not ask for it.
+    about : mapping of str to str, optional
+        What the report's head tells of the run: "submission", "date", "command" and "seed".
 
     Returns
     -------
@@ -108,7 +112,7 @@ def run_scoring(
         If anything is missing, broken or inconsistent; no score is written then.
     """
     try:
-        return _run_scoring(prediction, output, reference, submission, phase_2)
+        return _run_scoring(prediction, output, reference, submission, phase_2, about)
     except OSError as error:
         raise ResultsError(
             f"{error.filename or output}: {error.strerror or error}; no score is written (make "
@@ -122,6 +126,7 @@ def _run_scoring(
     reference: Path | None,
     submission: Path | None,
     phase_2: bool,
+    about: Mapping[str, str] | None,
 ) -> dict[str, float]:
     for name in ("scores.json", _REPORT_FILE):
         (output / name).unlink(missing_ok=True)
@@ -158,6 +163,8 @@ def _run_scoring(
         scores=scores,
         settings=run,
         duration_minutes=minutes,
+        fit_minutes=load_fit_duration(prediction / DURATION_FILE),
+        about=about,
         bootstrap=bootstrap_scores(predictions, run.mus),
         phase_2=bootstrap_scores(predictions, run.mus, unit="set") if phase_2 else None,
         details=run.details,

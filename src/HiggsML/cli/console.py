@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -128,12 +129,49 @@ def progress_bar() -> Iterator[Callable[[str, int, int | None], None]]:
         yield report
 
 
-def show_scores(scores: Mapping[str, float], report: Path) -> None:
-    """Print the leaderboard row and where the report is."""
-    table = Table(title="Leaderboard row", title_justify="left")
-    for name in scores:
-        table.add_column(name.replace("_", " "), justify="right")
-    table.add_row(*(f"{value:.4f}" for value in scores.values()))
+def show_scores(
+    scores: Mapping[str, float],
+    report: Path,
+    *,
+    errors: Mapping[str, float] | None = None,
+    of_limit: str | None = None,
+) -> None:
+    """Print the leaderboard row, and where the report is.
+
+    Parameters
+    ----------
+    scores : mapping of str to float
+        What ``scores.json`` holds.
+    report : Path
+        The page.
+    errors : mapping of str to float, optional
+        Uncertainties of some of them.
+    of_limit : str, optional
+        The width in units of the information limit.
+    """
+    remarks = {
+        "rmse": "the challenge's own; see the report",
+        "mae": "the challenge's own; see the report",
+        "coverage": "68.27 % is wanted",
+        "interval": "in \N{GREEK SMALL LETTER MU}"
+        if of_limit is None
+        else f"{of_limit} of the information limit",
+        "ingestion_duration": "minutes",
+        "isolation": "1 complete, 0.5 essential, 0 off",
+        "repeatable": "1 yes, 0.5 unknown, 0 no",
+    }
+    table = Table(title="Leaderboard row", title_justify="left", box=SIMPLE_HEAD, show_header=False)
+    table.add_column("quantity")
+    table.add_column("value", justify="right")
+    table.add_column("what")
+    first = ("quantiles_score", "coverage", "interval")
+    for name in (*first, *(name for name in scores if name not in first)):
+        value = f"{scores[name]:.4f}"
+        if errors and name in errors:
+            value += f" ± {errors[name]:.4f}"
+        elif errors:
+            value += " " * 9  # the values stand below each other
+        table.add_row(name.replace("_", " "), value, remarks.get(name, ""))
     console = output_console()
     console.print(table)
     console.print(f"Report: {report}", soft_wrap=True, highlight=False)

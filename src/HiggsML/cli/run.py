@@ -17,6 +17,7 @@ from HiggsML.cli.console import print_log, progress_bar, show_scores, stderr
 from HiggsML.cli.options import DIRECTORY, EXISTING, input_option, run_options
 from HiggsML.errors import HiggsMLError, SettingsError
 from HiggsML.ingestion.options import OPTIONS, IngestionOptions
+from HiggsML.results import read_object
 
 if TYPE_CHECKING:
     from HiggsML.codabench.container.worker import Worker
@@ -92,10 +93,10 @@ def run(
             )
         values |= {"isolation": "off", "repeatable": "off", "checkpoint": False, "debug": True}
     options = IngestionOptions(input_dir, submission, predictions, **values)
-    report = scoring / "detailed_results.html"
     if docker:
-        scores = _run_in_docker(options, scoring, image, worker, as_platform=as_platform)
-        show_scores(scores, report)
+        _run_in_docker(options, scoring, image, worker, as_platform=as_platform)
+        _record(options, output)
+        _show(predictions, scoring)
         return
     if image or as_platform or worker:
         raise SettingsError("--image, --as-platform and --worker need --docker")
@@ -112,9 +113,11 @@ def run(
         stderr.print(
             f"Note: {notice}", style="yellow", markup=False, highlight=False, soft_wrap=True
         )
+    record = _record(options, output)
     from HiggsML.score import run_scoring  # with the figures of the report
 
-    show_scores(run_scoring(predictions, scoring), report)
+    run_scoring(predictions, scoring, about=record)
+    _show(predictions, scoring)
 
 
 @click.command()
@@ -134,11 +137,42 @@ def run(
 @click.option("--phase-2", is_flag=True, help="Add the final phase's bootstrap over sets.")
 def score(predictions: Path, output: Path | None, reference: Path | None, phase_2: bool) -> None:
     """Score the result files in the directory PREDICTIONS again."""
+    from HiggsML.ingestion.record import load_record
     from HiggsML.score import run_scoring
 
     target = output or predictions.parent / "scores"
-    scores = run_scoring(predictions, target, reference=reference, phase_2=phase_2)
-    show_scores(scores, target / "detailed_results.html")
+    record = load_record(predictions.parent)
+    run_scoring(predictions, target, reference=reference, phase_2=phase_2, about=record)
+    _show(predictions, target)
+
+
+def _record(options: IngestionOptions, output: Path) -> dict[str, str]:
+    """Write down what has run."""
+    from HiggsML.ingestion.record import write_record
+
+    arguments = ["higgsml", *sys.argv[1:]]
+    return write_record(
+        output, submission=options.submission, arguments=arguments, seed=options.seed
+    )
+
+
+def _show(predictions: Path, scoring: Path) -> None:
+    """Print the leaderboard row, and describe the run for machines."""
+    from HiggsML.ingestion.record import describe_run, load_record
+    from HiggsML.studies.comparison import load_run
+
+    output = predictions.parent
+    if scoring.parent == output and (record := load_record(output)):
+        describe_run(output, record)
+    scores = read_object(scoring / "scores.json")
+    run = load_run(predictions)
+    errors = {
+        "quantiles_score": run.score_error,
+        "coverage": run.coverage_error,
+        "interval": run.width_error,
+    }
+    report = scoring / "detailed_results.html"
+    show_scores(scores, report, errors=errors, of_limit=run.of_limit)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from HiggsML.cli.console import output_console, progress_bar
@@ -169,11 +170,36 @@ def _study_table(found: Study) -> Table:
 
 
 def _run_table(runs: Sequence[ComparedRun]) -> Table:
-    table = Table(title="Runs", title_justify="left")
-    for column in ("run", "quantiles score", "coverage", "width", "interval score", "minutes"):
-        table.add_column(column, justify="left" if column == "run" else "right")
+    table = Table(title="Runs", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("run", "score", "coverage [%]", "width", "of limit", "interval\nscore"):
+        table.add_column(
+            column,
+            justify="left" if column == "run" else "right",
+            overflow="fold",
+            no_wrap=column != "run",
+        )
     for run in runs:
-        table.add_row(run.name, *run.cells())
+        table.add_row(
+            run.name,
+            f"{run.quantiles_score:.2f} ± {run.score_error:.2f}",
+            f"{100 * run.coverage:.1f} ± {100 * run.coverage_error:.1f}",
+            f"{run.width:.4f} ± {run.width_error:.4f}",
+            run.of_limit or "",
+            f"{run.summary.interval_score:.4f}",
+        )
+    first = runs[0].beside
+    if first is not None:
+        table.add_section()
+        for row in first.rows[1:]:
+            name = row.name.lower()
+            table.add_row(
+                name,
+                row.score,
+                row.coverage.removesuffix("\N{NO-BREAK SPACE}%"),
+                row.width,
+                row.of_limit,
+                "",
+            )
     return table
 
 

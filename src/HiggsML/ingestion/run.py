@@ -342,7 +342,7 @@ def _write(run: _Run, recorder: Recorder) -> Settings:
     )
     with replacement(options.output) as directory:
         write_predictions(directory, _by_set(run.checkpoint.answers, options))
-        write_duration(directory, run.seconds())
+        write_duration(directory, run.seconds(), fit_seconds=run.fit_seconds or None)
         write_settings(directory, settings)  # the truth last
         recorder.seal(directory)
     run.checkpoint.remove()

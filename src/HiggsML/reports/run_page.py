@@ -17,10 +17,11 @@ import numpy as np
 from markupsafe import Markup
 
 from HiggsML.errors import ResultsError
-from HiggsML.reports.numbers import number, percent
+from HiggsML.reports.numbers import number, percent, with_error
 from HiggsML.reports.page import write_from_template
 from HiggsML.reports.svg import inline_svg
 from HiggsML.reports.verdict import findings
+from HiggsML.reports.yardstick import Yardstick, yardstick
 from HiggsML.results import REPEATS, Predictions, Settings
 from HiggsML.schema import NUISANCES
 from HiggsML.statistics.official_scores import (
@@ -60,6 +61,8 @@ def render_report(
     phase_2: BootstrapScores | None = None,
     details: Mapping[str, str] | None = None,
     notices: Sequence[str] = (),
+    fit_minutes: float | None = None,
+    about: Mapping[str, str] | None = None,
 ) -> None:
     """Write the page under a temporary name and then rename it: it is whole or absent.
 
@@ -84,6 +87,10 @@ def render_report(
         top of the page.
     notices : sequence of str
         Sentences to show prominently.
+    fit_minutes : float, optional
+        Duration of fit, which is part of the ingestion's.
+    about : mapping of str to str, optional
+        "submission", "date", "command" and "seed", for the head of the page.
 
     Raises
     ------
@@ -97,15 +104,20 @@ def render_report(
     truth = {index: float(mus[index]) for index in indices}
     shown = {_clean(key): _clean(value) for key, value in _first(details or {}).items()}
     figures = _interval_figures(results, truth, scores)
+    beside = yardstick(settings, scores, bootstrap)
     write_from_template(
         path,
         "report.html.j2",
         sortable=True,
         notices=[_clean(text) for text in notices[:_MAX_NOTICES]],
-        headline=_headline(scores, duration_minutes, bootstrap, shown),
+        about={key: _clean(value) for key, value in (about or {}).items()},
+        headline=_headline(scores, results, truth, bootstrap, beside)
+        + _durations(duration_minutes, fit_minutes, scores.n_predictions)
+        + _isolation(shown),
+        yardstick=None if beside is None else beside.rows,
         findings=findings(results, truth, scores, repeats=_repeats(settings)),
-        figures=_overall_figures(results, truth, scores, bootstrap),
-        rows=_table(results, scores),
+        figures=_overall_figures(results, truth, scores, bootstrap, beside),
+        rows=_table(results, truth, scores),
         open_sets=figures[:_OPEN_SETS],
         folded_sets=figures[_OPEN_SETS:],
         phase_2=None if phase_2 is None else _phase_2(phase_2, scores),
@@ -151,13 +163,18 @@ def _spread(bootstrap: BootstrapScores | None, name: str) -> tuple[float, float]
     return float(low), float(high)
 
 
+def _card(label: str, value: str, remark: str = "", tone: str = "") -> dict[str, str]:
+    return {"label": label, "value": value, "remark": remark, "tone": tone}
+
+
 def _headline(
     scores: Scores,
-    minutes: float | None,
+    results: Mapping[int, Predictions],
+    truth: Mapping[int, float],
     bootstrap: BootstrapScores | None,
-    details: Mapping[str, str],
+    beside: Yardstick | None,
 ) -> list[dict[str, str]]:
-    """Return the cards at the top: label, value, remark and tone."""
+    """Return the cards of the scores."""
 
     def chance(name: str) -> str:
         spread = _spread(bootstrap, name)
@@ -167,44 +184,66 @@ def _headline(
 
     low, high = coverage_band(scores.n_predictions)
     fits = low <= scores.coverage <= high
-    cards = [
-        ("Quantiles score", number(scores.quantiles_score), chance("quantiles_score"), "main"),
-        (
-            "Coverage",
-            percent(scores.coverage),
-            f"expected: {percent(low)} to {percent(high)}",
-            "good" if fits else "bad",
+    expected = f"expected: {percent(low)} to {percent(high)}"
+    width = f"{with_error(*beside.of_limit)} of the information limit" if beside else ""
+    off = np.concatenate([results[index].mu_hat - mu for index, mu in truth.items()])
+    root, mean = float(np.sqrt(np.mean(off**2))), float(np.mean(np.abs(off)))
+    return [
+        _card("Quantiles score", number(scores.quantiles_score), chance("quantiles_score"), "main"),
+        _card("Coverage", percent(scores.coverage), expected, "good" if fits else "bad"),
+        _card("Interval width", number(scores.interval), width or chance("interval")),
+        _card(
+            "Error of \N{GREEK SMALL LETTER MU}",
+            number(root),
+            f"root mean square; mean absolute: {number(mean)}",
         ),
-        ("Interval width", number(scores.interval), chance("interval"), ""),
-        ("RMSE", number(scores.rmse), "mean over the sets", ""),
-        ("MAE", number(scores.mae), "mean over the sets", ""),
+        _card(
+            "Challenge's RMSE",
+            number(scores.rmse),
+            f"its MAE: {number(scores.mae)}; both add how wrong delta_mu_hat is",
+        ),
     ]
-    cards.append(("Duration", *_duration(minutes, scores.n_predictions), ""))
-    isolation = next((text for key, text in details.items() if key.lower() == "isolation"), None)
-    if isolation is not None:
-        cards.append(("Isolation", isolation[:80], "", "text"))
-    names = ("label", "value", "remark", "tone")
-    return [dict(zip(names, card, strict=True)) for card in cards]
 
 
-def _duration(minutes: float | None, n_predictions: int) -> tuple[str, str]:
+def _durations(
+    minutes: float | None, fit_minutes: float | None, n_predictions: int
+) -> list[dict[str, str]]:
+    """Return the card of the durations."""
     if minutes is None:
-        return "unknown", "not recorded"
-    seconds = 60 * minutes
-    text = f"{minutes:.1f} min" if minutes >= 2 else f"{seconds:.3g} s"
-    return text, f"{number(seconds / n_predictions)} s per pseudo-experiment"
+        return [_card("Duration", "unknown", "not recorded")]
+    if fit_minutes is None:
+        each = f"{number(60 * minutes / n_predictions)} s per pseudo-experiment"
+    else:
+        each = (
+            f"fit: {_time(fit_minutes)}; the rest: {_time((minutes - fit_minutes) / n_predictions)}"
+            " per pseudo-experiment"
+        )
+    return [_card("Duration", _time(minutes), each)]
 
 
-def _table(results: Mapping[int, Predictions], scores: Scores) -> list[dict[str, Any]]:
+def _isolation(details: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return the card of the isolation, if the run tells of it."""
+    found = [text for key, text in details.items() if key.lower() == "isolation"]
+    return [_card("Isolation", text[:80], tone="text") for text in found[:1]]
+
+
+def _time(minutes: float) -> str:
+    return f"{minutes:.1f} min" if minutes >= 2 else f"{max(60 * minutes, 0):.3g} s"
+
+
+def _table(
+    results: Mapping[int, Predictions], truth: Mapping[int, float], scores: Scores
+) -> list[dict[str, Any]]:
     """Return the rows of the per-set table: (number to sort by, text) for each column."""
     rows = []
     for one in scores.sets:
         result = results[one.set_index]
         low, high = coverage_band(result.p16.size)
-        mean = float(np.mean(result.mu_hat))
-        numbers = (one.mu, mean, mean - one.mu, one.interval, one.rmse, one.mae)
+        off = result.mu_hat - truth[one.set_index]
+        mean, root = float(np.mean(result.mu_hat)), float(np.sqrt(np.mean(off**2)))
+        numbers = (one.mu, mean, mean - one.mu, root, one.interval, one.rmse, one.mae)
         cells = [(value, number(value)) for value in numbers]
-        cells.insert(3, (one.coverage, percent(one.coverage)))
+        cells.insert(4, (one.coverage, percent(one.coverage)))
         cells.append((one.quantiles_score, number(one.quantiles_score)))
         rows.append({"set": one.set_index, "cells": cells, "fits": low <= one.coverage <= high})
     return rows
@@ -225,6 +264,7 @@ def _overall_figures(
     truth: Mapping[int, float],
     scores: Scores,
     bootstrap: BootstrapScores | None,
+    beside: Yardstick | None,
 ) -> list[dict[str, Any]]:
     spread = _spread(bootstrap, "coverage")
     function = coverage_function_plot(scores.coverage, scores.n_predictions, spread=spread)
@@ -247,10 +287,11 @@ def _overall_figures(
             "Predicted against true μ, one column per set, and the difference below.",
         ),
         (
-            width_and_coverage_plot(results, truth),
+            width_and_coverage_plot(results, truth, limit=beside and beside.curve),
             "coverage and width against mu",
             "Coverage of each set, with the band of two standard deviations around "
-            "68.27\N{NO-BREAK SPACE}%, and the width of its intervals.",
+            "68.27\N{NO-BREAK SPACE}%, and the width of its intervals"
+            + (", with the information limit." if beside else "."),
         ),
     )
     return [

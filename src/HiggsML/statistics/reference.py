@@ -67,7 +67,8 @@ class Reference:
             Whether the method knows the nuisance parameters, as where all systematics are off.
         """
         grid = np.array(self.known if known else self.profiled)
-        value, error = (float(np.mean(np.interp(mus, self.mu, column))) for column in grid.T)
+        truths = np.atleast_1d(np.asarray(mus, dtype=np.float64))
+        value, error = (float(np.mean(np.interp(truths, self.mu, column))) for column in grid.T)
         return value, error
 
 

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from HiggsML.errors import ResultsError
+from HiggsML.reports.numbers import with_error
+from HiggsML.reports.yardstick import Yardstick, yardstick
 from HiggsML.results import (
     DURATION_FILE,
     SETTINGS_FILE,
@@ -18,7 +20,12 @@ from HiggsML.results import (
     load_predictions,
     load_settings,
 )
-from HiggsML.statistics.official_scores import bootstrap_scores, compute_scores
+from HiggsML.statistics.official_scores import (
+    BootstrapScores,
+    Scores,
+    bootstrap_scores,
+    compute_scores,
+)
 from HiggsML.studies.study import Difference, Measurements, Summary, paired_differences, summarize
 
 __all__ = ["ComparedRun", "compare_runs", "load_run", "markdown_table"]
@@ -39,6 +46,19 @@ class ComparedRun:
     minutes: float
     measurements: Measurements
     settings: Settings
+    scores: Scores
+    resampled: BootstrapScores
+
+    @property
+    def of_limit(self) -> str | None:
+        """Width over the information limit, with its error; None without reference numbers."""
+        beside = self.beside
+        return None if beside is None else with_error(*beside.of_limit)
+
+    @property
+    def beside(self) -> Yardstick | None:
+        """Return what the run is compared with, if there are reference numbers for it."""
+        return yardstick(self.settings, self.scores, self.resampled)
 
     def cells(self) -> tuple[str, ...]:
         """Return score, coverage, width, interval score and minutes as text."""
@@ -95,6 +115,8 @@ def load_run(directory: Path) -> ComparedRun:
         minutes=load_duration(predictions_dir / DURATION_FILE),
         measurements=measured,
         settings=settings,
+        scores=scores,
+        resampled=resampled,
     )
 
 

@@ -228,7 +228,7 @@ def visualize_scatter(
             figure, upper, lower = _two_panels(share=0.62)
             _spread(lower, true, [values - mu for values, mu in zip(predicted, true, strict=True)])
             lower.axhline(0.0, color=GRAY, linewidth=0.9)
-            lower.set(xlim=limits, xlabel="true μ", ylabel="predicted - true")
+            lower.set(xlim=limits, xlabel="true μ", ylabel="predicted \N{MINUS SIGN} true")
         else:
             figure, upper = figure_for(ax)
             upper.set_xlabel("true μ")
@@ -288,14 +288,17 @@ def pull_plot(results: Results, mus: Truth, *, ax: Axes | None = None) -> Figure
         unit = pulls.size * (edges[1] - edges[0]) * np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
         axes.plot(x, unit, color=INK, linewidth=1.1, linestyle=(0, (4, 3)), label="unit Gaussian")
         axes.set(
-            xlim=(-_PULL_RANGE, _PULL_RANGE), xlabel="pull: (predicted - true μ) / uncertainty"
+            xlim=(-_PULL_RANGE, _PULL_RANGE),
+            xlabel="pull: (predicted \N{MINUS SIGN} true μ) / uncertainty",
         )
         axes.set_ylim(0, 1.4 * max(float(heights.max()), float(unit.max(initial=0.0)), 1.0))
         axes.set_ylabel("predictions")
         axes.legend(loc="upper left")
         lines = []
         if pulls.size:
-            lines = [f"mean {np.mean(pulls):.3g}", f"spread {np.std(pulls):.3g}"]
+            mean = f"{np.mean(pulls):z.3f}".replace("-", "\N{MINUS SIGN}")
+            lines = [f"mean {mean} ± {np.std(pulls) / math.sqrt(pulls.size):.3f}"]
+            lines.append(f"spread {np.std(pulls):.3g}")
         if outside:
             lines.append(f"{outside:,} beyond ±{_PULL_RANGE:g}, in the end bins")
         if without:
@@ -318,13 +321,20 @@ def pulls_of(results: Results, mus: Truth) -> tuple[Array, int]:
 
 
 @shows_figures
-def width_and_coverage_plot(results: Results, mus: Truth) -> Figure:
+def width_and_coverage_plot(
+    results: Results,
+    mus: Truth,
+    *,
+    limit: tuple[ArrayLike, ArrayLike] | None = None,
+) -> Figure:
     """Coverage and width of the intervals against the true mu, one point per set.
 
     Parameters
     ----------
     results, mus
         As for :func:`visualize_coverage`.
+    limit : pair of arrays, optional
+        True mu and the shortest width there, drawn as a line.
 
     Returns
     -------
@@ -356,14 +366,20 @@ def width_and_coverage_plot(results: Results, mus: Truth) -> Figure:
         upper.legend(loc="upper left")
         widths = [np.abs(b - a) for a, b in zip(low, high, strict=True)]
         ends = np.array([np.percentile(width, _CENTRAL) for width in widths])
-        lower.vlines(
-            true, ends[:, 0], ends[:, 1], color=BLUE, linewidth=4.0, alpha=0.45, label="68 %"
-        )
         means = [float(np.mean(width)) for width in widths]
+        top = 1.35 * max(float(ends.max()), *means) or 1.0
+        # Bars that the points hide need no entry in the legend.
+        visible = np.ptp(ends, axis=1).max() > 0.03 * top
+        label = "68 %" if visible else None
+        lower.vlines(
+            true, ends[:, 0], ends[:, 1], color=BLUE, linewidth=4.0, alpha=0.45, label=label
+        )
         lower.plot(true, means, "o", color=INK, ms=3.5, label="mean", gid="mean")
         lower.set(xlim=limits, xlabel="true μ", ylabel="interval width")
-        lower.set_ylim(0, 1.35 * max(float(ends.max()), *means) or 1.0)
-        lower.legend(loc="upper left", ncols=2)
+        lower.set_ylim(0, top)
+        if limit is not None:
+            lower.plot(*limit, color=VERMILION, linewidth=1.1, label="information limit")
+        lower.legend(loc="upper left", ncols=3)
     return figure
 
 
