@@ -426,7 +426,7 @@ STAGES = {
     "arguments": (
         "class Model:\n    def __init__(self, data): pass\n    def fit(self): pass\n"
         "    def predict(self, test_set): pass\n",
-        ["failed in fit: TypeError", "unexpected keyword argument"],
+        ["Model can not be built (missing a required argument: 'data')"],
     ),
     "no-model": ("class Modell: pass", ["model.py defines no class named Model"]),
     "no-method": (

@@ -37,6 +37,9 @@ _BOTH_SPELLINGS = {"p16": ("p16", "p16s"), "p84": ("p84", "p84s")}  # the bundle
 class Ingestion(Timer):
     """The reference implementation's interface: a Model in this process, step by step.
 
+    The Model's code runs here without any isolation: use it for code that you trust, and
+    :func:`HiggsML.ingestion.run_ingestion` for any other.
+
     Parameters
     ----------
     data : Data

@@ -14,7 +14,6 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -90,16 +89,18 @@ class _Runner:
         self._model_file = model_file
         self._model: Any = None
         self._generators: list[Any] = []
+        self._loaded: type | None = None
 
-    @cached_property
-    def _model_class(self) -> type:
-        return load_model_class(self._model_file)
+    def _load(self) -> type:
+        """Return the class Model: what was loaded in advance, once; else load it afresh."""
+        loaded, self._loaded = self._loaded, None
+        return load_model_class(self._model_file) if loaded is None else loaded
 
     def fit(self, message: dict[str, Any], payload: bytes, descriptors: list[int]) -> _Answer:
         global _train_rows
         _train_rows = message["train_rows"]
         seed_generators(message["seed"], ())
-        self._model = make_model(self._model_class, get_train_set, systematics)
+        self._model = make_model(self._load(), get_train_set, systematics)
         self._model.fit()
         self._generators = held_generators(self._model, self._model_file.parent)
         return {"kind": "fitted"}, b""
@@ -116,11 +117,11 @@ class _Runner:
         return {"kind": "state"}, state
 
     def preload(self, message: dict[str, Any], payload: bytes, descriptors: list[int]) -> _Answer:
-        _ = self._model_class
+        self._loaded = self._load()
         return {"kind": "preloaded"}, b""
 
     def restore(self, message: dict[str, Any], payload: bytes, descriptors: list[int]) -> _Answer:
-        _ = self._model_class
+        self._load()
         self._model = pickle.loads(payload)  # noqa: S301 (the submission's own, inside its cage)
         self._generators = held_generators(self._model, self._model_file.parent)
         return {"kind": "restored"}, b""
@@ -140,9 +141,9 @@ class _Runner:
 def _describe(error: BaseException, model_file: Path) -> dict[str, Any]:
     """Say what went wrong in the participant's terms: their frames, without ours above them."""
     frames = error.__traceback__
-    own = str(PACKAGE)
+    above = (str(PACKAGE), "<frozen importlib")
     while frames is not None and frames.tb_next is not None:
-        if not frames.tb_frame.f_code.co_filename.startswith((own, "<frozen importlib")):
+        if not frames.tb_frame.f_code.co_filename.startswith(above):
             break
         frames = frames.tb_next
     if frames is not None and frames.tb_frame.f_code.co_filename.startswith("<frozen"):
