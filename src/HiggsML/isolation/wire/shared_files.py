@@ -47,12 +47,17 @@ class SharedFiles:
     ----------
     listener : int
         Descriptor from :func:`HiggsML.isolation.cage.seccomp.redirect`; owned by this object.
+
+    Attributes
+    ----------
+    directory : Path
+        Where the files are.
     """
 
     def __init__(self, listener: int) -> None:
         self._listener = listener
-        self._directory = Path(tempfile.mkdtemp(prefix="higgsml-", dir=_SHARED_MEMORY))
-        self._inside = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.directory = Path(tempfile.mkdtemp(prefix="higgsml-", dir=_SHARED_MEMORY))
+        self._inside = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._end = os.eventfd(0)
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
@@ -63,7 +68,7 @@ class SharedFiles:
         self._thread.join()
         for descriptor in (self._listener, self._inside, self._end):
             os.close(descriptor)
-        remove_tree(self._directory)
+        remove_tree(self.directory)
 
     def _serve(self) -> None:
         poll = select.poll()
