@@ -9,6 +9,8 @@ from click.testing import CliRunner
 from HiggsML.cli.information import information
 from HiggsML.datasets import Data
 from HiggsML.schema import NUISANCES, PROCESSES, SIGNAL
+from HiggsML.statistics.reference import REFERENCE_FILE
+from HiggsML.studies.figures import impact_plot
 from HiggsML.studies.information_limit import (
     Bins,
     ExpectedCounts,
@@ -87,14 +89,44 @@ def test_the_command_writes_numbers_and_a_figure(tmp_path):
     # Histograms that are there already are used: no events are made.
     kept = toy()
     np.savez(
-        tmp_path / "counts_50000_1.npz",
+        tmp_path / "counts_300000_1.npz",
         nominal=np.stack([kept.nominal] * 2),
         changes=np.stack([kept.changes] * 2),
     )
-    arguments = ["--events", "50000", "--output", str(tmp_path)]
+    arguments = ["--events", "300000", "--output", str(tmp_path)]
     done = CliRunner().invoke(information, arguments, catch_exceptions=False)
     assert done.exit_code == 0
     assert "[prior widths]" in done.output
     written = json.loads((tmp_path / "information.json").read_text())
     assert written["limits"]["mini"]["profiled"][0] < written["limits"]["official"]["profiled"][0]
     assert (tmp_path / "information.png").stat().st_size > 0
+    few = CliRunner().invoke(information, ["--events", "60000", "--output", str(tmp_path)])
+    assert few.exit_code == 2  # their limit is off by three of its errors
+
+
+def test_the_command_writes_the_numbers_that_reports_show(tmp_path):
+    kept = toy()
+    np.savez(
+        tmp_path / "counts_300000_1.npz",
+        nominal=np.stack([kept.nominal] * 2),
+        changes=np.stack([kept.changes] * 2),
+    )
+    target = tmp_path / "reference.json"
+    arguments = ["--events", "300000", "--output", str(tmp_path), "--reference", str(target)]
+    CliRunner().invoke(information, arguments, catch_exceptions=False)
+    written, shipped = (json.loads(path.read_text()) for path in (target, REFERENCE_FILE))
+    assert written["made by"] == "higgsml information --events 300000 --seed 1"
+    for scenario, numbers in shipped["scenarios"].items():
+        assert written["scenarios"][scenario].keys() == numbers.keys()
+        assert written["scenarios"][scenario]["mu"] == numbers["mu"]
+        at_one = written["scenarios"][scenario]["profiled"][numbers["mu"].index(1.0)]
+        counts = counts_of_scenario(toy(), scenario)
+        assert at_one[0] == pytest.approx(limit((counts, counts), mus=[1.0], points=40).profiled[0])
+
+
+def test_an_impact_figure_has_no_bar_that_starts_elsewhere_than_zero():
+    nominal = limit((toy(), toy()), mus=[1.0], points=2).nominal
+    for axes in impact_plot({"mini": nominal}).axes:
+        for bar in axes.patches:
+            assert bar.get_x() == 0
+            assert axes.get_xlim()[0] < 0 < axes.get_xlim()[1]

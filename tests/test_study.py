@@ -199,8 +199,23 @@ def test_the_figure_shows_every_axis(store):
     found = run_study(CountAll(), store, grid([1.0, 2.0], nuisances=["jes"]), experiments=3, seed=1)
     figure = study_plot({"one": found, "other": found})
     titles = [axes.get_title(loc="left") or axes.get_title() for axes in figure.axes]
-    assert len(figure.axes) == 5
-    assert "coverage against jes" in titles
+    assert titles[:4] == [
+        "Coverage at fixed μ",
+        "Bias at fixed μ",
+        "Width at fixed μ",
+        "Pulls of μ",
+    ]
+    assert titles[4:] == [
+        "Coverage against jes",
+        "Bias against jes",
+        "Coverage, all drawn from their priors",
+    ]
+    for axes in figure.axes:
+        assert axes.get_xlabel()
+        assert axes.get_ylabel()
+    points = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert len(points) == 2
+    assert all(line.get_linestyle() == "None" for line in points)  # nothing between them
     figure.canvas.draw()
     with pytest.raises(SettingsError, match="no study"):
         study_plot({})

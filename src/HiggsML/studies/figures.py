@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -37,7 +38,7 @@ def coverage_by_mu(
 
 
 def study_plot(studies: Mapping[str, Study]) -> Figure:
-    """Draw coverage against mu and against each nuisance parameter, pulls, and width against mu.
+    """Draw coverage, bias and width against mu, pulls, and both against each nuisance parameter.
 
     Parameters
     ----------
@@ -50,28 +51,27 @@ def study_plot(studies: Mapping[str, Study]) -> Figure:
     axes_names = list(dict.fromkeys(point.axis for point in first.points))
     nuisances = [name for name in axes_names if name not in ("drawn", "mu")]
     with style():
-        figure, panels = panel_grid(4 + len(nuisances), columns=2 if not nuisances else 4)
-        for color, (name, study) in zip(PALETTE, studies.items(), strict=False):
+        figure, panels = panel_grid(
+            5 + 2 * len(nuisances), columns=4, size=(2.9, 2.0), pads=(0.85, 0.85), header=0.35
+        )
+        for number, (name, study) in enumerate(studies.items()):
+            # Methods beside each other: their error bars do not hide one another.
+            look = _Look(PALETTE[number % len(PALETTE)], name, number - (len(studies) - 1) / 2)
             summaries = [
                 (point, summarize(measured))
                 for point, measured in zip(study.points, study.measurements, strict=True)
             ]
-            _by_value(panels[0], summaries, "mu", color, name)
-            _widths(panels[1], summaries, color)
-            _pulls(panels[2], study, color)
-            _drawn(panels[3], study, color, name)
-            for panel, nuisance in zip(panels[4:], nuisances, strict=True):
-                _by_value(panel, summaries, nuisance, color, name)
-        _target(panels[0], "coverage against mu", "true mu")
-        for panel in (panels[0], panels[3]):
-            if panel.get_legend_handles_labels()[1]:
-                panel.legend(loc="lower left", fontsize=8)
-                break
-        panels[1].set(title="mean width", xlabel="true mu", ylim=(0, None))
-        panels[2].set(title="pulls of mu", xlabel="(estimate - truth) / half width")
-        _target(panels[3], "all drawn: coverage in bins of mu", "true mu")
-        for panel, nuisance in zip(panels[4:], nuisances, strict=True):
-            _target(panel, f"coverage against {nuisance}", "value [prior widths]")
+            _coverage(panels[0], summaries, "mu", look)
+            _bias(panels[1], summaries, "mu", look)
+            _widths(panels[2], summaries, look)
+            _pulls(panels[3], study, look)
+            _drawn(panels[-1], study, look)
+            for place, nuisance in enumerate(nuisances):
+                _coverage(panels[4 + 2 * place], summaries, nuisance, look)
+                _bias(panels[5 + 2 * place], summaries, nuisance, look)
+        _describe(panels, nuisances)
+        if len(studies) > 1:
+            panels[-1].legend(loc="lower left", fontsize=8)
     return figure
 
 
@@ -93,61 +93,110 @@ def impact_plot(limits: Mapping[str, Information]) -> Figure:
             places = np.arange(len(ranked))
             impact = np.array([limit.impacts[n] for n in ranked])
             shifts.barh(places, impact, color=BLUE, label="+1 standard deviation")
-            shifts.barh(places, -impact, color=SKY, label="-1 standard deviation")
+            shifts.barh(places, -impact, color=SKY, label="\N{MINUS SIGN}1 standard deviation")
             shifts.axvline(0, color=GRAY, linewidth=0.8)
             reach = 1.15 * np.abs(impact).max()
-            shifts.set(xlim=(-reach, reach), xlabel=rf"shift of $\mu$ at $\mu$ = {limit.mu:g}")
+            shifts.set(xlim=(-reach, reach), xlabel=f"shift of μ at μ = {limit.mu:g}")
             shifts.set_title(f"{name}: impact")
             shifts.legend(loc="lower right", fontsize=7)
-            widths.barh(places, [limit.width_without(n) for n in ranked], color=BLUE)
-            widths.axvline(limit.width_profiled, color=INK, linewidth=1)
-            widths.axvline(limit.width_known, color=INK, linewidth=1, linestyle="--")
-            widths.set_xlim(0.9 * limit.width_known, 1.05 * limit.width_profiled)
-            widths.set(xlabel="width if this one were known")
-            widths.set_title("lines: none known, all known (dashed)")
+            # Points: a bar's length would mean something only from zero on.
+            without = [limit.width_without(n) for n in ranked]
+            widths.hlines(places, without, limit.width_profiled, color=BLUE, linewidth=1.5)
+            widths.plot(without, places, "o", color=BLUE, ms=5)
+            widths.axvline(limit.width_profiled, color=INK, linewidth=1, label="none known")
+            widths.axvline(
+                limit.width_known, color=INK, linewidth=1, linestyle="--", label="all known"
+            )
+            span = limit.width_profiled - limit.width_known or limit.width_profiled
+            widths.set_xlim(limit.width_known - 0.1 * span, limit.width_profiled + 0.1 * span)
+            widths.set_xlabel("interval width if this one were known")
+            widths.set_title(f"{name}: width")
+            widths.legend(loc="lower left", fontsize=7)
             for panel in (shifts, widths):
                 panel.set_yticks(places, ranked)
                 panel.tick_params(axis="y", length=0)
     return figure
 
 
+class _Look(NamedTuple):
+    """How a method is drawn: its color, its name, and its place among the others."""
+
+    color: str
+    label: str
+    place: float
+
+    def points(self, panel: Axes, x: ArrayLike, y: ArrayLike, error: ArrayLike) -> None:
+        """Draw points with error bars; nothing was measured between them, so no line joins them."""
+        at = np.asarray(x, dtype=np.float64)
+        step = 0.05 * (float(np.ptp(at)) or 1.0) / max(at.size, 4)
+        panel.errorbar(
+            at + 2 * step * self.place, y, error, fmt="o", ms=4, color=self.color, label=self.label
+        )
+
+
 def _of_axis(summaries: list[tuple[Point, Summary]], axis: str) -> list[tuple[float, Summary]]:
     return [(point.value, summary) for point, summary in summaries if point.axis == axis]
 
 
-def _by_value(
-    panel: Axes, summaries: list[tuple[Point, Summary]], axis: str, color: str, label: str
-) -> None:
-    found = _of_axis(summaries, axis)
-    if found:
+def _coverage(panel: Axes, summaries: list[tuple[Point, Summary]], axis: str, look: _Look) -> None:
+    if found := _of_axis(summaries, axis):
         x, chosen = zip(*found, strict=True)
-        y, error = [s.coverage for s in chosen], [s.coverage_error for s in chosen]
-        panel.errorbar(x, y, error, fmt="o-", color=color, label=label, linewidth=1)
+        look.points(panel, x, [s.coverage for s in chosen], [s.coverage_error for s in chosen])
 
 
-def _widths(panel: Axes, summaries: list[tuple[Point, Summary]], color: str) -> None:
+def _bias(panel: Axes, summaries: list[tuple[Point, Summary]], axis: str, look: _Look) -> None:
+    if found := _of_axis(summaries, axis):
+        x, chosen = zip(*found, strict=True)
+        look.points(panel, x, [s.bias for s in chosen], [s.bias_error for s in chosen])
+
+
+def _widths(panel: Axes, summaries: list[tuple[Point, Summary]], look: _Look) -> None:
     found = _of_axis(summaries, "mu")
-    panel.plot([x for x, _ in found], [s.width for _, s in found], "o-", color=color)
-    panel.margins(x=0.06)
+    widths = [s.width for _, s in found]
+    look.points(panel, [x for x, _ in found], widths, np.zeros(len(widths)))
 
 
-def _pulls(panel: Axes, study: Study, color: str) -> None:
+def _pulls(panel: Axes, study: Study, look: _Look) -> None:
     pulls = np.concatenate([m.mu_pulls for m in study.measurements])
     counts, edges = np.histogram(np.clip(pulls, -4, 4), np.linspace(-4, 4, 41), density=True)
-    panel.stairs(counts, edges, color=color)
+    panel.stairs(counts, edges, color=look.color)
     x = np.linspace(-4, 4, 161)
     panel.plot(x, np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi), color=GRAY, linewidth=0.8)
 
 
-def _drawn(panel: Axes, study: Study, color: str, label: str) -> None:
+def _drawn(panel: Axes, study: Study, look: _Look) -> None:
     if any(point.axis == "drawn" for point in study.points):
         pooled = study.pooled("drawn")
         x, y, error = zip(*coverage_by_mu(pooled.mu, pooled.covered), strict=True)
-        panel.errorbar(x, y, error, fmt="o-", color=color, label=label, linewidth=1)
+        look.points(panel, x, y, error)
 
 
-def _target(panel: Axes, title: str, label: str) -> None:
-    panel.axhline(COVERAGE_TARGET, color=GRAY, linewidth=0.8)
-    # Room for points at the ends, also for a coverage of 0 or 1.
-    panel.margins(x=0.06)
-    panel.set(title=title, xlabel=label, ylim=(-0.04, 1.04))
+def _describe(panels: Sequence[Axes], nuisances: Sequence[str]) -> None:
+    """Write titles and labels, and draw what is wanted."""
+    bias = "mean of predicted \N{MINUS SIGN} true μ"
+    texts = [
+        ("Coverage at fixed μ", "true μ", "coverage"),
+        ("Bias at fixed μ", "true μ", bias),
+        ("Width at fixed μ", "true μ", "mean interval width"),
+        ("Pulls of μ", "(predicted \N{MINUS SIGN} true μ) / half width", "density"),
+    ]
+    for name in nuisances:
+        value = f"{name} [widths of its prior]"
+        texts += [
+            (f"Coverage against {name}", value, "coverage"),
+            (f"Bias against {name}", value, bias),
+        ]
+    texts.append(("Coverage, all drawn from their priors", "true μ", "coverage"))
+    for panel, (title, x, y) in zip(panels, texts, strict=True):
+        panel.set(title=title, xlabel=x, ylabel=y)
+        # Room for points at the ends, also for a coverage of 0 or 1.
+        panel.margins(x=0.06)
+        if y == "coverage":
+            panel.axhline(COVERAGE_TARGET, color=GRAY, linewidth=0.8)
+            panel.set_ylim(-0.04, 1.04)
+        elif y == bias:
+            panel.axhline(0, color=GRAY, linewidth=0.8)
+            reach = 1.1 * float(np.abs(panel.get_ylim()).max())
+            panel.set_ylim(-reach, reach)
+        else:
+            panel.set_ylim(0, 1.1 * panel.dataLim.y1)

@@ -48,6 +48,7 @@ Truth = Mapping[Any, float] | Sequence[float]
 
 _PULL_RANGE = 5.0
 _LONG_RANKS = 10_000  # from here on 20k: a power of ten above the axis would hit the legend
+_LEAST_PITCH = 3.5  # points between intervals from which on they are single lines
 _CENTRAL = (15.865, 84.135)  # percentiles that hold the central 68.27 %
 _ATTRIBUTES = {"mu_hats": "mu_hat", "delta_mu_hats": "delta_mu_hat", "p16": "p16", "p84": "p84"}
 
@@ -123,8 +124,9 @@ def interval_plot(
     with style():
         figure, axes = figure_for(ax)
         pitch = axes.get_position().height * figure.get_size_inches()[1] * 72 / (low.size + 1)
-        # Many lines overlap a little and fill an area without gaps; a few stay apart.
-        width = 1.4 * pitch if pitch < 1.2 else min(0.55 * pitch, 4.0)
+        # Many lines overlap a little and fill an area: gaps of about a pixel would give a moire. A
+        # few stay apart.
+        width = 1.4 * pitch if pitch < _LEAST_PITCH else min(0.55 * pitch, 4.0)
         for mask, color, text in (
             (covered, BLUE, "contain"),
             (~covered, VERMILION, "miss"),
@@ -141,7 +143,8 @@ def interval_plot(
         axes.set_xlim(*_bulk_range(low, high, mu))
         axes.set_ylim(0, low.size + 1)
         axes.set_xlabel("signal strength μ")
-        axes.set_ylabel("pseudo-experiment, by measured μ")
+        # A browser's own font is wider than ours: room for the numbers beside it.
+        axes.set_ylabel("pseudo-experiment, by measured μ", labelpad=7)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 2.5, 5, 10]))
         if low.size >= _LONG_RANKS:
             axes.yaxis.set_major_formatter(EngFormatter(sep="", useMathText=False))

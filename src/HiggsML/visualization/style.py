@@ -108,6 +108,7 @@ _STYLE: Any = {
     # ATLAS sizes are made for one large plot; these suit panels and small screens.
     "font.size": 10,
     "font.family": ["TeX Gyre Heros", "DejaVu Sans"],  # the second for letters that the first lacks
+    "text.hinting": "none",  # which merges the dots of small letters with their stems
     "axes.labelsize": 10,
     "axes.titlesize": 10.5,
     "axes.titlelocation": "left",
