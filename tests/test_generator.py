@@ -136,7 +136,7 @@ def test_jets_are_consistent(frame):
             np.testing.assert_array_equal(missing, number < least)
         jets = frame[number >= least]
         assert jets[f"PRI_jet_{name}_pt"].min() >= 21.9  # 20 GeV times the scale at |eta| = 4.9
-        assert jets[f"PRI_jet_{name}_eta"].abs().max() <= 4.9
+        assert jets[f"PRI_jet_{name}_eta"].abs().max() <= 5.0
     total = frame["PRI_jet_all_pt"].astype(float)
     leading, second = (frame[f"PRI_jet_{n}_pt"].astype(float) for n in ("leading", "subleading"))
     assert (total[number == 0] == 0).all()

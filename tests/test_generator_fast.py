@@ -10,7 +10,11 @@ from scipy.stats import ks_2samp
 from HiggsML.errors import DataError, SettingsError
 from HiggsML.generator.fast.amplify import amplify
 from HiggsML.generator.fast.boson import Kernel, attempt_boson
+from HiggsML.generator.fast.boson_decays import decay_to_taus, tables_of
 from HiggsML.generator.fast.library import LEAF, load_library, pack, unpack
+from HiggsML.generator.fast.measure import choose, fake_probability, visible_tau
+from HiggsML.generator.fast.tau_decays import TAU_MASS
+from HiggsML.generator.jet_tags import decode, encode
 from HiggsML.schema import MISSING, PRI_COLUMNS, PROCESSES
 
 COLUMN = {name: k for k, name in enumerate(PRI_COLUMNS)}
@@ -106,6 +110,38 @@ def test_smoothing_keeps_the_balance():
     assert balance[0] == pytest.approx(balance[1], rel=0.04)
 
 
+def test_hard_z_are_heavy_ones():
+    """The mass is drawn from events of similar pt: hard Z are off the peak three times as often."""
+    tables = tables_of(load_library("ztautau"))
+    rng = np.random.default_rng(13)
+    heavy = [
+        (tables.draw_mass(np.full(100_000, pt, dtype=np.float32), rng) > 110.0).mean()
+        for pt in (5.0, 150.0)
+    ]
+    assert heavy[0] < 0.014
+    assert heavy[1] > 2.0 * heavy[0]
+
+
+def test_spin_decides_the_angles():
+    """A0 = 4 - 10 <cos^2> is pt^2 / (pt^2 + m^2) for spin 1 and 2/3 for spin 0."""
+    n = 200_000
+    rng = np.random.default_rng(14)
+    mass = np.full(n, 91.0, dtype=np.float32)
+    for spin, pt, expected in ((1, 1.0, 0.0), (1, 60.0, 0.303), (0, 60.0, 2.0 / 3.0)):
+        transverse = np.full(n, pt, dtype=np.float32)
+        z = decay_to_taus(transverse, mass, np.ones(n, dtype=np.float32), spin, rng)[2]
+        cosine = z / np.sqrt(91.0**2 / 4 - TAU_MASS**2)
+        assert 4.0 - 10.0 * np.mean(cosine**2) == pytest.approx(expected, abs=0.03)
+
+
+def test_events_with_a_w_add_a_signal_of_high_transverse_mass():
+    high = []
+    for library in (None, load_library("htautau")):
+        values = features(amplify("htautau", 20_000, np.random.default_rng(15), library))
+        high.append((values[:, 16] > 70.0).mean())
+    assert high[0] > 1.1 * high[1]
+
+
 def test_unknown_process_and_half():
     with pytest.raises(SettingsError, match="unknown process"):
         amplify("ggbar", 10, np.random.default_rng(1))
@@ -128,7 +164,8 @@ def _columns(n, rng):
     block["jet_phi"][:, 0] = np.pi - 0.01
     out = {
         "weight": rng.uniform(1.0, 9.0, n).astype(np.float32),
-        "extra": np.zeros(n, dtype=np.uint8),
+        "cone_tag": np.full(n, 2, dtype=np.uint8),
+        "jet_tag": np.full((n, 8), 6, dtype=np.uint8),
         **{name: rng.normal(0, 5, n).astype(np.float32) for name in ("visible_x", "visible_y")},
         **{name: rng.exponential(1, n).astype(np.float32) for name in ("isolation", "area")},
         **block,
@@ -143,7 +180,7 @@ def _columns(n, rng):
 def test_pack_and_unpack():
     rng = np.random.default_rng(8)
     halves = [_columns(n, rng) for n in (1_000, 700)]
-    packed = pack(halves, seed=1)
+    packed = pack(halves, seed=1, tried=5_000)
     assert (packed["sizes"] % LEAF == 0).all()
     library = unpack(packed)
     assert len(library) == packed["sizes"].sum()
@@ -158,7 +195,7 @@ def test_pack_and_unpack():
 
 def test_slots_follow_the_weights():
     rng = np.random.default_rng(9)
-    library = unpack(pack([_columns(640, rng), _columns(640, rng)], seed=1))
+    library = unpack(pack([_columns(640, rng), _columns(640, rng)], seed=1, tried=5_000))
     counts = np.bincount(library.slots.ravel(), minlength=len(library)) / 256
     blocks = library.weight.reshape(-1, LEAF)
     share = (blocks / blocks.sum(axis=1, keepdims=True)).ravel()
@@ -174,3 +211,45 @@ def test_sigma_mu_of_a_counting_experiment():
     assert sigma == pytest.approx(1.0)  # sqrt(10 + 90) / 10
     assert s[0] == pytest.approx(10.0)
     assert b[0] == pytest.approx(90.0)
+
+
+def test_jet_tags_survive_packing():
+    rng = np.random.default_rng(16)
+    tracks = rng.integers(0, 3, 200)
+    charge = rng.integers(-2, 3, 200) * (tracks > 0)
+    matched, photon = rng.random((2, 200)) < 0.3
+    tags = decode(encode(tracks, charge, matched=matched, photon=photon))
+    for value, expected in zip(tags, (tracks, charge, matched, photon), strict=True):
+        np.testing.assert_array_equal(value, expected)
+
+
+def test_jets_are_tagged_as_the_card_says():
+    """2 % of the jets with one track and 1 % of those with more, if the charge is the lepton's."""
+    library = load_library("ztautau")
+    factor = float(library.fakes)
+    tag = encode(np.array([[0, 1, 1, 4, 4, 1, 4]]), np.array([[0, 1, -1, 1, 0, 1, 1]]))
+    raw = np.array([[50.0, 50.0, 50.0, 50.0, 50.0, 15.0, 50.0]])
+    eta = np.array([[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 3.0]])
+    any_charge, right = fake_probability(library, raw, eta, tag)
+    assert any_charge[0] == pytest.approx(factor * np.array([0, 0.02, 0.02, 0.01, 0.01, 0, 0]))
+    assert right[0] == pytest.approx(factor * np.array([0, 0.02, 0, 0.01, 0, 0, 0]))
+
+
+def test_choose_follows_the_probabilities():
+    p = np.tile(np.array([0.01, 0.0, 0.03], dtype=np.float32), (40_000, 1))
+    counts = np.bincount(choose(p, np.random.default_rng(17)), minlength=3)
+    assert counts / 40_000 == pytest.approx([0.25, 0.0, 0.75], abs=0.01)
+
+
+def test_taus_are_measured_softer_in_the_barrel():
+    """Pions below 3.8 GeV are lost there, below 2 GeV in the endcap."""
+    n = 20_000
+    response = []
+    for eta in (0.5, 2.2):
+        rng = np.random.default_rng(18)
+        full = [np.full(n, value, dtype=np.float32) for value in (30.0, eta, 0.3, -1.0, 0.0)]
+        seen = visible_tau(*full, rng)
+        response.append(seen.pt.mean())
+        tagged = (seen.tracks == 1) & (seen.charge == 1)
+        assert tagged.mean() == pytest.approx(0.77 * (0.95 if eta < 1.5 else 0.85), abs=0.08)
+    assert response[0] < 0.98 * response[1]

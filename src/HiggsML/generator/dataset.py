@@ -77,7 +77,7 @@ _ENGINES: Mapping[str, str] = MappingProxyType(
     }
 )
 # Goes up whenever the same seed gives other events.
-_VERSION = "2"
+_VERSION = "3"
 
 # The rows of the Pythia engine are kept here until the dataset is complete.
 _UNFINISHED = ".pythia-rows"

@@ -10,15 +10,13 @@ from numpy.typing import NDArray
 from HiggsML.generator.detector import wrap
 from HiggsML.schema import MISSING, PRI_COLUMNS
 
-__all__ = ["JET_MINIMUM", "MISTAG", "table_rows"]
+__all__ = ["JET_MINIMUM", "table_rows"]
 
 Floats = NDArray[np.float32]
 
 JET_MINIMUM = 20.0
 """Raw transverse momentum [GeV] that a jet or tau needs, before the energy scale."""
 
-MISTAG = 0.008
-"""Probability that a jet is tagged as a tau (fits the official ttbar and diboson yields)."""
 
 _LARGEST_PHI = np.float32(3.141)
 

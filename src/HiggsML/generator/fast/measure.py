@@ -1,48 +1,132 @@
-"""The detector as the fast engine sees it: taus, response of jets, overlaps.
+"""The detector as the fast engine sees it: taus, response of jets, tau tags, overlaps.
 
 Everything is float32: half the memory traffic of float64, and far more precise than the detector.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from HiggsML.generator.detector import CONE_ISOLATION, CONE_JET, deltar2
+from HiggsML.generator.detector import (
+    CONE_ISOLATION,
+    CONE_JET,
+    CONE_TAU,
+    EM_MINIMUM,
+    HAD_MINIMUM,
+    PHOTON_ISOLATION,
+    PHOTON_MINIMUM,
+    SIGNIFICANCE,
+    TRACKER_ETA,
+    deltar2,
+    hadron_track_efficiency,
+    identification_efficiency,
+    propagate,
+    resolution_em,
+    resolution_had,
+    tag_probability,
+)
 from HiggsML.generator.fast.library import Library, response_bin
 from HiggsML.generator.fast.tau_decays import TAU_MASS, hadronic_pool
+from HiggsML.generator.jet_tags import decode
+from HiggsML.generator.table import JET_MINIMUM
 
-__all__ = ["Visible", "isolation_from_jets", "merge_into_tau", "redraw_response", "visible_tau"]
+__all__ = [
+    "Visible",
+    "choose",
+    "fake_probability",
+    "isolation_from_jets",
+    "merge_into_tau",
+    "near",
+    "redraw_response",
+    "tagged_tau",
+    "visible_tau",
+]
 
 Floats = NDArray[np.float32]
 Booleans = NDArray[np.bool_]
 
-_POSITION_ETA, _POSITION_PHI = np.float32(0.035), np.float32(0.05)
+_PION_MASS, _KAON_MASS = 0.13957, 0.4977
+_ECAL_CELL = np.float32(0.0174), np.float32(np.pi / 180.0)
+_HCAL_CELL = np.float32(0.1), np.float32(np.pi / 18.0)
+_TRACK_MINIMUM = 1.0
+
+# A jet of a heavy hadron with a tau inside: the tau decays hadronically, and its track makes the
+# jet's charge odd.
+_HADRONIC_SHARE = 0.648
 
 
 class Visible(NamedTuple):
-    """Hadronic taus as the calorimeter sees them: ``pt`` [GeV] without what underlies them."""
+    """Hadronic taus as the detector sees them, without what underlies them.
+
+    ``pt`` [GeV], ``eta`` and ``phi`` are of the towers; ``tracks`` is the number of tracks and
+    ``charge`` their sum in units of the tau's; ``photon`` tells an isolated photon inside.
+    """
 
     pt: Floats
     eta: Floats
     phi: Floats
-    one_prong: Booleans
+    tracks: NDArray[np.int8]
+    charge: NDArray[np.int8]
+    photon: Booleans
 
 
-def _smear(energy: Floats, sigma: Floats, minimum: float, normal: Floats) -> Floats:
-    """Log-normal calorimeter response with the tower thresholds."""
-    b = np.sqrt(np.log1p((sigma / np.maximum(energy, 1e-3)) ** 2))
-    seen = energy * np.exp(b * normal - 0.5 * b * b)
-    seen[(seen < minimum) | (seen < sigma)] = 0.0
-    return seen
+class _Cells(NamedTuple):
+    """Energies [GeV] of a tau in separate cells of a calorimeter, with what was measured."""
+
+    seen: Floats
+    eta: Floats
+    phi: Floats
+
+
+def _measure(
+    energy: Floats, eta: Floats, phi: Floats, *, em: bool, rng: np.random.Generator
+) -> _Cells:
+    """Measure particles (k, n); those that share a cell are measured as one."""
+    width_eta, width_phi = _ECAL_CELL if em else _HCAL_CELL
+    ring, slot = np.floor(eta / width_eta), np.floor(phi / width_phi)
+    total = energy.copy()
+    for j in range(1, len(total)):
+        for i in range(j):
+            same = (ring[i] == ring[j]) & (slot[i] == slot[j]) & (total[i] > 0.0)
+            total[i] += np.where(same, total[j], 0.0)
+            total[j] = np.where(same, 0.0, total[j])
+    middle = np.abs((ring + np.float32(0.5)) * width_eta)
+    resolution, minimum = (resolution_em, EM_MINIMUM) if em else (resolution_had, HAD_MINIMUM)
+    b2 = np.log1p((resolution(total, middle) / np.maximum(total, 1e-3)) ** 2)
+    normal = rng.standard_normal(total.shape, dtype=np.float32)
+    seen = total * np.exp(np.sqrt(b2) * normal - 0.5 * b2)
+    seen[(seen < minimum) | (seen < SIGNIFICANCE * resolution(seen, middle))] = 0.0
+    u = rng.random((2, *total.shape), dtype=np.float32)
+    return _Cells(seen.astype(np.float32), (ring + u[0]) * width_eta, (slot + u[1]) * width_phi)
+
+
+def _to_laboratory(
+    momentum: Floats, energy: Floats, tau: tuple[Floats, Floats, Floats], helicity: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Boost (3, n) momenta along the tau (pt, eta, phi); return energy, eta and phi."""
+    pt, eta, phi = tau
+    cosh = np.cosh(eta)
+    flight = pt * cosh / np.float32(TAU_MASS)
+    gamma = np.sqrt(flight * flight + 1.0)
+    flipped = helicity * momentum[2]
+    out = gamma * energy + flight * flipped
+    # The decay plane is random already; what counts is a small kick off the tau's direction.
+    along = np.maximum((gamma * flipped + flight * energy) / cosh, 0.05)
+    return out, eta + momentum[0] / along, phi + momentum[1] / along
 
 
 def visible_tau(
-    pt: Floats, eta: Floats, phi: Floats, helicity: Floats, rng: np.random.Generator
+    pt: Floats,
+    eta: Floats,
+    phi: Floats,
+    helicity: Floats,
+    isolation: Floats,
+    rng: np.random.Generator,
 ) -> Visible:
-    """Decay taus hadronically and smear the visible part.
+    """Decay taus hadronically and measure the visible part.
 
     Parameters
     ----------
@@ -50,32 +134,70 @@ def visible_tau(
         Of the tau.
     helicity : array
         -1 or +1, as for a negative tau.
+    isolation : array
+        What isolation counts around it of the rest of the event [GeV].
     rng : numpy.random.Generator
 
     """
     pool = hadronic_pool()
     n = len(pt)
-    pick = rng.integers(0, len(pool.em_energy), n, dtype=np.int32)
-    cosh = np.cosh(eta)
-    momentum = pt * cosh
-    gamma = np.sqrt(momentum**2 / np.float32(TAU_MASS**2) + 1.0)
-    flip = helicity * momentum / np.float32(TAU_MASS)
-    em = np.maximum(gamma * pool.em_energy[pick] + flip * pool.em_pz[pick], 0.0)
-    had = np.maximum(gamma * pool.had_energy[pick] + flip * pool.had_pz[pick], 0.0)
-    barrel = np.abs(eta) < 1.7
-    sigma_em = np.sqrt((0.0017 * em) ** 2 + em * np.float32(0.101**2))
-    constant = np.where(barrel, np.float32(0.0302**2), np.float32(0.05**2))
-    stochastic = np.where(barrel, np.float32(0.5205**2), np.float32(0.706**2))
-    noise = np.where(barrel, np.float32(1.59**2), np.float32(0.0))
-    sigma_had = np.sqrt(constant * had**2 + stochastic * had + noise)
-    normal = rng.standard_normal((4, n), dtype=np.float32)
-    seen = _smear(em, sigma_em, 0.5, normal[0]) + _smear(had, sigma_had, 1.0, normal[1])
-    # The decay plane is random already; what counts is a small kick off the tau's direction.
-    true_pt = np.maximum((em + had) / cosh, 1.0)
-    out_eta = eta + pool.px[pick] / true_pt + _POSITION_ETA * normal[2]
-    out_phi = phi + pool.py[pick] / true_pt + _POSITION_PHI * normal[3]
-    seen_pt: Floats = np.divide(seen, cosh, dtype=np.float32)
-    return Visible(seen_pt, out_eta, out_phi, pool.one_prong[pick])
+    pick = rng.integers(0, pool.neutral.shape[1], n, dtype=np.int32)
+    tau = (pt, eta, phi)
+
+    def laboratory(momentum: Floats, mass: float) -> tuple[Floats, Floats, Floats]:
+        square = (momentum * momentum).sum(axis=0)
+        energy, at_eta, at_phi = _to_laboratory(
+            momentum, np.sqrt(square + np.float32(mass * mass)), tau, helicity
+        )
+        return np.where(square > 0.0, energy, 0.0).astype(np.float32), at_eta, at_phi
+
+    charged = [laboratory(pool.charged[k][:, pick], _PION_MASS) for k in range(3)]
+    energy, at_eta, at_phi = (np.stack(values) for values in zip(*charged, strict=True))
+    track_pt = energy / np.cosh(at_eta)
+    found = rng.random(track_pt.shape, dtype=np.float32) < hadron_track_efficiency(track_pt, at_eta)
+    found &= track_pt > _TRACK_MINIMUM
+    sign = np.array([1, 1, -1], dtype=np.int8)[:, None]
+    flown = propagate(
+        np.maximum(track_pt, 0.4), at_eta, at_phi, np.broadcast_to(sign, energy.shape)
+    )
+    neutral = laboratory(pool.neutral[:, pick], _KAON_MASS)
+    hadrons = _measure(
+        np.stack([*energy, neutral[0]]),
+        np.stack([*flown[0], neutral[1]]).astype(np.float32),
+        np.stack([*flown[1], neutral[2]]).astype(np.float32),
+        em=False,
+        rng=rng,
+    )
+    photon = laboratory(pool.photon[:, pick], 0.0)
+    others = _to_laboratory(pool.others[:3, pick], pool.others[3, pick], tau, helicity)
+    photons = _measure(
+        *(np.stack(pair) for pair in zip(photon, others, strict=True)), em=True, rng=rng
+    )
+
+    seen, eta_seen, phi_seen = (np.concatenate(pair) for pair in zip(hadrons, photons, strict=True))
+    seen_pt = np.divide(seen, np.cosh(eta_seen), dtype=np.float32)
+    around = isolation + (track_pt * found).sum(axis=0) + seen_pt[3] + seen_pt[5]
+    isolated = (seen_pt[4] > PHOTON_MINIMUM) & (around < PHOTON_ISOLATION * seen_pt[4])
+    isolated &= rng.random(n, dtype=np.float32) < identification_efficiency(eta)
+    return Visible(
+        *_sum(seen_pt, eta_seen, phi_seen, tau),
+        found.sum(axis=0).astype(np.int8),
+        (found * sign).sum(axis=0).astype(np.int8),
+        isolated,
+    )
+
+
+def _sum(
+    pt: Floats, eta: Floats, phi: Floats, otherwise: tuple[Floats, Floats, Floats]
+) -> tuple[Floats, Floats, Floats]:
+    """Sum momenta (k, n); where there are none, take the direction of ``otherwise``."""
+    x, y = (pt * np.cos(phi)).sum(axis=0), (pt * np.sin(phi)).sum(axis=0)
+    z = (pt * np.sinh(eta)).sum(axis=0)
+    total = np.hypot(x, y)
+    there = total > 0.0
+    out_eta = np.where(there, np.arcsinh(z / np.maximum(total, 1e-3)), otherwise[1])
+    out_phi = np.where(there, np.arctan2(y, x), otherwise[2])
+    return total, out_eta.astype(np.float32), out_phi.astype(np.float32)
 
 
 def redraw_response(library: Library, pt: Floats, eta: Floats, rng: np.random.Generator) -> Floats:
@@ -92,7 +214,7 @@ def redraw_response(library: Library, pt: Floats, eta: Floats, rng: np.random.Ge
     return raw
 
 
-def _near(jet_eta: Floats, jet_phi: Floats, eta: Floats, phi: Floats, radius: float) -> Booleans:
+def near(jet_eta: Floats, jet_phi: Floats, eta: Floats, phi: Floats, radius: float) -> Booleans:
     """Tell which jets (n, k) lie within ``radius`` of one object per event (n,)."""
     return np.asarray(deltar2(jet_eta, jet_phi, eta[:, None], phi[:, None]) < radius**2)
 
@@ -101,7 +223,7 @@ def isolation_from_jets(
     raw: Floats, jet_eta: Floats, jet_phi: Floats, eta: Floats, phi: Floats
 ) -> Floats:
     """Jet momentum [GeV] inside the isolation cone of a lepton."""
-    inside = _near(jet_eta, jet_phi, eta, phi, CONE_ISOLATION)
+    inside = near(jet_eta, jet_phi, eta, phi, CONE_ISOLATION)
     return np.asarray((raw * inside).sum(axis=1), dtype=np.float32)
 
 
@@ -112,7 +234,44 @@ def merge_into_tau(
 
     Returns the tau's new raw momentum and whether the tau is still the jet's core.
     """
-    inside = _near(jet_eta, jet_phi, tau_eta, tau_phi, CONE_JET)
+    inside = near(jet_eta, jet_phi, tau_eta, tau_phi, CONE_JET)
     added = (raw * inside).sum(axis=1)
     raw[inside] = 0.0
     return tau_pt + added, np.asarray(added < tau_pt)
+
+
+def fake_probability(
+    library: Library, raw: Floats, eta: Floats, tag: NDArray[np.uint8]
+) -> tuple[Floats, Floats]:
+    """Probability of each jet to be tagged as a tau of any charge, and of the charge +1.
+
+    Both charges are alike, so that +1 stands for the one that the selection asks for. The tau in a
+    ``matched`` jet is not decayed: its track adds a charge of +1 or -1 to that of the others.
+    """
+    jets = decode(tag)
+    able = (raw >= JET_MINIMUM) & (np.abs(eta) < TRACKER_ETA + CONE_TAU)
+    chance = library.fakes * tag_probability(jets.tracks, np.zeros(raw.shape, dtype=bool))
+    tagged = np.where(able, chance, 0.0)
+    genuine = np.where(able, library.fakes * np.float32(_HADRONIC_SHARE * 0.6), 0.0)
+    right = np.where(jets.charge == 1, tagged, 0.0)
+    with_tau = np.where(np.isin(jets.charge, (0, 2)), 0.5, 0.0) * genuine
+    return (
+        np.where(jets.matched, genuine, tagged).astype(np.float32),
+        np.where(jets.matched, with_tau, right).astype(np.float32),
+    )
+
+
+def tagged_tau(tau: Visible, cone_tag: Any, rng: np.random.Generator) -> Booleans:
+    """Which taus are tagged with the right charge, tracks that underlie them included."""
+    cone = decode(cone_tag)
+    tracks = tau.tracks + cone.tracks
+    chance = tag_probability(tracks, np.ones(tracks.shape, dtype=bool))
+    tagged = rng.random(len(chance), dtype=np.float32) < chance
+    return np.asarray(tagged & (tau.charge + cone.charge == 1) & ~tau.photon)
+
+
+def choose(probability: Floats, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Choose one column of each row, in proportion to the probabilities."""
+    total = np.cumsum(probability, axis=1)
+    level = rng.random(len(total), dtype=np.float32) * total[:, -1]
+    return np.asarray(np.minimum((total < level[:, None]).sum(axis=1), total.shape[1] - 1))

@@ -17,23 +17,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from HiggsML.generator.detector import (
-    CONE_ISOLATION,
+    CALORIMETER_ETA,
+    CONE_JET,
     TRACKER_ETA,
     deltar2,
     isolation_limit,
     lepton_efficiency,
     lepton_pt_resolution,
-    tau_efficiency,
+    track_efficiency,
 )
 from HiggsML.generator.fast.library import Library
 from HiggsML.generator.fast.measure import (
+    choose,
+    fake_probability,
     isolation_from_jets,
     merge_into_tau,
+    near,
     redraw_response,
+    tagged_tau,
     visible_tau,
 )
 from HiggsML.generator.fast.tau_decays import BRANCHING_LEPTONIC, POLARIZATION_Z, leptonic_fraction
-from HiggsML.generator.table import JET_MINIMUM, MISTAG, table_rows
+from HiggsML.generator.jet_tags import decode, encode
+from HiggsML.generator.table import JET_MINIMUM, table_rows
 
 __all__ = ["attempt_pair"]
 
@@ -42,13 +48,14 @@ Integers = NDArray[np.int32]
 Booleans = NDArray[np.bool_]
 
 _ELECTRON, _MUON, _TAU_HAD, _TAU_ELECTRON, _TAU_MUON = 1, 2, 3, 4, 5
-_W = 24
-# Trials without a hadronic tau can pass only with a fake: follow one in ten, ten times as probable.
-_FOLLOW_FAKES = 0.1
+_W, _HIGGS = 24, 25
+# Trials without a hadronic tau can pass only with a fake: follow one in four, four times as
+# probable.
+_FOLLOW_FAKES = 0.25
 # Widths of the smoothing: common factor of all transverse momenta and each jet's own (logarithms),
 # common shift of all rapidities and each jet's own.
-_SCALE, _JET_SCALE = np.float32(0.10), np.float32(0.07)
-_BOOST, _JET_ETA = np.float32(0.30), np.float32(0.20)
+_SCALE, _JET_SCALE = np.float32(0.08), np.float32(0.06)
+_BOOST, _JET_ETA = np.float32(0.20), np.float32(0.15)
 
 
 class _Source(NamedTuple):
@@ -109,7 +116,10 @@ def _draw(trials: int, rng: np.random.Generator, library: Library) -> _Source:
     alike = (library.boson_kind[event] == library.boson_kind[neighbor]).all(axis=1)
     normal = rng.standard_normal((2, trials), dtype=np.float32)
     return _Source(
-        event, np.where(alike, neighbor, event), np.exp(_SCALE * normal[0]), _BOOST * normal[1]
+        event,
+        np.where(alike, neighbor, event),
+        np.exp(_SCALE * normal[0] - _SCALE**2),
+        _BOOST * normal[1],
     )
 
 
@@ -127,7 +137,8 @@ def _flavors(boson: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.i
             )
             # Of a W only the first is charged.
             there = (boson[:, k] > 0) & ((boson[:, k] != _W) | (slot == 0))
-            chosen = np.where(flavor == 2, decay, flavor + np.int8(_ELECTRON))
+            to_tau = (flavor == 2) | (boson[:, k] == _HIGGS)
+            chosen = np.where(to_tau, decay, flavor + np.int8(_ELECTRON))
             kind[:, 2 * k + slot] = np.where(there, chosen, 0)
     return kind
 
@@ -144,7 +155,9 @@ def _decay(
         if len(some) == 0:
             continue
         is_w = boson[some] == _W
-        positive = rng.random(len(some), dtype=np.float32) < 0.5 * (1.0 + POLARIZATION_Z)
+        is_higgs = boson[some] == _HIGGS
+        mean = np.where(is_higgs, np.float32(0.0), np.float32(POLARIZATION_Z))
+        positive = rng.random(len(some), dtype=np.float32) < 0.5 * (1.0 + mean)
         sign = np.where(~is_w & positive, np.float32(1.0), np.float32(-1.0))
         for slot, (px, py, pz) in enumerate(_two_body(source.take(some), k, library, rng)):
             use = np.flatnonzero(~is_w) if slot else np.arange(len(some))
@@ -152,10 +165,12 @@ def _decay(
             transverse = np.hypot(px[use], py[use])
             eta[rows, column] = np.arcsinh(pz[use] / np.maximum(transverse, 1e-2))
             phi[rows, column] = np.arctan2(py[use], px[use])
+            # Opposite helicities (Z) act alike on the decays of a pair, equal ones (Higgs) not.
+            own = np.where(is_higgs[use] & (slot == 1), -sign[use], sign[use])
             soft = np.flatnonzero(kind[rows, column] >= _TAU_ELECTRON)
-            transverse[soft] *= leptonic_fraction(sign[use][soft], rng)
+            transverse[soft] *= leptonic_fraction(own[soft], rng)
             pt[rows, column] = transverse
-            helicity[rows, column] = sign[use]
+            helicity[rows, column] = own
     # From here on an electron is an electron.
     kind = np.where(kind >= _TAU_ELECTRON, kind - np.int8(_TAU_ELECTRON - _ELECTRON), kind)
     return _Leptons(kind, pt, np.clip(eta, -8.0, 8.0), phi, helicity)
@@ -195,6 +210,32 @@ def _two_body(
     return out
 
 
+class _Found(NamedTuple):
+    """Leptons as measured, shape (n, 4): which are selected, which are in reach and tracked."""
+
+    pt: Floats
+    selected: Booleans
+    tracked: Booleans
+    visible: Floats
+
+
+class _Jets(NamedTuple):
+    """Measured jets, shape (n, k), and the visible momentum of all but the bosons (n,)."""
+
+    raw: Floats
+    eta: Floats
+    phi: Floats
+    tag: NDArray[np.uint8]
+
+
+class _Visibles(NamedTuple):
+    """Visible momenta of hadronic taus, shape (n, 4); zero where there is none."""
+
+    pt: Floats
+    eta: Floats
+    phi: Floats
+
+
 def _detect(
     source: _Source,
     leptons: _Leptons,
@@ -206,89 +247,116 @@ def _detect(
     event = source.event
     n = len(event)
     rows = np.arange(n)
-    electron, muon = leptons.kind == _ELECTRON, leptons.kind == _MUON
-    light = electron | muon
-    spread = rng.standard_normal((n, 4), dtype=np.float32)
-    resolution = lepton_pt_resolution(leptons.pt, leptons.eta, muon)
-    measured = (leptons.pt * (1.0 + resolution * spread)).astype(np.float32)
-
-    raw, jet_eta, jet_phi, vx, vy = _hadrons(source, library, rng)
-    tau_pt, tau_eta, tau_phi, tagged = _taus(leptons, rng)
-    raw_tau = np.where(tau_pt > 0.0, tau_pt + library.area[event][:, None], np.float32(0.0))
-    tagged &= raw_tau >= 12.0
-    in_reach = np.where(
-        muon, light & (np.abs(leptons.eta) < TRACKER_ETA), np.abs(leptons.eta) < 4.9
-    )
-    from_leptons = np.where(light & in_reach, measured, 0.0)
-    vx += (tau_pt * np.cos(tau_phi) + from_leptons * np.cos(leptons.phi)).sum(axis=1)
-    vy += (tau_pt * np.sin(tau_phi) + from_leptons * np.sin(leptons.phi)).sum(axis=1)
-
-    efficiency = lepton_efficiency(leptons.eta)
-    selected = light & (measured > 15.0) & (rng.random((n, 4), dtype=np.float32) < efficiency)
-    limit = isolation_limit(measured, muon) - library.isolation[event][:, None]
-    for k in range(4):
-        cone = isolation_from_jets(raw, jet_eta, jet_phi, leptons.eta[:, k], leptons.phi[:, k])
-        selected[:, k] &= cone < limit[:, k]
-    one = (selected.sum(axis=1) == 1) & ((measured * selected).max(axis=1) >= 20.0)
-    n_tagged = tagged.sum(axis=1)
-
-    # Whatever else leaves energy is a jet: untagged taus, lost electrons.
-    raw[np.abs(jet_eta) > 4.9] = 0.0
-    hadronic = leptons.kind == _TAU_HAD
-    lost = np.where(hadronic & ~tagged, raw_tau, 0.0)
-    lost += np.where(electron & ~selected & in_reach, measured, 0.0)
-    raw = np.concatenate([raw, lost.astype(np.float32)], axis=1)
-    jet_eta = np.concatenate([jet_eta, np.where(hadronic, tau_eta, leptons.eta)], axis=1)
-    jet_phi = np.concatenate([jet_phi, np.where(hadronic, tau_phi, leptons.phi)], axis=1)
+    jets, vx, vy = _hadrons(source, library, rng)
+    taus, tagged = _taus(leptons, source, library, rng)
+    found = _find_leptons(leptons, jets, source, library, rng)
+    vx += (taus.pt * np.cos(taus.phi) + found.visible * np.cos(leptons.phi)).sum(axis=1)
+    vy += (taus.pt * np.sin(taus.phi) + found.visible * np.sin(leptons.phi)).sum(axis=1)
+    selected = found.selected
+    one = (selected.sum(axis=1) == 1) & ((found.pt * selected).max(axis=1) >= 20.0)
 
     which, which_tau = selected.argmax(axis=1), tagged.argmax(axis=1)
-    lepton = tuple(values[rows, which] for values in (measured, leptons.eta, leptons.phi))
-    tau = tuple(values[rows, which_tau] for values in (raw_tau, tau_eta, tau_phi))
-    genuine = one & (n_tagged == 1) & has_tau
+    lepton = tuple(values[rows, which] for values in (found.pt, leptons.eta, leptons.phi))
+    raw_tau = np.where(taus.pt > 0.0, taus.pt + library.area[event][:, None], np.float32(0.0))
+    tau = [values[rows, which_tau] for values in (raw_tau, taus.eta, taus.phi)]
+    jets = _with_lost(jets, leptons, found, (raw_tau, taus, tagged))
+    photon = decode(jets.tag).photon
+    jets.raw[photon | near(jets.eta, jets.phi, lepton[1], lepton[2], CONE_JET)] = 0.0
+    jets.raw[np.abs(jets.eta) > CALORIMETER_ETA] = 0.0
+    genuine = tagged.sum(axis=1) == 1
     real = np.flatnonzero(genuine)
-    part = raw[real]
-    tau[0][real], genuine[real] = merge_into_tau(
-        part, jet_eta[real], jet_phi[real], tau[0][real], tau[1][real], tau[2][real]
+    part = jets.raw[real]
+    tau[0][real], core = merge_into_tau(
+        part, jets.eta[real], jets.phi[real], *(values[real] for values in tau)
     )
-    raw[real] = part
+    jets.raw[real] = part
+    genuine[real] = core
+    genuine &= tau[0] >= JET_MINIMUM
     # The charges are opposite for two W and for the pair of a Z; else in one of two cases.
     kinds = library.boson_kind[event, which // 2], library.boson_kind[event, which_tau // 2]
     random_charge = (which // 2 != which_tau // 2) & ((kinds[0] != _W) | (kinds[1] != _W))
-    genuine &= ~random_charge | (rng.random(n, dtype=np.float32) < 0.5)
+    opposite = ~random_charge | (rng.random(n, dtype=np.float32) < 0.5)
 
-    able = (raw >= JET_MINIMUM) & (np.abs(jet_eta) < 2.5)
-    probability = able.sum(axis=1) * (0.5 * MISTAG) / np.where(has_tau, 1.0, _FOLLOW_FAKES)
-    fake = one & (n_tagged == 0) & (rng.random(n, dtype=np.float32) < probability)
-    index = np.flatnonzero(fake)
-    jet = (able[index] * rng.random((len(index), able.shape[1]))).argmax(axis=1)
-    for values, block in zip(tau, (raw, jet_eta, jet_phi), strict=True):
+    any_charge, right = fake_probability(library, jets.raw, jets.eta, jets.tag)
+    weight = np.where(has_tau, 1.0, 1.0 / _FOLLOW_FAKES)
+    fake = ~tagged.any(axis=1)
+    chance = np.where(fake, right.sum(axis=1) * weight, 1.0 - any_charge.sum(axis=1))
+    keep = one & (fake | (genuine & opposite)) & (rng.random(n, dtype=np.float32) < chance)
+    index = np.flatnonzero(fake & keep)
+    jet = choose(right[index], rng)
+    for values, block in zip(tau, jets[:3], strict=True):
         values[index] = block[index, jet]
-    raw[index, jet] = 0.0
-
-    keep = (genuine | fake) & (tau[0] >= JET_MINIMUM)
-    keep &= deltar2(lepton[1], lepton[2], tau[1], tau[2]) > CONE_ISOLATION**2
+    jets.raw[index, jet] = 0.0
+    keep &= deltar2(lepton[1], lepton[2], tau[1], tau[2]) > CONE_JET**2
     return table_rows(
         (lepton[0][keep], lepton[1][keep], lepton[2][keep]),
         (tau[0][keep], tau[1][keep], tau[2][keep]),
-        (raw[keep], jet_eta[keep], jet_phi[keep]),
+        (jets.raw[keep], jets.eta[keep], jets.phi[keep]),
         (-vx[keep], -vy[keep]),
         rng,
     )
 
 
+def _find_leptons(
+    leptons: _Leptons, jets: _Jets, source: _Source, library: Library, rng: np.random.Generator
+) -> _Found:
+    """Measure electrons and muons and select the identified, isolated ones."""
+    electron, muon = leptons.kind == _ELECTRON, leptons.kind == _MUON
+    shape = leptons.kind.shape
+    spread = rng.standard_normal(shape, dtype=np.float32)
+    resolution = lepton_pt_resolution(leptons.pt, leptons.eta, muon)
+    measured = (leptons.pt * (1.0 + resolution * spread)).astype(np.float32)
+    u = rng.random(shape, dtype=np.float32)
+    tracked = (electron | muon) & (u < track_efficiency(leptons.pt, leptons.eta, muon))
+    selected = (electron | muon) & (u < lepton_efficiency(leptons.pt, leptons.eta, muon))
+    selected &= measured > 15.0
+    limit = isolation_limit(measured, muon) - library.isolation[source.event][:, None]
+    for k in range(shape[1]):
+        cone = isolation_from_jets(
+            jets.raw, jets.eta, jets.phi, leptons.eta[:, k], leptons.phi[:, k]
+        )
+        selected[:, k] &= cone < limit[:, k]
+    in_reach = np.where(muon, tracked, electron & (np.abs(leptons.eta) < 4.9))
+    visible = np.where(in_reach, measured, np.float32(0.0))
+    return _Found(measured, selected, tracked, visible)
+
+
+def _with_lost(
+    jets: _Jets,
+    leptons: _Leptons,
+    found: _Found,
+    taus: tuple[Floats, _Visibles, Booleans],
+) -> _Jets:
+    """Append what else leaves energy: untagged taus, and leptons that were not selected."""
+    raw_tau, seen, tagged = taus
+    hadronic = leptons.kind == _TAU_HAD
+    lost = np.where(found.selected, np.float32(0.0), found.visible)
+    one = found.tracked.astype(np.int8)
+    more = (
+        np.where(hadronic, np.where(tagged, np.float32(0.0), raw_tau), lost),
+        np.where(hadronic, seen.eta, leptons.eta),
+        np.where(hadronic, seen.phi, leptons.phi),
+        np.where(hadronic, np.uint8(0), encode(one, one)),
+    )
+    columns: list[Any] = list(zip(jets, more, strict=True))
+    return _Jets(*(np.concatenate(both, axis=1) for both in columns))
+
+
 def _hadrons(
     source: _Source, library: Library, rng: np.random.Generator
-) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    """Raw jets, and the visible transverse momentum of all that is not from the bosons."""
+) -> tuple[_Jets, Floats, Floats]:
+    """Jets, and the visible transverse momentum of all that is not from the bosons."""
     event, neighbor = source.event, source.neighbor
     jet_phi = library.jet_phi[event]
     there = library.jet_pt[neighbor] > 0.0
     jet_eta = np.where(there, library.jet_eta[neighbor], library.jet_eta[event])
     jet_eta += source.boost[:, None]
     jet_eta += _JET_ETA * rng.standard_normal(jet_eta.shape, dtype=np.float32)
+    tag = np.where(there, library.jet_tag[neighbor], library.jet_tag[event])
     truth = library.jet_pt[event] * source.scale[:, None]
+    spread = rng.standard_normal(truth.shape, dtype=np.float32)
     # A little more than the resolution, so that the jets of an event are not its fingerprint.
-    jet_pt = truth * np.exp(_JET_SCALE * rng.standard_normal(truth.shape, dtype=np.float32))
+    jet_pt = truth * np.exp(_JET_SCALE * spread - _JET_SCALE**2)
     raw = redraw_response(library, jet_pt, jet_eta, rng)
     cos, sin = np.cos(jet_phi), np.sin(jet_phi)
     vx = library.residual_x[event] + ((raw - truth) * cos).sum(axis=1)
@@ -298,16 +366,22 @@ def _hadrons(
         size, angle = source.scale * library.boson_pt[event, k], library.boson_phi[event, k]
         x, y = size * np.cos(angle), size * np.sin(angle)
         vx, vy, soft_x, soft_y = vx - x, vy - y, soft_x - x, soft_y - y
-    return raw, jet_eta, jet_phi, vx - library.soft_loss * soft_x, vy - library.soft_loss * soft_y
+    loss = library.soft_loss
+    return _Jets(raw, jet_eta, jet_phi, tag), vx - loss * soft_x, vy - loss * soft_y
 
 
-def _taus(leptons: _Leptons, rng: np.random.Generator) -> tuple[Floats, Floats, Floats, Booleans]:
-    """Visible momentum and direction of the hadronic taus, and which could be tagged."""
+def _taus(
+    leptons: _Leptons, source: _Source, library: Library, rng: np.random.Generator
+) -> tuple[_Visibles, Booleans]:
+    """Visible momenta of the hadronic taus, and which are tagged, should they be jets."""
     pt, eta, phi = (np.zeros(leptons.kind.shape, dtype=np.float32) for _ in range(3))
     tagged = np.zeros(leptons.kind.shape, dtype=bool)
     at = np.nonzero((leptons.kind == _TAU_HAD) & (np.abs(leptons.eta) < 4.9))
-    seen = visible_tau(leptons.pt[at], leptons.eta[at], leptons.phi[at], leptons.helicity[at], rng)
+    event = source.event[at[0]]
+    true_eta = leptons.eta[at]
+    direction = (true_eta, leptons.phi[at], leptons.helicity[at])
+    seen = visible_tau(leptons.pt[at], *direction, library.isolation[event], rng)
     pt[at], eta[at], phi[at] = seen.pt, seen.eta, seen.phi
-    tagged[at] = rng.random(len(seen.pt), dtype=np.float32) < tau_efficiency(seen.one_prong)
-    tagged[at] &= (np.abs(leptons.eta[at]) < 2.5) & (leptons.pt[at] > 20.0)
-    return pt, eta, phi, tagged
+    tagged[at] = tagged_tau(seen, library.cone_tag[event], rng)
+    tagged[at] &= (np.abs(true_eta) < 2.5) & (seen.pt + library.area[event] > 12.0)
+    return _Visibles(pt, eta, phi), tagged

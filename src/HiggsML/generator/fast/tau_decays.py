@@ -35,22 +35,25 @@ _GRID = 2048
 class HadronicPool(NamedTuple):
     """Hadronic decays in the rest frame of a tau- with helicity +1, flight direction z [GeV].
 
-    ``em_*`` is the part of photons and electrons, ``had_*`` that of hadrons.
+    Each momentum has the rows px, py, pz, each of shape (decays,): of three charged hadrons (two of
+    the tau's charge and, third, one of the opposite; zero where there is none), of all neutral
+    hadrons, of the hardest photon and of all other photons, the latter with its energy.
     """
 
-    em_energy: Floats
-    em_pz: Floats
-    had_energy: Floats
-    had_pz: Floats
-    px: Floats
-    py: Floats
-    one_prong: NDArray[np.bool_]
+    charged: Floats
+    neutral: Floats
+    photon: Floats
+    others: Floats
 
     @classmethod
     def of(cls, rows: Floats) -> HadronicPool:
-        """Make a pool from an array of shape (7, decays)."""
-        em_energy, em_pz, had_energy, had_pz, px, py, one_prong = rows
-        return cls(em_energy, em_pz, had_energy, had_pz, px, py, one_prong > 0.5)
+        """Make a pool from an array of shape (19, decays)."""
+        n = rows.shape[1]
+        return cls(rows[:9].reshape(3, 3, n), rows[9:12], rows[12:15], rows[15:])
+
+    def rows(self) -> Floats:
+        """Return the array that :meth:`of` takes."""
+        return np.concatenate([self.charged.reshape(9, -1), self.neutral, self.photon, self.others])
 
 
 @functools.cache

@@ -28,6 +28,15 @@ _COMMON = ("Print:quiet = on", "Beams:eCM = 13000.", "Random:setSeed = on")
 # WeakSingleBoson:all switches W production on whatever is said afterwards; hence the one process.
 _SWITCHES = {
     "htautau": ("HiggsSM:all = on", "25:onMode = off", "25:onIfMatch = 15 -15"),
+    # The part of htautau with a W, a Z or top quarks: a library of its own, for their leptons.
+    "htautau_associated": (
+        "HiggsSM:ffbar2HZ = on",
+        "HiggsSM:ffbar2HW = on",
+        "HiggsSM:gg2Httbar = on",
+        "HiggsSM:qqbar2Httbar = on",
+        "25:onMode = off",
+        "25:onIfMatch = 15 -15",
+    ),
     "ztautau": (
         "WeakSingleBoson:ffbar2gmZ = on",
         "WeakZ0:gmZmode = 2",
@@ -55,11 +64,11 @@ def pythia_seed(sequence: np.random.SeedSequence) -> int:
 
 
 def pythia(process: str, *, seed: int, extra: tuple[str, ...] = (), hook: Any = None) -> Any:
-    """Return an initialized Pythia 8 for one of the four processes.
+    """Return an initialized Pythia 8 for one of the processes.
 
     Parameters
     ----------
-    process : {"htautau", "ztautau", "ttbar", "diboson"}
+    process : {"htautau", "htautau_associated", "ztautau", "ttbar", "diboson"}
     seed : int
         Seed of Pythia's own random numbers, 1 .. 900,000,000.
     extra : tuple of str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,8 @@ from HiggsML.generator.fast.tau_decays import TAU_MASS, HadronicPool
 from HiggsML.generator.pythia.event_record import pythia
 
 __all__ = ["make_hadronic_pool"]
+
+_Momenta = list[NDArray[np.float64]]
 
 
 def make_hadronic_pool(n: int, *, seed: int) -> HadronicPool:
@@ -31,19 +35,35 @@ def make_hadronic_pool(n: int, *, seed: int) -> HadronicPool:
         machine.event.reset()
         machine.event.append(15, 1, 0, 0, 0.0, 0.0, pz, energy, TAU_MASS)
         machine.forceHadronLevel()
-        row = np.zeros(7)
-        prongs = 0
+        same: _Momenta = []
+        opposite: _Momenta = []
+        photons: _Momenta = []
+        neutral = np.zeros(4)
         for particle in machine.event:
             kind = particle.idAbs()
             if not particle.isFinal() or kind in (12, 14, 16):
                 continue
-            part = {22: 1.0, 11: 1.0, 310: 0.3, 3122: 0.3}.get(kind, 0.0)
             e, z = particle.e(), particle.pz()
             e, z = gamma * e - beta_gamma * z, gamma * z - beta_gamma * e
-            row[:4] += part * e, part * z, (1.0 - part) * e, (1.0 - part) * z
-            row[4] += particle.px()
-            row[5] += particle.py()
-            prongs += particle.isCharged() and kind != 11
-        row[6] = prongs == 1
-        rows.append(row)
+            p4 = np.array([particle.px(), particle.py(), z, e])
+            if kind in (11, 22):
+                photons.append(p4)
+            elif particle.charge() != 0.0:
+                (same if particle.charge() < 0.0 else opposite).append(p4)
+            else:
+                neutral += p4
+        rows.append(_row(same, opposite, photons, neutral))
     return HadronicPool.of(np.asarray(rows, dtype=np.float32).T)
+
+
+def _row(same: _Momenta, opposite: _Momenta, photons: _Momenta, neutral: Any) -> Any:
+    """One decay as the pool holds it; what does not fit counts as neutral hadrons."""
+    row = np.zeros(19)
+    for k, p4 in enumerate((*same[:2], *([np.zeros(4)] * (2 - len(same))), *opposite[:1])):
+        row[3 * k : 3 * k + 3] = p4[:3]
+    row[9:12] = sum((*same[2:], *opposite[1:]), neutral)[:3]
+    photons = sorted(photons, key=lambda p4: -float(p4[3]))
+    if photons:
+        row[12:15] = photons[0][:3]
+        row[15:] = sum(photons[1:], np.zeros(4))
+    return row

@@ -1,4 +1,4 @@
-"""Anti-kt jets of many events at once, with what each jet's towers really received."""
+"""Anti-kt jets of many events at once: what their towers really received, tracks, tau tags."""
 
 from __future__ import annotations
 
@@ -7,20 +7,32 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from HiggsML.generator.detector import CONE_JET
-from HiggsML.generator.pythia.calorimeter import Towers
+from HiggsML.generator.detector import (
+    CONE_ISOLATION,
+    CONE_JET,
+    CONE_TAU,
+    PHOTON_ISOLATION,
+    PHOTON_MINIMUM,
+    deltar2,
+    identification_efficiency,
+)
+from HiggsML.generator.pythia.calorimeter import Objects, Response, Towers
 
-__all__ = ["Jets", "anti_kt"]
+__all__ = ["Jets", "anti_kt", "cone_sum", "count_tracks", "isolated_photons", "pairs"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Booleans = NDArray[np.bool_]
+
+_TRACK_MINIMUM = 1.0
 
 
 @dataclass(frozen=True)
 class Jets:
     """Jets of many events: sorted by event, then by falling raw ``pt`` [GeV].
 
-    ``true_pt`` is the transverse momentum that the particles left in the jet's towers.
+    ``true_pt`` is the transverse momentum that the particles left in the jet's towers;
+    ``of_tower`` is the jet of each tower, -1 where there is none.
     """
 
     event: Integers
@@ -28,6 +40,7 @@ class Jets:
     eta: Floats
     phi: Floats
     true_pt: Floats
+    of_tower: Integers
 
 
 def anti_kt(towers: Towers, n_events: int, *, minimum_pt: float = 8.0) -> Jets:
@@ -56,5 +69,55 @@ def anti_kt(towers: Towers, n_events: int, *, minimum_pt: float = 8.0) -> Jets:
     along = towers.true_pt[tower] * np.cos(towers.phi[tower] - phi[jet])
     true_pt = np.bincount(jet, along, n).astype(np.float64)
     order = np.lexsort((-pt, event))
+    rank = np.empty(n, dtype=np.int64)
+    rank[order] = np.arange(n)
+    of_tower = np.full(len(towers.pt), -1, dtype=np.int64)
+    of_tower[tower] = rank[jet]
     eta = np.arcsinh(z / np.maximum(pt, 1e-9))
-    return Jets(event[order], pt[order], eta[order], phi[order], true_pt[order])
+    return Jets(event[order], pt[order], eta[order], phi[order], true_pt[order], of_tower)
+
+
+def pairs(first: Integers, second: Integers) -> tuple[Integers, Integers]:
+    """Indices of all pairs with equal event numbers; ``second`` is sorted."""
+    low, high = np.searchsorted(second, first), np.searchsorted(second, first, side="right")
+    number = high - low
+    one = np.repeat(np.arange(len(first)), number)
+    start = np.cumsum(number) - number
+    return one, np.arange(len(one)) - start[one] + low[one]
+
+
+def count_tracks(
+    event: Integers, eta: Floats, phi: Floats, response: Response
+) -> tuple[Integers, Integers]:
+    """Number and total charge of the tracks above 1 GeV within 0.2 of directions."""
+    one, two = pairs(event, response.tracks.event)
+    tracks = response.tracks
+    near = tracks.pt[two] > _TRACK_MINIMUM
+    near &= deltar2(eta[one], phi[one], tracks.eta[two], tracks.phi[two]) <= CONE_TAU**2
+    number = np.bincount(one[near], minlength=len(event))
+    total = np.bincount(one[near], response.track_charge[two[near]], minlength=len(event))
+    return number, np.rint(total).astype(np.int64)
+
+
+def cone_sum(
+    center: Objects, parts: Objects, radius: float, *, own: Integers | None = None
+) -> Floats:
+    """Transverse momentum of ``parts`` (sorted by event) within ``radius`` of each center.
+
+    ``own`` is the part that each center is itself; it does not count.
+    """
+    one, two = pairs(center.event, parts.event)
+    near = deltar2(center.eta[one], center.phi[one], parts.eta[two], parts.phi[two]) < radius**2
+    if own is not None:
+        near &= own[one] != two
+    total = np.bincount(one[near], parts.pt[two[near]], minlength=len(center.pt))
+    return total.astype(np.float64)
+
+
+def isolated_photons(response: Response, rng: np.random.Generator) -> Integers:
+    """Towers that are identified, isolated photons: the jets that hold them are discarded."""
+    flow = response.flow
+    index = np.flatnonzero((response.flow_tower >= 0) & (flow.pt > PHOTON_MINIMUM))
+    index = index[rng.random(len(index)) < identification_efficiency(flow.eta[index])]
+    around = cone_sum(flow.take(index), flow, CONE_ISOLATION, own=index)
+    return response.flow_tower[index[around < PHOTON_ISOLATION * flow.pt[index]]]

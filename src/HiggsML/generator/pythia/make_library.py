@@ -23,11 +23,16 @@ from HiggsML.generator.fast.library import pack
 from HiggsML.generator.pythia.event_record import pythia_seed
 from HiggsML.generator.pythia.hadronic_taus import make_hadronic_pool
 from HiggsML.generator.pythia.production import produce
-from HiggsML.schema import PROCESSES
 
 __all__ = ["chunk_seed", "main", "make_chunk", "pack_chunks"]
 
-SIZES = {"ztautau": 256_000, "htautau": 104_000, "ttbar": 56_000, "diboson": 32_000}
+SIZES = {
+    "ztautau": 256_000,
+    "htautau": 104_000,
+    "ttbar": 56_000,
+    "diboson": 32_000,
+    "htautau_associated": 8_000,
+}
 """Library events of each process that Pythia makes by default."""
 
 CHUNK = 2_000
@@ -36,7 +41,7 @@ TAU_POOL = 40_000
 
 def chunk_seed(seed: int, process: str, chunk: int) -> int:
     """Pythia's seed (1 .. 900,000,000) of one chunk."""
-    return pythia_seed(np.random.SeedSequence([seed, PROCESSES.index(process), chunk]))
+    return pythia_seed(np.random.SeedSequence([seed, list(SIZES).index(process), chunk]))
 
 
 def make_chunk(process: str, chunk: int, seed: int, folder: Path) -> int:
@@ -54,7 +59,7 @@ def pack_chunks(folder: Path, output: Path, *, seed: int) -> dict[str, int]:
     """Pack all chunks and a pool of tau decays into ``output``; return events per process."""
     output.mkdir(parents=True, exist_ok=True)
     number = {}
-    for process in PROCESSES:
+    for process in SIZES:
         halves = []
         tried = 0
         for parity in (0, 1):
@@ -70,16 +75,13 @@ def pack_chunks(folder: Path, output: Path, *, seed: int) -> dict[str, int]:
             halves.append(columns)
         if len(halves) < 2:
             continue
-        packed = pack(halves, seed=seed)
-        np.savez_compressed(
-            output / f"{process}.npz", allow_pickle=False, tried=np.array(tried), **packed
-        )
+        packed = pack(halves, seed=seed, tried=tried)
+        np.savez_compressed(output / f"{process}.npz", allow_pickle=False, **packed)
         number[process] = int(packed["sizes"].sum())
     pool = output / "hadronic_tau.npz"
     if not pool.exists():
-        decays = make_hadronic_pool(TAU_POOL, seed=chunk_seed(seed, PROCESSES[0], 99_999))
-        values = np.stack([np.asarray(column, dtype=np.float16) for column in decays])
-        np.savez_compressed(pool, allow_pickle=False, values=values)
+        decays = make_hadronic_pool(TAU_POOL, seed=chunk_seed(seed, "ztautau", 99_999))
+        np.savez_compressed(pool, allow_pickle=False, values=decays.rows().astype(np.float16))
     return number
 
 
@@ -99,7 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse the command line; produce all chunks that are missing, or pack those that exist."""
     parser = argparse.ArgumentParser(description="Produce the library of the fast engine.")
     parser.add_argument("--output", type=Path, required=True, help="folder for the chunk files")
-    parser.add_argument("--seed", type=int, default=20260)
+    parser.add_argument("--seed", type=int, default=20261)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--pack", type=Path, help="pack what is there into this folder")
     options = parser.parse_args(arguments)

@@ -11,15 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from HiggsML.generator.detector import (
-    CONE_ISOLATION,
-    CONE_JET,
-    deltar2,
-    wrap,
-)
-from HiggsML.generator.pythia.calorimeter import Towers, calorimeter
+from HiggsML.generator.detector import CONE_ISOLATION, CONE_JET, CONE_TAU, deltar2, wrap
+from HiggsML.generator.jet_tags import encode
+from HiggsML.generator.pythia.calorimeter import Objects, Response, detect
 from HiggsML.generator.pythia.event_record import Particles, charge_sign, flatten, prompt, pythia
-from HiggsML.generator.pythia.jets import Jets, anti_kt
+from HiggsML.generator.pythia.jets import (
+    Jets,
+    anti_kt,
+    cone_sum,
+    count_tracks,
+    isolated_photons,
+    pairs,
+)
 from HiggsML.generator.pythia.thinning import make_hook
 
 __all__ = ["MAXIMUM_JETS", "produce"]
@@ -38,7 +41,7 @@ _SETTINGS = (
     "TimeShower:QEDshowerByL = off",
 )
 _TAU_ONLY = ("24:onMode = off", "24:onIfAny = 1 2 3 4 5 15", "23:offIfAny = 11 13")
-_CHANNELS = {"ttbar": _TAU_ONLY[:2], "diboson": _TAU_ONLY}
+_CHANNELS = {"ttbar": _TAU_ONLY[:2], "diboson": _TAU_ONLY, "htautau_associated": _TAU_ONLY}
 _BOSON = {"ztautau": 23, "htautau": 25}
 
 
@@ -47,7 +50,7 @@ def produce(process: str, n: int, *, seed: int) -> tuple[Columns, int]:
 
     Parameters
     ----------
-    process : {"htautau", "ztautau", "ttbar", "diboson"}
+    process : {"htautau", "htautau_associated", "ztautau", "ttbar", "diboson"}
     n : int
         Number of events that Pythia finishes (a few are not usable and are dropped).
     seed : int
@@ -84,22 +87,18 @@ def _extract(
     taus = is_prompt & (np.abs(pdg[leptons]) == 15)
     boson = _bosons(particles, leptons[taus], mother[taus], process)
 
-    extra = np.zeros(n, dtype=np.int64)
-    sure = leptons[is_prompt & ~taus]
-    sure = sure[np.hypot(p4[0, sure], p4[1, sure]) > 15.0]
-    np.add.at(extra, particles.event[sure], 1)
-
     seen = final[~np.isin(kind, (12, 14, 15, 16)) & ~from_boson[final]]
     charge = charge_sign(pdg[seen])
-    towers = calorimeter(particles.event[seen], pdg[seen], p4[:, seen], charge, rng=rng)
+    response = detect(particles.event[seen], pdg[seen], p4[:, seen], charge, rng=rng)
+    towers = response.towers
     jets = anti_kt(towers, n)
-    muons = seen[np.abs(pdg[seen]) == 13]
+    loose = _loose_taus(particles, leptons[~is_prompt & (np.abs(pdg[leptons]) == 15)])
+    tag = _tags(jets, response, loose, rng)
     visible = np.zeros((2, n))
     for axis, trigonometric in enumerate((np.cos, np.sin)):
         part = towers.pt * trigonometric(towers.phi)
         visible[axis] += np.bincount(towers.event, part, minlength=n)
-        visible[axis] += np.bincount(particles.event[muons], p4[axis, muons], minlength=n)
-    isolation, area = _clean_cones(particles, seen, towers, jets, n, rng)
+    cone = _clean_cones(response, jets, n, rng)
 
     # Turn events with one boson so that it flies along x.
     turn = boson["phi"][:, 0] if process in _BOSON else np.zeros(n)
@@ -107,11 +106,9 @@ def _extract(
     direction = np.arctan2(visible[1], visible[0]) - turn
     out: Columns = {
         "weight": weight.astype(np.float32),
-        "extra": extra.astype(np.uint8),
         "visible_x": (total * np.cos(direction)).astype(np.float32),
         "visible_y": (total * np.sin(direction)).astype(np.float32),
-        "isolation": isolation.astype(np.float32),
-        "area": area.astype(np.float32),
+        **cone,
     }
     boson["phi"] = np.where(boson["kind"] > 0, wrap(boson["phi"] - turn[:, None]), 0.0)
     rank = np.arange(len(jets.event)) - np.searchsorted(jets.event, jets.event)
@@ -123,6 +120,9 @@ def _extract(
             values = wrap(values - turn[jets.event])
         block[jets.event[few], rank[few]] = values[few]
         out[f"jet_{name}"] = block
+    tags = np.zeros((n, MAXIMUM_JETS), dtype=np.uint8)
+    tags[jets.event[few], rank[few]] = tag[few]
+    out["jet_tag"] = tags
     for name, values in boson.items():
         out[f"boson_{name}"] = values.astype(np.uint8 if name == "kind" else np.float32)
     keep = (boson["kind"][:, 0] > 0) & (weight > 0)
@@ -151,7 +151,7 @@ def _bosons(particles: Particles, taus: Integers, mother: Integers, process: str
     for boson in np.unique(mother):
         kind = abs(int(particles.pdg[boson]))
         event = int(particles.event[boson])
-        if kind not in (22, 23, 24) or slot[event] > 1:
+        if kind not in (22, 23, 24, 25) or slot[event] > 1:
             continue
         p4 = particles.momentum[:, boson]
         tau = taus[mother == boson][0]
@@ -200,36 +200,53 @@ def _unit(vector: Floats) -> Floats:
     return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12))
 
 
-def _clean_cones(
-    particles: Particles,
-    seen: Integers,
-    towers: Towers,
-    jets: Jets,
-    n: int,
-    rng: np.random.Generator,
-) -> tuple[Floats, Floats]:
-    """Isolation sum (R < 0.5) and tower sum (R < 0.6) [GeV] of a random direction off the jets.
+def _loose_taus(particles: Particles, index: Integers) -> Objects:
+    """Taus of heavy hadrons that a jet may be matched to; their decays are not simulated."""
+    px, py, pz, _ = particles.momentum[:, index]
+    pt = np.maximum(np.hypot(px, py), 1e-9)
+    eta = np.arcsinh(pz / pt)
+    near = (pt > 1.0) & (np.abs(eta) < 2.5)
+    taus = Objects(particles.event[index], eta, np.arctan2(py, px), pt).take(near)
+    return taus.take(np.argsort(taus.event, kind="stable"))
 
-    The first of four random directions that is far from all jets is taken, else the farthest; the
-    sums describe what underlies a lepton or tau in this event.
+
+def _tags(
+    jets: Jets, response: Response, loose: Objects, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Everything that decides whether a jet may be tagged as a tau, in one number per jet."""
+    number, charge = count_tracks(jets.event, jets.eta, jets.phi, response)
+    one, two = pairs(jets.event, loose.event)
+    near = deltar2(jets.eta[one], jets.phi[one], loose.eta[two], loose.phi[two]) < CONE_TAU**2
+    matched = np.bincount(one[near], minlength=len(jets.pt)) > 0
+    photon = np.zeros(len(jets.pt), dtype=bool)
+    holder = jets.of_tower[isolated_photons(response, rng)]
+    photon[holder[holder >= 0]] = True
+    return encode(number, charge, matched=matched, photon=photon)
+
+
+def _clean_cones(response: Response, jets: Jets, n: int, rng: np.random.Generator) -> Columns:
+    """What underlies a lepton or tau: sums about a random direction off the jets.
+
+    Of six random directions the first that is far from all jets is taken, else the farthest.
+    ``isolation`` is what isolation counts within 0.5 [GeV], ``area`` the towers within 0.6 [GeV],
+    ``cone_tag`` the tracks within 0.2.
     """
-    tries = 4
+    tries = 6
     eta = rng.uniform(-2.4, 2.4, (n, tries))
     phi = rng.uniform(-np.pi, np.pi, (n, tries))
     nearest = np.full((n, tries), 99.0)
-    hard = jets.pt > 15.0
     for k in range(tries):
-        distance = deltar2(jets.eta, jets.phi, eta[jets.event, k], phi[jets.event, k])[hard]
-        np.minimum.at(nearest[:, k], jets.event[hard], distance)
+        distance = deltar2(jets.eta, jets.phi, eta[jets.event, k], phi[jets.event, k])
+        np.minimum.at(nearest[:, k], jets.event, distance)
     far = nearest > 1.0
     best = np.where(far.any(axis=1), far.argmax(axis=1), nearest.argmax(axis=1))
-    eta0, phi0 = eta[np.arange(n), best], phi[np.arange(n), best]
-    px, py, pz, _ = particles.momentum[:, seen]
-    event = particles.event[seen]
-    pt = np.maximum(np.hypot(px, py), 1e-9)
-    near = deltar2(np.arcsinh(pz / pt), np.arctan2(py, px), eta0[event], phi0[event])
-    inside = (near < CONE_ISOLATION**2) & (pt > 0.5)
-    isolation = np.bincount(event[inside], pt[inside], minlength=n)
-    inside = deltar2(towers.eta, towers.phi, eta0[towers.event], phi0[towers.event]) < CONE_JET**2
-    area = np.bincount(towers.event[inside], towers.pt[inside], minlength=n)
-    return isolation.astype(np.float64), area.astype(np.float64)
+    event = np.arange(n)
+    center = Objects(event, eta[event, best], phi[event, best], np.zeros(n))
+    towers = response.towers
+    seen = Objects(towers.event, towers.eta, towers.phi, towers.pt)
+    number, charge = count_tracks(event, center.eta, center.phi, response)
+    return {
+        "isolation": cone_sum(center, response.flow, CONE_ISOLATION).astype(np.float32),
+        "area": cone_sum(center, seen, CONE_JET).astype(np.float32),
+        "cone_tag": encode(number, charge),
+    }

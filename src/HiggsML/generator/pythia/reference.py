@@ -9,28 +9,34 @@ from numpy.typing import NDArray
 
 from HiggsML.generator.detector import (
     CONE_ISOLATION,
-    TRACKER_ETA,
+    CONE_TAU,
     deltar2,
+    identification_efficiency,
     isolation_limit,
-    lepton_efficiency,
     lepton_pt_resolution,
-    tau_efficiency,
+    tag_probability,
 )
-from HiggsML.generator.pythia.calorimeter import calorimeter
+from HiggsML.generator.pythia.calorimeter import Objects, Response, detect
 from HiggsML.generator.pythia.event_record import Particles, charge_sign, flatten, pythia
-from HiggsML.generator.pythia.jets import Jets, anti_kt
-from HiggsML.generator.table import JET_MINIMUM, MISTAG, table_rows
+from HiggsML.generator.pythia.jets import (
+    Jets,
+    anti_kt,
+    cone_sum,
+    count_tracks,
+    isolated_photons,
+    pairs,
+)
+from HiggsML.generator.table import JET_MINIMUM, table_rows
 
 __all__ = ["reference_events"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-Columns = dict[str, NDArray[Any]]
 
 _BATCH = 200
 # The official selection needs one tau of each kind: don't make the others.
 _ONE_OF_EACH = ("15:onMode = off", "15:onPosIfAny = 11 13", "15:onNegIfAny = 111 130 211 310 321")
-_MATCH, _ELECTRON_OVERLAP = 0.2, 0.4
+_IDENTIFIED, _VETO, _LEPTON_MINIMUM = 10.0, 15.0, 20.0
 _MAXIMUM_JETS = 12
 
 
@@ -76,120 +82,104 @@ def _select(particles: Particles, rng: np.random.Generator) -> NDArray[np.float3
     n = particles.n_events
     pdg, p4 = particles.pdg, particles.momentum
     final = np.flatnonzero((particles.status > 0) & ~np.isin(np.abs(pdg), (12, 14, 16)))
-    charge = charge_sign(pdg[final])
-    towers = calorimeter(particles.event[final], pdg[final], p4[:, final], charge, rng=rng)
-    jets = anti_kt(towers, n)
-    lepton = _leptons(particles, final, rng)
-    tau = _hadronic_taus(particles)
+    response = detect(
+        particles.event[final], pdg[final], p4[:, final], charge_sign(pdg[final]), rng=rng
+    )
+    jets = anti_kt(response.towers, n, minimum_pt=JET_MINIMUM)
+    lepton, kind, source = _leptons(pdg[final], p4[:, final], response, rng)
+    # A jet that holds an identified, isolated photon, electron or muon is none.
+    towers = response.towers
+    holders = np.isin(towers.source, source) & ~towers.photon
+    holders[isolated_photons(response, rng)] = True
+    jet = np.ones(len(jets.pt), dtype=bool)
+    jet[jets.of_tower[holders & (jets.of_tower >= 0)]] = False
+    tagged, charge = _tags(jets, response, _hadronic_taus(particles), rng)
+    tagged &= jet
 
     met = np.zeros((2, n))
-    muons = final[np.abs(pdg[final]) == 13]
-    muons = muons[np.abs(_eta_phi(p4[:, muons])[1]) < TRACKER_ETA]
     for axis, trigonometric in enumerate((np.cos, np.sin)):
         part = towers.pt * trigonometric(towers.phi)
         met[axis] -= np.bincount(towers.event, part, minlength=n)
-        met[axis] -= np.bincount(particles.event[muons], p4[axis, muons], minlength=n)
-
-    leptons, taus, others, events = [], [], [], []
-    for event in np.unique(lepton["event"]):
-        found = _one_event(int(event), lepton, tau, jets, rng)
-        if found is not None:
-            leptons.append(found[0])
-            taus.append(found[1])
-            others.append(found[2])
-            events.append(int(event))
-    if not events:
-        return np.empty((0, 16), dtype=np.float32)
+    hard = np.flatnonzero(lepton.pt > _VETO)
+    chosen, tau = _only(lepton.event[hard], n), _only(jets.event[tagged], n)
+    events = np.flatnonzero((chosen >= 0) & (tau >= 0))
+    chosen, tau = hard[chosen[events]], np.flatnonzero(tagged)[tau[events]]
+    good = (lepton.pt[chosen] >= _LEPTON_MINIMUM) & (charge[tau] == -kind[chosen])
+    events, chosen, tau = events[good], chosen[good], tau[good]
+    jet[tau] = False
     return table_rows(
-        tuple(np.array(leptons, dtype=np.float32).T),
-        tuple(np.array(taus, dtype=np.float32).T),
-        tuple(np.array(others, dtype=np.float32).transpose(1, 0, 2)),
+        tuple(values[chosen].astype(np.float32) for values in (lepton.pt, lepton.eta, lepton.phi)),
+        tuple(values[tau].astype(np.float32) for values in (jets.pt, jets.eta, jets.phi)),
+        _blocks(jets, jet, events, n),
         tuple(met[:, events].astype(np.float32)),
         rng,
     )
 
 
-def _leptons(particles: Particles, final: Integers, rng: np.random.Generator) -> Columns:
-    """Identified, isolated electrons and muons above 15 GeV."""
-    pt, eta, phi = _eta_phi(particles.momentum[:, final])
-    event, kind = particles.event[final], np.abs(particles.pdg[final])
-    hard = np.flatnonzero(np.isin(kind, (11, 13)) & (pt > 14.0) & (np.abs(eta) < TRACKER_ETA))
-    muon = kind[hard] == 13
-    resolution = lepton_pt_resolution(pt[hard], eta[hard], muon)
-    measured = pt[hard] * (1.0 + resolution * rng.standard_normal(len(hard)))
-    isolation = np.empty(len(hard))
-    for i, index in enumerate(hard):
-        low, high = np.searchsorted(event, (event[index], event[index] + 1))
-        near = deltar2(eta[low:high], phi[low:high], eta[index], phi[index]) < CONE_ISOLATION**2
-        isolation[i] = pt[low:high][near & (pt[low:high] > 0.5)].sum() - pt[index]
-    limit = isolation_limit(measured, muon)
-    good = (isolation < limit) & (measured > 15.0)
-    good &= rng.random(len(hard)) < lepton_efficiency(eta[hard])
-    chosen = hard[good]
-    return {
-        "event": event[chosen],
-        "pt": measured[good],
-        "eta": eta[chosen],
-        "phi": phi[chosen],
-        "electron": ~muon[good],
-        "charge": -np.sign(particles.pdg[final[chosen]]),
-    }
+def _only(event: Integers, n: int) -> Integers:
+    """Position of the only entry of each event; -1 where there is none or more than one."""
+    position = np.full(n, -1)
+    position[event] = np.arange(len(event))
+    return np.where(np.bincount(event, minlength=n) == 1, position, -1)
 
 
-def _hadronic_taus(particles: Particles) -> Columns:
-    """Taus that decay into hadrons, with their direction and number of charged hadrons."""
+def _blocks(jets: Jets, jet: NDArray[np.bool_], events: Integers, n: int) -> tuple[Any, Any, Any]:
+    """Return pt, eta and phi of the jets of some events, each (events, 12), zero where none is."""
+    index = np.flatnonzero(jet)
+    event = jets.event[index]
+    rank = np.arange(len(event)) - np.searchsorted(event, event)
+    index, event, rank = (values[rank < _MAXIMUM_JETS] for values in (index, event, rank))
+    out = []
+    for values in (jets.pt, jets.eta, jets.phi):
+        block = np.zeros((n, _MAXIMUM_JETS), dtype=np.float32)
+        block[event, rank] = values[index]
+        out.append(block[events])
+    return out[0], out[1], out[2]
+
+
+def _leptons(
+    pdg: Integers, p4: Floats, response: Response, rng: np.random.Generator
+) -> tuple[Objects, Floats, Integers]:
+    """Identified, isolated electrons and muons above 10 GeV, their charges and particles."""
+    number = response.track_source
+    lepton = np.flatnonzero(np.isin(np.abs(pdg[number]), (11, 13)))
+    source = number[lepton]
+    pt, eta, phi = _eta_phi(p4[:, source])
+    muon = np.abs(pdg[source]) == 13
+    smeared = pt * (1.0 + lepton_pt_resolution(pt, eta, muon) * rng.standard_normal(len(pt)))
+    measured = np.where(muon, response.tracks.pt[lepton], smeared)
+    found = Objects(response.tracks.event[lepton], eta, phi, measured)
+    around = cone_sum(found, response.flow, CONE_ISOLATION)
+    good = (measured > _IDENTIFIED) & (around < isolation_limit(measured, muon))
+    good &= rng.random(len(pt)) < identification_efficiency(eta)
+    index = np.flatnonzero(good)
+    index = index[np.argsort(found.event[index], kind="stable")]
+    return found.take(index), response.track_charge[lepton[index]], source[index]
+
+
+def _hadronic_taus(particles: Particles) -> Objects:
+    """Visible momenta of the taus of any origin that decay into hadrons."""
     kind, mother = np.abs(particles.pdg), particles.mother
-    of_tau = (kind[mother] == 15) & (kind != 15)
     size = len(kind)
-    decayed, leptonic = np.zeros(size, dtype=bool), np.zeros(size, dtype=bool)
-    decayed[mother[of_tau & (kind == 16)]] = True
+    of_tau = (kind[mother] == 15) & (kind != 15)
+    neutrino = np.flatnonzero(of_tau & (kind == 16))
+    leptonic = np.zeros(size, dtype=bool)
     leptonic[mother[of_tau & np.isin(kind, (12, 14))]] = True
-    prongs = np.bincount(mother[of_tau & np.isin(kind, (211, 321))], minlength=size)
-    index = np.flatnonzero(decayed & ~leptonic)
-    _, eta, phi = _eta_phi(particles.momentum[:, index])
-    return {
-        "event": particles.event[index],
-        "eta": eta,
-        "phi": phi,
-        "one_prong": prongs[index] == 1,
-        "charge": -np.sign(particles.pdg[index]),
-    }
+    neutrino = neutrino[~leptonic[mother[neutrino]]]
+    tau = mother[neutrino]
+    pt, eta, _ = _eta_phi(particles.momentum[:, tau])
+    visible = particles.momentum[:, tau] - particles.momentum[:, neutrino]
+    seen = Objects(particles.event[tau], *_eta_phi(visible)[1:], pt)
+    index = np.flatnonzero((pt > 1.0) & (np.abs(eta) < 2.5))
+    return seen.take(index[np.argsort(seen.event[index], kind="stable")])
 
 
-def _one_event(
-    event: int, lepton: Columns, tau: Columns, jets: Jets, rng: np.random.Generator
-) -> tuple[Floats, Floats, Floats] | None:
-    """Return (lepton, tau, jets) of an event that passes the selection, else nothing."""
-    mine = np.flatnonzero(lepton["event"] == event)
-    if len(mine) != 1 or lepton["pt"][mine[0]] < 20.0:
-        return None
-    at = mine[0]
-    low, high = np.searchsorted(jets.event, (event, event + 1))
-    pt, eta, phi = jets.pt[low:high], jets.eta[low:high], jets.phi[low:high]
-    use = pt >= JET_MINIMUM
-    if lepton["electron"][at]:  # an electron is a jet of its own, once
-        distance = deltar2(eta, phi, lepton["eta"][at], lepton["phi"][at])
-        use &= distance > _ELECTRON_OVERLAP**2
-    pt, eta, phi = pt[use], eta[use], phi[use]
-    probability = np.where(np.abs(eta) < 2.5, MISTAG, 0.0)
-    charge = rng.choice((-1, 1), len(pt))
-    for k in np.flatnonzero(tau["event"] == event):
-        if abs(tau["eta"][k]) > 2.5 or len(pt) == 0:
-            continue
-        distance = deltar2(eta, phi, tau["eta"][k], tau["phi"][k])
-        nearest = int(distance.argmin())
-        if distance[nearest] < _MATCH**2:
-            probability[nearest] = tau_efficiency(tau["one_prong"][k])
-            charge[nearest] = tau["charge"][k]
-    tagged = np.flatnonzero(rng.random(len(pt)) < probability)
-    if len(tagged) != 1 or charge[tagged[0]] != -lepton["charge"][at]:
-        return None
-    chosen = tagged[0]
-    others = np.zeros((3, _MAXIMUM_JETS))
-    rest = np.delete(np.stack([pt, eta, phi]), chosen, axis=1)[:, :_MAXIMUM_JETS]
-    others[:, : rest.shape[1]] = rest
-    return (
-        np.array([lepton["pt"][at], lepton["eta"][at], lepton["phi"][at]]),
-        np.array([pt[chosen], eta[chosen], phi[chosen]]),
-        others,
-    )
+def _tags(
+    jets: Jets, response: Response, taus: Objects, rng: np.random.Generator
+) -> tuple[NDArray[np.bool_], Integers]:
+    """Tell which jets are tagged as a tau, and the charge of their tracks."""
+    number, charge = count_tracks(jets.event, jets.eta, jets.phi, response)
+    one, two = pairs(jets.event, taus.event)
+    close = deltar2(jets.eta[one], jets.phi[one], taus.eta[two], taus.phi[two]) <= CONE_TAU**2
+    genuine = np.bincount(one[close], minlength=len(jets.pt)) > 0
+    return rng.random(len(jets.pt)) < tag_probability(number, genuine), charge

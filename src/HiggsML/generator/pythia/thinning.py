@@ -13,8 +13,12 @@ import numpy as np
 __all__ = ["make_hook"]
 
 _VETO_SCALE = 15.0
-_MAXIMUM_RAPIDITY = 2.9
+# Of the boson after the hardest emissions: these can bring one that starts at 4 into the detector.
+_MAXIMUM_RAPIDITY = 3.1
 _BOSON = {"ztautau": 23, "htautau": 25}
+# Share of a boson's decays that the production leaves open: all quarks and one lepton flavor (W),
+# all but two lepton flavors (Z).
+_OPEN = {24: 7.0 / 9.0, 23: 1.0 - 2.0 * 0.033658}
 
 
 def make_hook(process: str, rng: np.random.Generator) -> Any:
@@ -37,10 +41,7 @@ def make_hook(process: str, rng: np.random.Generator) -> Any:
         def doVetoProcessLevel(self, event: Any) -> bool:  # noqa: N802
             self.tried += 1
             if process in _BOSON:
-                for i in range(3, event.size()):
-                    if event[i].idAbs() == _BOSON[process]:
-                        return abs(float(event[i].y())) > _MAXIMUM_RAPIDITY
-                return True
+                return process == "htautau" and _has_other_lepton(event)
             keep, weight = _leptonic(event, process)
             if rng.random() >= keep:
                 return True
@@ -57,7 +58,7 @@ def make_hook(process: str, rng: np.random.Generator) -> Any:
             if position >= 4:  # the shower of the boson's own decay products
                 return False
             keep = _signal_likeness(event, process)
-            if keep < 1.0 and rng.random() >= keep:
+            if rng.random() >= keep:
                 return True
             self._remember(event, 1.0 / keep)
             return False
@@ -71,14 +72,15 @@ def make_hook(process: str, rng: np.random.Generator) -> Any:
 def _signal_likeness(event: Any, process: str) -> float:
     """Probability to keep an event, from the boson and the hard partons at the veto scale."""
     partons = []
-    boson_pt = 0.0
+    boson_pt, boson_y = 0.0, 0.0
     for i in range(event.size() - 1, 4, -1):
         particle = event[i]
         if not particle.isFinal():
             continue
         kind = particle.idAbs()
         if kind in (23, 25):
-            boson_pt = max(boson_pt, particle.pT())
+            if kind == _BOSON[process]:
+                boson_pt, boson_y = particle.pT(), particle.y()
         elif kind < 6 or kind == 21:
             pt = particle.pT()
             eta = particle.eta()
@@ -90,6 +92,8 @@ def _signal_likeness(event: Any, process: str) -> float:
         for pt2, eta2, phi2 in partons[i + 1 : 4]:
             mass2 = 2.0 * pt1 * pt2 * (np.cosh(eta1 - eta2) - np.cos(phi1 - phi2))
             pair_mass2 = max(pair_mass2, float(mass2))
+    if abs(boson_y) > _MAXIMUM_RAPIDITY:
+        return 0.0
     second = partons[1][0] if len(partons) > 1 else 0.0
     first = partons[0][0] if partons else 0.0
     if process == "htautau":
@@ -101,20 +105,36 @@ def _signal_likeness(event: Any, process: str) -> float:
     return 0.18 if first > 20.0 or boson_pt > 25.0 else 0.06
 
 
+def _has_other_lepton(event: Any) -> bool:
+    """Tell whether a W or Z beside the Higgs boson decays into charged leptons.
+
+    Such events are a library of their own.
+    """
+    return any(
+        event[i].idAbs() in (11, 13, 15) and event[event[i].mother1()].idAbs() in (23, 24)
+        for i in range(5, event.size())
+    )
+
+
 def _leptonic(event: Any, process: str) -> tuple[float, float]:
-    """Return (probability to keep, branching weight) of a top-quark or diboson event.
+    """Return (probability to keep, branching weight) of an event with several bosons.
 
     Only the tau channel of leptonic W and Z decays is open in the production; it stands for all
-    three lepton flavors, hence a factor 3 for each.
+    three lepton flavors, hence a factor 3 for each, and one for the decays that are closed.
     """
-    taus = 0
+    taus, weight = 0, 1.0
     bosons: set[int] = set()
     for i in range(3, event.size()):
         particle = event[i]
-        if particle.idAbs() == 15 and particle.mother1() > 0:
+        kind = particle.idAbs()
+        if kind in _OPEN and event[particle.mother1()].idAbs() != kind:
+            weight *= _OPEN[kind]
+        mother = particle.mother1()
+        if kind == 15 and mother > 0:
             taus += 1
-            bosons.add(particle.mother1())
-    if taus == 0:
+            bosons.add(mother)
+    number = sum(event[mother].idAbs() != 25 for mother in bosons)
+    if number == 0:
         return 0.0, 0.0
     # One lepton makes an entry only with a jet that fakes a tau: few are needed.
-    return (1.0 if taus >= 2 else 0.05), 3.0 ** len(bosons)
+    return (1.0 if taus >= 2 else 0.05), weight * 3.0**number
