@@ -383,9 +383,10 @@ def test_a_prediction_that_hangs_is_named(tiny_dataset, tmp_path):
         ({"num_of_sets": 0}, "num_of_sets must be at least 1, got 0"),
         ({"num_pseudo_experiments": -1}, "num_pseudo_experiments must be at least 1, got -1"),
         ({"workers": 0}, "workers must be at least 1"),
-        ({"deadline": 0.0}, "deadline must be positive"),
-        ({"deadline": float("nan")}, "deadline must be positive"),
-        ({"seed": -1}, "the seed must not be negative"),
+        ({"deadline": 0.0}, "deadline must be above 0"),
+        ({"deadline": float("nan")}, "deadline must be above 0"),
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"debug": True, "checkpoint": False}, 'set checkpoint=False and repeatable="off"'),
         ({"systematics": {"tau": True}}, r"unknown systematics \['tau'\]; known are tes, jes"),
     ],
 )

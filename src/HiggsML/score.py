@@ -110,6 +110,12 @@ def run_scoring(
         If the ingestion says that it did not finish.
     ResultsError
         If anything is missing, broken or inconsistent; no score is written then.
+
+    Examples
+    --------
+    >>> scores = run_scoring(folder / "run" / "predictions", folder / "scores")
+    >>> sorted(path.name for path in (folder / "scores").iterdir())
+    ['detailed_results.html', 'scores.json']
     """
     try:
         return _run_scoring(prediction, output, reference, submission, phase_2, about)
@@ -323,6 +329,14 @@ class Scoring(Timer):
         After :meth:`compute_bootstraped_scores`.
     score_dir, score_file, html_file : Path
         Where scores and report go.
+
+    Examples
+    --------
+    >>> scoring = Scoring()
+    >>> scoring.load_ingestion_results(folder / "run" / "predictions")
+    >>> scoring.compute_scores({"ground_truth_mus": mus})
+    >>> sorted(scoring.scores_dict)[:3]
+    ['coverage', 'ingestion_duration', 'interval']
     """
 
     def __init__(self, name: str = "") -> None:

@@ -76,17 +76,35 @@ def _scaled(weights: ArrayLike, selected: ArrayLike, factor: float) -> Any:
 
 
 def ttbar_bkg_weight_norm(weights: Any, detailedlabel: Any, systBkgNorm: float) -> Any:  # noqa: N803
-    """Return the weights with those of ttbar multiplied by ``systBkgNorm``."""
+    """Return the weights with those of ttbar multiplied by ``systBkgNorm``.
+
+    Examples
+    --------
+    >>> ttbar_bkg_weight_norm([1.0, 1.0], ["ttbar", "ztautau"], 1.02).tolist()
+    [1.02, 1.0]
+    """
     return _scaled(weights, np.asarray(detailedlabel) == "ttbar", systBkgNorm)
 
 
 def diboson_bkg_weight_norm(weights: Any, detailedlabel: Any, systBkgNorm: float) -> Any:  # noqa: N803
-    """Return the weights with those of diboson multiplied by ``systBkgNorm``."""
+    """Return the weights with those of diboson multiplied by ``systBkgNorm``.
+
+    Examples
+    --------
+    >>> diboson_bkg_weight_norm([1.0, 1.0], ["diboson", "ztautau"], 1.25).tolist()
+    [1.25, 1.0]
+    """
     return _scaled(weights, np.asarray(detailedlabel) == "diboson", systBkgNorm)
 
 
 def all_bkg_weight_norm(weights: Any, label: Any, systBkgNorm: float) -> Any:  # noqa: N803
-    """Return the weights with those of label 0, all backgrounds, multiplied by ``systBkgNorm``."""
+    """Return the weights with those of label 0, all backgrounds, multiplied by ``systBkgNorm``.
+
+    Examples
+    --------
+    >>> all_bkg_weight_norm([1.0, 1.0], [0, 1], 1.001).tolist()
+    [1.001, 1.0]
+    """
     return _scaled(weights, np.asarray(label) == 0, systBkgNorm)
 
 
@@ -169,6 +187,11 @@ def mom4_manipulate(
     -------
     DataFrame
         A new frame with the index of ``data``.
+
+    Examples
+    --------
+    >>> mom4_manipulate(event, 1.1, 1.0, 0.0)[["PRI_had_pt", "PRI_lep_pt"]].iloc[0].tolist()
+    [44.0, 30.0]
     """
     tes, jes, soft_met = _check_shifts(systTauEnergyScale, systJetEnergyScale, soft_met)
     noise = _soft_met_noise(soft_met, len(data), seed)
@@ -188,6 +211,12 @@ def postprocess(data: pd.DataFrame, *, corrected: bool = False) -> pd.DataFrame:
         A new frame. As in the reference implementation, its index counts the events whose tau
         passes the cut: it is 0, 1, 2 ... with gaps where a lepton fails, which no event of the
         official data does.
+
+    Examples
+    --------
+    >>> soft = event.assign(PRI_had_pt=25.0)
+    >>> len(postprocess(event)), len(postprocess(soft))
+    (1, 0)
     """
     event = without_soft_jets(Event(primary_columns(data)), corrected=corrected)
     keep = np.flatnonzero(passes_cuts(event))
@@ -289,6 +318,12 @@ def systematics(
         If columns are missing, or the index of a Series does not fit.
     SettingsError
         If a shift is out of the possible range.
+
+    Examples
+    --------
+    >>> shifted = systematics(events, tes=0.98, ttbar_scale=1.05)
+    >>> len(shifted) < len(events), (shifted["PRI_had_pt"] >= 26).all().item()
+    (True, True)
     """
     if isinstance(data_set, pd.DataFrame):
         frame = data_set
@@ -478,6 +513,12 @@ def get_bootstrapped_dataset(
     -------
     DataFrame
         The events without their weights.
+
+    Examples
+    --------
+    >>> drawn = get_bootstrapped_dataset(test_set, mu=1.5, seed=1)
+    >>> "weights" in drawn, len(drawn) > 0
+    (False, True)
     """
     rng = random_generator(seed)
     factors = rate_factors(
@@ -512,7 +553,14 @@ def get_systematics_dataset(
     soft_met: float = 0.0,
     seed: int | np.random.Generator = DEFAULT_SEED,
 ) -> dict[str, Any]:
-    """Shift, cut and derive events that all weigh one: what a model's ``predict`` is given."""
+    """Shift, cut and derive events that all weigh one: what a model's ``predict`` is given.
+
+    Examples
+    --------
+    >>> shifted = get_systematics_dataset(events, tes=1.02, seed=1)
+    >>> sorted(shifted), len(shifted["data"]) == len(shifted["weights"])
+    (['data', 'weights'], True)
+    """
     return systematics({"data": data, "weights": np.ones(len(data))}, tes, jes, soft_met, seed)
 
 
@@ -536,6 +584,12 @@ def generate_pseudo_exp_data(
         Which nuisances to draw; none by default.
     seed : int or numpy.random.Generator
         Source of all randomness; nuisances, events and soft missing momentum use separate streams.
+
+    Examples
+    --------
+    >>> experiment = generate_pseudo_exp_data(test_set, 2.0, {"tes": True}, seed=1)
+    >>> sorted(experiment), experiment["data"].shape[1]
+    (['data', 'weights'], 28)
     """
     rng_nuisances, rng_events, rng_soft_met = random_generator(seed).spawn(3)
     drawn = draw_nuisances(dict_systematics or {}, rng_nuisances)

@@ -68,6 +68,10 @@ def download_dataset(
         If the name is unknown.
     DataError
         If the download or the zip file fails.
+
+    Examples
+    --------
+    >>> data = download_dataset("neurips2024_data", directory="data")  # doctest: +SKIP
     """
     if _URL.match(input_str):
         name, url = "data", input_str

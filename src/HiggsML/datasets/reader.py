@@ -58,6 +58,11 @@ def split_size(size: Any, available: int, name: str) -> int:
     ------
     SettingsError
         If it is negative, a share above 1, or not a number.
+
+    Examples
+    --------
+    >>> split_size(0.3, 1000, "test_size"), split_size(50, 1000, "test_size")
+    (300, 50)
     """
     if isinstance(size, (bool, np.bool_)) or not isinstance(size, (int, float, np.number)):
         raise SettingsError(f"{name} must be a share (float) or a count (int), not {size!r}")
@@ -95,6 +100,13 @@ class Data:
     ------
     DataError
         If the directory or its files are not as required; the message says what and where.
+
+    Examples
+    --------
+    >>> data = Data(folder / "dataset", test_size=0.25)
+    >>> data.load_train_set()
+    >>> data.get_train_set().shape
+    (450, 31)
     """
 
     def __init__(

@@ -76,7 +76,13 @@ _LARGEST_MEDIAN_PT = 2_000.0  # GeV; above it a file is in MeV
 
 
 class HistParameters(TypedDict, total=False):
-    """How a variable is shown and scanned; ``xlabel`` may be left out."""
+    """How a variable is shown and scanned; ``xlabel`` may be left out.
+
+    Examples
+    --------
+    >>> HistParameters(bin_width=1, num_bins=13, xrange_min=7)["num_bins"]
+    13
+    """
 
     bin_width: float
     num_bins: int
@@ -86,7 +92,15 @@ class HistParameters(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class SignalOverBackground:
-    """What :func:`plot_SoverB` drew: the figure, and the scan of each variable."""
+    """What :func:`plot_SoverB` drew: the figure, and the scan of each variable.
+
+    Examples
+    --------
+    >>> histogram = {"bin_width": 1, "num_bins": 13, "xrange_min": 7}
+    >>> drawn = plot_SoverB(clean_samples(four_leptons), {"lep_pt_2": histogram})
+    >>> list(drawn.scans), len(drawn.figure.axes)
+    (['lep_pt_2'], 2)
+    """
 
     figure: Figure
     scans: Mapping[str, CutScan]
@@ -124,6 +138,12 @@ def read_sample(path: str | Path, *, unit: Literal["GeV", "MeV"] = "GeV") -> pd.
     ------
     DataError
         If the file is missing, empty, no CSV file, in another unit, or lacks a column or value.
+
+    Examples
+    --------
+    >>> four_leptons["llll"].to_csv(folder / "llll.csv", index=False)
+    >>> len(read_sample(folder / "llll.csv")) == len(four_leptons["llll"])
+    True
     """
     if unit not in ("GeV", "MeV"):
         raise SettingsError(f"unit must be 'GeV' or 'MeV', got {unit!r}")
@@ -192,6 +212,12 @@ def read_samples(
     ------
     DataError
         If a file is missing, which names those that there are, or not as required.
+
+    Examples
+    --------
+    >>> four_leptons["llll"].to_csv(folder / "llll.csv", index=False)
+    >>> list(read_samples(folder, "llll"))
+    ['llll']
     """
     folder = Path(directory)
     frames = {}
@@ -227,7 +253,14 @@ def _check_numbers(values: pd.Series[Any], where: str) -> None:
 
 
 def four_lepton_mass(frame: pd.DataFrame) -> Array:
-    """Invariant mass of the four leptons [GeV] from their pt, eta, phi and E, shape (rows,)."""
+    """Invariant mass of the four leptons [GeV] from their pt, eta, phi and E, shape (rows,).
+
+    Examples
+    --------
+    >>> sample = four_leptons["ggH125_ZZ4lep"]
+    >>> np.allclose(four_lepton_mass(sample), sample["mllll"], rtol=1e-3)
+    True
+    """
     total = np.zeros((4, len(frame)))
     for i in range(4):
         pt, eta, phi, energy = (
@@ -298,7 +331,15 @@ def _sum(*values: ArrayLike) -> NDArray[Any]:
 
 
 def select(frame: pd.DataFrame, *, lep_type: bool = True, lep_charge: bool = True) -> pd.DataFrame:
-    """Return the events of a sample that pass the cuts on lepton types and charges."""
+    """Return the events of a sample that pass the cuts on lepton types and charges.
+
+    Examples
+    --------
+    >>> pair = {f"lep_type_{i}": [11, 11] for i in range(4)}
+    >>> signs = {f"lep_charge_{i}": [(-1) ** i, 1] for i in range(4)}
+    >>> select(pd.DataFrame({**pair, **signs})).index.tolist()
+    [0]
+    """
     kept = np.ones(len(frame), dtype=bool)
     for wanted, cut, part in (
         (lep_type, cut_lep_type, "type"),
@@ -313,12 +354,24 @@ def select(frame: pd.DataFrame, *, lep_type: bool = True, lep_charge: bool = Tru
 
 
 def clean_samples(DataFrames: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:  # noqa: N803
-    """Return all samples after both cuts."""
+    """Return all samples after both cuts.
+
+    Examples
+    --------
+    >>> list(clean_samples(four_leptons))
+    ['llll', 'ggH125_ZZ4lep']
+    """
     return {name: select(frame) for name, frame in DataFrames.items()}
 
 
 def cut_flow(DataFrames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:  # noqa: N803
-    """Count what the cuts leave: a table with rows and expected events of each sample."""
+    """Count what the cuts leave: a table with rows and expected events of each sample.
+
+    Examples
+    --------
+    >>> cut_flow(four_leptons)["rows"].loc["llll"].index.tolist()
+    ['read', 'lepton types', 'lepton charges']
+    """
     rows = []
     for name, frame in DataFrames.items():
         steps = {
@@ -338,7 +391,13 @@ def cut_flow(DataFrames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:  # noqa: N
 
 
 def is_signal(sample: str) -> bool:
-    """Tell whether a sample is signal: its name holds ``H125``."""
+    """Tell whether a sample is signal: its name holds ``H125``.
+
+    Examples
+    --------
+    >>> is_signal("ggH125_ZZ4lep"), is_signal("llll")
+    (True, False)
+    """
     return "H125" in sample
 
 
@@ -369,6 +428,13 @@ def signal_over_background(
         If there is no signal or no background sample, or a sample lacks the variable.
     SettingsError
         If the parameters of a variable are incomplete or impossible.
+
+    Examples
+    --------
+    >>> histogram = {"bin_width": 1, "num_bins": 13, "xrange_min": 7}
+    >>> scans = signal_over_background(clean_samples(four_leptons), {"lep_pt_2": histogram})
+    >>> scans["lep_pt_2"].cuts[:2].tolist()
+    [7.0, 8.0]
     """
     groups: dict[bool, list[pd.DataFrame]] = {True: [], False: []}
     for name, frame in DataFrames.items():
@@ -421,6 +487,12 @@ def plot_SoverB(  # noqa: N802 (name of the exercise)
     -------
     SignalOverBackground
         The figure, which a notebook shows, and the scans as data.
+
+    Examples
+    --------
+    >>> histogram = {"bin_width": 1, "num_bins": 13, "xrange_min": 7}
+    >>> drawn = plot_SoverB(clean_samples(four_leptons), {"lep_pt_2": histogram})
+    >>> drawn.figure.savefig(folder / "scan.png")
     """
     scans = signal_over_background(DataFrames, hist_dict, direction=direction, keep=keep)
     return SignalOverBackground(plot_scans(list(scans.values())), scans)

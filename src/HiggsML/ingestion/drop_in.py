@@ -51,6 +51,17 @@ class Ingestion(Timer):
     results_dict : dict
         After :meth:`predict_submission` a list of answers per set; after
         :meth:`process_results_dict` a dict of lists per set.
+
+    Examples
+    --------
+    >>> ingestion = Ingestion(data)
+    >>> ingestion.init_submission(Model)
+    >>> ingestion.fit_submission()
+    >>> settings = {"num_of_sets": 1, "num_pseudo_experiments": 2, "ground_truth_mus": {0: 1.0}}
+    >>> ingestion.predict_submission({**settings, "systematics": {"tes": True}})
+    >>> ingestion.process_results_dict()
+    >>> ingestion.results_dict[0]["mu_hats"]
+    [1.0, 1.0]
     """
 
     def __init__(self, data: Data | None = None) -> None:

@@ -89,6 +89,13 @@ class IngestionOptions:
     debug : bool
         Run the submission in this process, by one worker and without any protection; its errors
         come through as they are.
+
+    Examples
+    --------
+    >>> places = (Path("data"), Path("model"), Path("out"))
+    >>> options = IngestionOptions(*places, systematics={"tes": True})
+    >>> options.num_of_sets, options.enabled["tes"], options.enabled["jes"]
+    (10, True, False)
     """
 
     input_dir: Path
@@ -204,8 +211,16 @@ class IngestionOptions:
             raise SettingsError("more than four thousand million pseudo-experiments: ask for fewer")
         if self.scheduler is not None and (self.workers or 1) > 1:
             raise SettingsError("workers and scheduler exclude each other: a cluster has its own")
-        if self.debug and (self.isolation == "require" or self.scheduler or self.checkpoint):
-            raise SettingsError("debugging has no isolation, no cluster and no checkpoint")
+        if self.debug and (
+            self.isolation == "require"
+            or self.scheduler
+            or self.checkpoint
+            or self.repeatable != "off"
+        ):
+            raise SettingsError(
+                "debugging has one process, no isolation, no cluster and no checkpoint: leave them "
+                'out, and set checkpoint=False and repeatable="off"'
+            )
         if self.resume and not self.checkpoint:
             raise SettingsError("resume needs a checkpoint, which is turned off")
         unknown = sorted(set(self.systematics) - set(NUISANCES))

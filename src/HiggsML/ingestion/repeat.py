@@ -94,7 +94,7 @@ def detection_probability(total: int, affected: int) -> float:
     Examples
     --------
     >>> round(detection_probability(1000, 100), 3)
-    0.959
+    0.96
     """
     count = min(total, max(LEAST, math.ceil(SHARE * total)))
     if affected > total - count:

@@ -92,6 +92,13 @@ def run_ingestion(options: IngestionOptions, progress: Progress | None = None) -
     HiggsMLError
         If the data, the options or the submission are at fault; the message names the
         pseudo-experiment and quotes the participant's traceback.
+
+    Examples
+    --------
+    >>> places = (folder / "dataset", folder / "submission", folder / "new_run" / "predictions")
+    >>> options = IngestionOptions(*places, num_of_sets=1, num_pseudo_experiments=2, seed=7)
+    >>> sorted(run_ingestion(options).mus)
+    [0]
     """
     with (
         open_submission(options.submission) as submission,

@@ -28,12 +28,22 @@ SAMPLE_DATA_URL = AVAILABLE_DATASETS["sample_data"]
 
 
 def Neurips2024_public_dataset() -> Data:  # noqa: N802
-    """Return ``download_dataset("neurips2024_data")``."""
+    """Return ``download_dataset("neurips2024_data")``.
+
+    Examples
+    --------
+    >>> data = Neurips2024_public_dataset()  # doctest: +SKIP
+    """
     return download_dataset("neurips2024_data")
 
 
 def BlackSwan_public_dataset() -> Data:  # noqa: N802
-    """Return ``download_dataset("blackSwan_data")``."""
+    """Return ``download_dataset("blackSwan_data")``.
+
+    Examples
+    --------
+    >>> data = BlackSwan_public_dataset()  # doctest: +SKIP
+    """
     return download_dataset("blackSwan_data")
 
 
@@ -61,6 +71,12 @@ def train_test_split(
     -------
     tuple
         Training and test part, of the kind of ``data_set``.
+
+    Examples
+    --------
+    >>> train, test = train_test_split(events, test_size=0.25, reweight=True)
+    >>> len(test) / len(events), np.isclose(train["weights"].sum(), events["weights"].sum()).item()
+    (0.25, True)
     """
     single = isinstance(data_set, pd.DataFrame)
     parts: Mapping[str, Any] = {"data": data_set} if single else data_set

@@ -30,6 +30,15 @@ class Dataset_visualise:  # noqa: N801
         What the tables call it.
     columns : sequence of str, optional
         Columns to keep; all but ``detailed_labels`` by default. Plots leave out labels and weights.
+
+    Examples
+    --------
+    >>> dataset = Dataset_visualise(events, columns=["PRI_had_pt", "DER_mass_vis"])
+             Key        Value   Type
+      PRI_had_pt shape (420,) Series
+    DER_mass_vis shape (420,) Series
+    >>> len(dataset.histogram_dataset().axes)
+    2
     """
 
     def __init__(self, data_set: Any, name: str = "dataset", columns: Columns = None) -> None:
@@ -116,7 +125,15 @@ class Dataset_visualise:  # noqa: N801
 
 
 def custom_pretty_print(d: Any) -> None:
-    """Print what a mapping or frame holds: key, size and type of each entry."""
+    """Print what a mapping or frame holds: key, size and type of each entry.
+
+    Examples
+    --------
+    >>> custom_pretty_print({"tes": 1.01, "weights": np.ones(3)})
+        Key      Value    Type
+        tes       1.01   float
+    weights shape (3,) ndarray
+    """
     rows = []
     for key, value in d.items():
         shape = getattr(value, "shape", None)

@@ -35,6 +35,13 @@ class V4:
     ------
     ValueError
         If the energy is smaller than the momentum, beyond rounding.
+
+    Examples
+    --------
+    >>> V4(3.0, 4.0, 0.0, 13.0).m().item()
+    12.0
+    >>> (V4(3.0, 4.0, 0.0, 13.0) + V4(-3.0, -4.0, 0.0, 13.0)).m().item()
+    26.0
     """
 
     def __init__(self, apx: Any = 0.0, apy: Any = 0.0, apz: Any = 0.0, ae: Any = 0.0) -> None:
@@ -46,7 +53,16 @@ class V4:
             )
 
     def copy(self) -> V4:
-        """Return an independent copy."""
+        """Return an independent copy.
+
+        Examples
+        --------
+        >>> a = V4(3.0, 4.0, 0.0, 13.0)
+        >>> b = a.copy()
+        >>> b.scale(2.0)
+        >>> a.px, b.px
+        (3.0, 6.0)
+        """
         other = V4()
         other.px, other.py, other.pz, other.e = (
             np.copy(component) if isinstance(component, np.ndarray) else component
@@ -55,58 +71,140 @@ class V4:
         return other
 
     def p2(self) -> Any:
-        """Squared momentum [GeV^2]."""
+        """Squared momentum [GeV^2].
+
+        Examples
+        --------
+        >>> V4(3.0, 4.0, 0.0, 13.0).p2()
+        25.0
+        """
         return self.px**2 + self.py**2 + self.pz**2
 
     def p(self) -> Any:
-        """Momentum [GeV]."""
+        """Momentum [GeV].
+
+        Examples
+        --------
+        >>> V4(3.0, 4.0, 0.0, 13.0).p().item()
+        5.0
+        """
         return np.sqrt(self.p2())
 
     def pt2(self) -> Any:
-        """Squared transverse momentum [GeV^2]."""
+        """Squared transverse momentum [GeV^2].
+
+        Examples
+        --------
+        >>> V4(3.0, 4.0, 12.0, 13.0).pt2()
+        25.0
+        """
         return self.px**2 + self.py**2
 
     def pt(self) -> Any:
-        """Transverse momentum [GeV]."""
+        """Transverse momentum [GeV].
+
+        Examples
+        --------
+        >>> V4(3.0, 4.0, 12.0, 13.0).pt().item()
+        5.0
+        """
         return np.sqrt(self.pt2())
 
     def m(self) -> Any:
-        """Mass [GeV]; the absolute value guards against e^2 - p^2 < 0 by rounding."""
+        """Mass [GeV]; the absolute value guards against e^2 - p^2 < 0 by rounding.
+
+        Examples
+        --------
+        >>> V4(3.0, 4.0, 0.0, 13.0).m().item()
+        12.0
+        """
         return np.sqrt(np.abs(self.e**2 - self.p2()))
 
     def eta(self) -> Any:
-        """Pseudo-rapidity."""
+        """Pseudo-rapidity.
+
+        Examples
+        --------
+        >>> round(V4(3.0, 4.0, 12.0, 13.0).eta().item(), 3)
+        1.609
+        """
         return np.arcsinh(self.pz / self.pt())
 
     def phi(self) -> Any:
-        """Azimuthal angle in [-pi, pi]."""
+        """Azimuthal angle in [-pi, pi].
+
+        Examples
+        --------
+        >>> round(V4(3.0, 4.0, 12.0, 13.0).phi().item(), 3)
+        0.927
+        """
         return np.arctan2(self.py, self.px)
 
     def deltaPhi(self, v: V4) -> Any:  # noqa: N802 (name of the reference API)
-        """Azimuthal angle from ``v`` to this vector, in [-pi, pi)."""
+        """Azimuthal angle from ``v`` to this vector, in [-pi, pi).
+
+        Examples
+        --------
+        >>> round(V4(1.0, 1.0, 0.0, 2.0).deltaPhi(V4(1.0, 0.0, 0.0, 1.0)).item(), 3)
+        0.785
+        """
         return (self.phi() - v.phi() + 3 * np.pi) % (2 * np.pi) - np.pi
 
     def deltaEta(self, v: V4) -> Any:  # noqa: N802
-        """Difference in pseudo-rapidity to ``v``."""
+        """Difference in pseudo-rapidity to ``v``.
+
+        Examples
+        --------
+        >>> round(V4(3.0, 4.0, 12.0, 13.0).deltaEta(V4(1.0, 0.0, 0.0, 1.0)).item(), 3)
+        1.609
+        """
         return self.eta() - v.eta()
 
     def deltaR(self, v: V4) -> Any:  # noqa: N802
-        """Distance to ``v`` in the (eta, phi) plane."""
+        """Distance to ``v`` in the (eta, phi) plane.
+
+        Examples
+        --------
+        >>> round(V4(3.0, 4.0, 12.0, 13.0).deltaR(V4(1.0, 0.0, 0.0, 1.0)).item(), 3)
+        1.857
+        """
         return np.sqrt(self.deltaPhi(v) ** 2 + self.deltaEta(v) ** 2)
 
     def eWithM(self, m: Any = 0.0) -> Any:  # noqa: N802
-        """Energy that this momentum has at mass ``m`` [GeV]."""
+        """Energy that this momentum has at mass ``m`` [GeV].
+
+        Examples
+        --------
+        >>> V4(3.0, 4.0, 0.0, 5.0).eWithM(12.0).item()
+        13.0
+        """
         return np.sqrt(self.p2() + m**2)
 
     def scale(self, factor: Any = 1.0) -> None:
-        """Multiply the whole vector by ``factor``; the energy stays positive."""
+        """Multiply the whole vector by ``factor``; the energy stays positive.
+
+        Examples
+        --------
+        >>> a = V4(3.0, 4.0, 0.0, 13.0)
+        >>> a.scale(2.0)
+        >>> a.px, a.py, a.m().item()
+        (6.0, 8.0, 24.0)
+        """
         self.px = self.px * factor
         self.py = self.py * factor
         self.pz = self.pz * factor
         self.e = np.abs(self.e * factor)
 
     def scaleFixedM(self, factor: Any = 1.0) -> None:  # noqa: N802
-        """Multiply the momentum by ``factor`` and keep the mass."""
+        """Multiply the momentum by ``factor`` and keep the mass.
+
+        Examples
+        --------
+        >>> a = V4(3.0, 4.0, 0.0, 13.0)
+        >>> a.scaleFixedM(2.0)
+        >>> a.px, a.py, round(a.m().item(), 6)
+        (6.0, 8.0, 12.0)
+        """
         mass = self.m()
         self.px = self.px * factor
         self.py = self.py * factor
@@ -116,14 +214,30 @@ class V4:
     def setPtEtaPhiM(  # noqa: N802
         self, pt: Any = 0.0, eta: Any = 0.0, phi: Any = 0.0, m: Any = 0.0
     ) -> None:
-        """Set all components from transverse momentum, pseudo-rapidity, azimuth and mass."""
+        """Set all components from transverse momentum, pseudo-rapidity, azimuth and mass.
+
+        Examples
+        --------
+        >>> a = V4()
+        >>> a.setPtEtaPhiM(pt=5.0, eta=0.0, phi=0.0, m=12.0)
+        >>> a.e.item()
+        13.0
+        """
         self.px = pt * np.cos(phi)
         self.py = pt * np.sin(phi)
         self.pz = pt * np.sinh(eta)
         self.e = self.eWithM(m)
 
     def sum(self, v: V4) -> None:
-        """Add ``v`` to this vector."""
+        """Add ``v`` to this vector.
+
+        Examples
+        --------
+        >>> a = V4(3.0, 4.0, 0.0, 13.0)
+        >>> a.sum(V4(-3.0, -4.0, 0.0, 13.0))
+        >>> a.px, a.e
+        (0.0, 26.0)
+        """
         self += v
 
     def __iadd__(self, other: V4) -> V4:

@@ -40,6 +40,13 @@ class Plan:
         First row of each stratum, and how many of its events survive the tau cut.
     cumulative : sequence of k arrays or None
         Cumulative weights of the events of a stratum, where they differ.
+
+    Examples
+    --------
+    >>> from HiggsML.pseudo_experiments import EventStore
+    >>> plan = EventStore.from_data(data).plan(mu=1.0, nuisances={"jes": 0.99}, seed=7)
+    >>> plan.shifts
+    {'tes': 1.0, 'jes': 0.99, 'soft_met': 0.0}
     """
 
     n_events: int

@@ -28,7 +28,13 @@ __all__ = [
 
 
 class Purpose(IntEnum):
-    """First branch of the seed tree: streams that must not overlap."""
+    """First branch of the seed tree: streams that must not overlap.
+
+    Examples
+    --------
+    >>> Purpose.EVENTS.name, int(Purpose.EVENTS)
+    ('EVENTS', 2)
+    """
 
     MU = 0
     NUISANCES = 1
@@ -42,12 +48,25 @@ _BRANCH_BYTES = 32
 
 
 def seed_sequence(seed: int, purpose: Purpose, *path: int) -> np.random.SeedSequence:
-    """Return the node of the seed tree at ``purpose`` and, say, set and experiment."""
+    """Return the node of the seed tree at ``purpose`` and, say, set and experiment.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(seed_sequence(7, Purpose.EVENTS, 0, 3))
+    >>> 0 <= rng.random() < 1
+    True
+    """
     return np.random.SeedSequence(_branch([seed], purpose, *path))
 
 
 def draw_mu(seed: int, set_index: int) -> float:
-    """Draw the true signal strength of a set, uniform in :data:`HiggsML.schema.MU_RANGE`."""
+    """Draw the true signal strength of a set, uniform in :data:`HiggsML.schema.MU_RANGE`.
+
+    Examples
+    --------
+    >>> draw_mu(7, set_index=0) == draw_mu(7, set_index=0) != draw_mu(7, set_index=1)
+    True
+    """
     rng = np.random.default_rng(seed_sequence(seed, Purpose.MU, set_index))
     return float(rng.uniform(*MU_RANGE))
 
@@ -55,7 +74,14 @@ def draw_mu(seed: int, set_index: int) -> float:
 def experiment_nuisances(
     seed: int, set_index: int, experiment: int, enabled: Mapping[str, bool]
 ) -> dict[str, float | None]:
-    """Draw the nuisance parameters of one pseudo-experiment."""
+    """Draw the nuisance parameters of one pseudo-experiment.
+
+    Examples
+    --------
+    >>> values = experiment_nuisances(7, set_index=0, experiment=3, enabled={"tes": True})
+    >>> values["tes"] is not None, values["jes"]
+    (True, 1.0)
+    """
     node = seed_sequence(seed, Purpose.NUISANCES, set_index, experiment)
     return draw_nuisances(enabled, np.random.default_rng(node))
 
@@ -66,7 +92,13 @@ def model_seed(entropy: int, *task: int) -> int:
 
 
 def draw_order(seed: int, n_sets: int, n_experiments: int) -> Iterator[tuple[int, int]]:
-    """Yield all (set, experiment) pairs in a random order, which tells a model nothing."""
+    """Yield all (set, experiment) pairs in a random order, which tells a model nothing.
+
+    Examples
+    --------
+    >>> sorted(draw_order(7, n_sets=2, n_experiments=2))
+    [(0, 0), (0, 1), (1, 0), (1, 1)]
+    """
     rng = np.random.default_rng(seed_sequence(seed, Purpose.ORDER))
     # Four bytes for each: millions of pairs are made as they are needed.
     order = np.arange(n_sets * n_experiments, dtype=np.uint32)

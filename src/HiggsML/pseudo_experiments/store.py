@@ -60,7 +60,13 @@ MAX_EVENTS_IN_MEMORY = 1_000_000
 
 
 class PseudoExperiment(TypedDict):
-    """What ``Model.predict`` receives: 28 float32 features per event, and weights of one."""
+    """What ``Model.predict`` receives: 28 float32 features per event, and weights of one.
+
+    Examples
+    --------
+    >>> sorted(store.pseudo_experiment(mu=1.0, seed=7))
+    ['data', 'weights']
+    """
 
     data: pd.DataFrame
     weights: pd.Series
@@ -71,12 +77,23 @@ def features_frame(block: NDArray[np.float32]) -> pd.DataFrame:
 
     Each column stands for itself, as in frames of the reference implementation: of one block,
     pandas would select columns with negative strides, which ``torch.tensor`` does not take.
+
+    Examples
+    --------
+    >>> features_frame(np.zeros((28, 3), np.float32)).shape
+    (3, 28)
     """
     return pd.DataFrame(dict(zip(FEATURES, block, strict=True)), copy=False)
 
 
 def unit_weights(n_events: int) -> pd.Series:
-    """Return the weights of a pseudo-experiment: a Series (float64) of ones."""
+    """Return the weights of a pseudo-experiment: a Series (float64) of ones.
+
+    Examples
+    --------
+    >>> unit_weights(3).tolist()
+    [1.0, 1.0, 1.0]
+    """
     return pd.Series(np.ones(n_events), name="weights", copy=False)
 
 
@@ -84,6 +101,13 @@ class EventStore:
     """Test events, arranged so that pseudo-experiments can be drawn quickly.
 
     Make one with :meth:`from_data` or :meth:`from_frames`.
+
+    Examples
+    --------
+    >>> store = EventStore.from_data(data)
+    >>> experiment = store.pseudo_experiment(mu=1.5, nuisances={"tes": 1.01}, seed=7)
+    >>> experiment["data"].shape == (len(experiment["weights"]), 28)
+    True
     """
 
     def __init__(self, events: StoredEvents) -> None:

@@ -3,7 +3,7 @@ r"""Numbers as a page shows them.
 Examples
 --------
 >>> percent(0.68273), number(12345.6), with_error(0.01234, 0.0056)
-('68.3\xa0%', '1.234e+04', '0.0123 ± 0.0056')
+('68.3\xa0%', '1.235e+04', '0.0123 ± 0.0056')
 """
 
 from __future__ import annotations

@@ -46,7 +46,14 @@ EPSILON = 1e-3
 
 
 class QuantilesScore(NamedTuple):
-    """Mean width, coverage and the score that joins them (higher is better)."""
+    """Mean width, coverage and the score that joins them (higher is better).
+
+    Examples
+    --------
+    >>> interval, coverage, score = quantiles_score([1.0], [0.5], [1.5])
+    >>> interval, coverage
+    (1.0, 1.0)
+    """
 
     interval: float
     coverage: float
@@ -55,7 +62,13 @@ class QuantilesScore(NamedTuple):
 
 @dataclass(frozen=True)
 class SetScores:
-    """Scores of one set: all pseudo-experiments that share one true mu."""
+    """Scores of one set: all pseudo-experiments that share one true mu.
+
+    Examples
+    --------
+    >>> [one.set_index for one in compute_scores(predictions, mus).sets]
+    [0, 1]
+    """
 
     set_index: int
     mu: float
@@ -68,7 +81,13 @@ class SetScores:
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of a submission: means over its sets, and the pooled quantiles score."""
+    """Scores of a submission: means over its sets, and the pooled quantiles score.
+
+    Examples
+    --------
+    >>> list(compute_scores(predictions, mus).as_dict())
+    ['rmse', 'mae', 'interval', 'coverage', 'quantiles_score']
+    """
 
     rmse: float
     mae: float
@@ -86,7 +105,13 @@ class Scores:
 
 @dataclass(frozen=True)
 class BootstrapScores:
-    """Scores of resampled results: one entry per resampling, and their mean and spread."""
+    """Scores of resampled results: one entry per resampling, and their mean and spread.
+
+    Examples
+    --------
+    >>> BootstrapScores(np.array([0.4, 0.6]), np.ones(2), np.zeros(2), 10).mean("interval")
+    0.5
+    """
 
     interval: Array
     coverage: Array
@@ -103,20 +128,39 @@ class BootstrapScores:
 
 
 def rmse_score(mu: ArrayLike, mu_hat: ArrayLike, delta_mu_hat: ArrayLike) -> float:
-    """Mean over predictions of sqrt(d^2 + (d^2 - delta^2)^2), with d = mu_hat - mu."""
+    """Mean over predictions of sqrt(d^2 + (d^2 - delta^2)^2), with d = mu_hat - mu.
+
+    Examples
+    --------
+    >>> rmse_score([1.0, 1.0], [1.5, 0.5], [0.5, 0.5])
+    0.5
+    """
     squared = (np.asarray(mu_hat, dtype=np.float64) - np.asarray(mu, dtype=np.float64)) ** 2
     return float(np.mean(np.sqrt(squared + (squared - np.square(delta_mu_hat)) ** 2)))
 
 
 def mae_score(mu: ArrayLike, mu_hat: ArrayLike, delta_mu_hat: ArrayLike) -> float:
-    """Mean over predictions of |d| + ||d| - delta|, with d = mu_hat - mu."""
+    """Mean over predictions of |d| + ||d| - delta|, with d = mu_hat - mu.
+
+    Examples
+    --------
+    >>> mae_score([1.0, 1.0], [1.5, 0.5], [0.5, 0.25])
+    0.625
+    """
     distance = np.abs(np.asarray(mu_hat, dtype=np.float64) - np.asarray(mu, dtype=np.float64))
     delta = np.asarray(delta_mu_hat, dtype=np.float64)
     return float(np.mean(distance + np.abs(distance - delta)))
 
 
 def coverage_band(n: int) -> tuple[float, float]:
-    """Coverage within two binomial standard deviations of 68.27 % for ``n`` predictions."""
+    """Coverage within two binomial standard deviations of 68.27 % for ``n`` predictions.
+
+    Examples
+    --------
+    >>> low, high = coverage_band(1000)
+    >>> round(low, 3), round(high, 3)
+    (0.653, 0.712)
+    """
     sigma = _coverage_sigma(n)
     return COVERAGE_TARGET - 2 * sigma, COVERAGE_TARGET + 2 * sigma
 
@@ -126,6 +170,11 @@ def coverage_penalty(coverage: float, n: int) -> float:
 
     1 inside :func:`coverage_band`; below it 1 + (distance / sigma)^4, above it
     1 + (distance / sigma)^3: covering too little is worse than too much.
+
+    Examples
+    --------
+    >>> coverage_penalty(0.68, 1000), round(coverage_penalty(0.6, 1000), 1)
+    (1.0, 172.5)
     """
     low, high = coverage_band(n)
     sigma = _coverage_sigma(n)
@@ -164,6 +213,11 @@ def quantiles_score(
     ------
     ResultsError
         If a value is not finite.
+
+    Examples
+    --------
+    >>> quantiles_score([1.0, 1.0], p16=[0.8, 1.1], p84=[1.2, 1.5]).coverage
+    0.5
     """
     mu, low, high = (np.asarray(values, dtype=np.float64) for values in (mu, p16, p84))
     _require_finite(mu=mu, p16=low, p84=high)
@@ -197,6 +251,12 @@ def compute_scores(predictions: Mapping[int, Predictions], mus: Mapping[int, flo
     Scores
         RMSE and MAE averaged over a set and then over sets; interval, coverage and quantiles score
         of all predictions pooled.
+
+    Examples
+    --------
+    >>> scores = compute_scores(predictions, mus)
+    >>> scores.n_predictions, len(scores.sets)
+    (10, 2)
     """
     if not predictions:
         raise ResultsError("there are no predictions to score")
@@ -263,6 +323,12 @@ def bootstrap_scores(
         Units per resampling; as many as there are by default.
     seed : int or numpy.random.Generator
         Source of randomness.
+
+    Examples
+    --------
+    >>> resampled = bootstrap_scores(predictions, mus, n_bootstraps=50, seed=1)
+    >>> resampled.interval.shape, resampled.std("interval") >= 0
+    ((50,), True)
     """
     if n_bootstraps < 1 or (sample_size is not None and sample_size < 1):
         raise SettingsError("n_bootstraps and sample_size must be at least 1")
@@ -298,6 +364,13 @@ def resampled_scores(
         The units of each resampling.
     eps : float
         See :data:`EPSILON`.
+
+    Examples
+    --------
+    >>> samples = [np.array([0, 0]), np.array([0, 1])]
+    >>> scores = resampled_scores(np.array([0.4, 0.6]), [1.0, 0.5], np.array([10, 10]), samples)
+    >>> scores.interval.tolist()
+    [0.4, 0.5]
     """
     covered = np.asarray(coverage, dtype=np.float64)
     means = np.array([(interval[s].mean(), covered[s].mean(), size[s].sum()) for s in samples])

@@ -48,6 +48,11 @@ def interval_score(
     ------
     ResultsError
         If lengths differ or a value is not finite.
+
+    Examples
+    --------
+    >>> interval_score([1.0, 2.0], [0.5, 0.5], [1.5, 1.5], level=0.5).tolist()
+    [1.0, 3.0]
     """
     truth, lower, upper = _checked(mu, low, high)
     # With swapped ends the truth lies beyond at least one of them: such an interval misses it.
@@ -65,6 +70,11 @@ def pinball_loss(mu: ArrayLike, quantile: ArrayLike, *, level: float) -> Array:
         True values, and predictions that a share ``level`` of them should lie below.
     level : float
         Between 0 and 1.
+
+    Examples
+    --------
+    >>> pinball_loss([1.0, 1.0], [0.0, 2.0], level=0.75).tolist()
+    [0.75, 0.25]
     """
     truth, predicted = _checked(mu, quantile)
     loss: Array = np.maximum(level * (truth - predicted), (level - 1) * (truth - predicted))
@@ -76,6 +86,11 @@ def quantile_crps(mu: ArrayLike, p16: ArrayLike, mu_hat: ArrayLike, p84: ArrayLi
 
     The score is twice the integral of the pinball loss over all levels (GR section 4.2); here it is
     twice the mean over the levels 0.1587, 0.5 and 0.8413, with ``mu_hat`` taken as the median.
+
+    Examples
+    --------
+    >>> quantile_crps([1.0], [0.8], [1.0], [1.2]).round(4).tolist()
+    [0.0423]
     """
     tail = (1 - COVERAGE_TARGET) / 2
     levels = ((p16, tail), (mu_hat, 0.5), (p84, 1 - tail))
@@ -93,6 +108,11 @@ def crps_normal(mu: ArrayLike, mu_hat: ArrayLike, delta_mu_hat: ArrayLike) -> Ar
     ------
     ResultsError
         If lengths differ, a value is not finite, or a ``delta_mu_hat`` is negative.
+
+    Examples
+    --------
+    >>> crps_normal([1.0], [1.0], [0.2]).round(4).tolist()
+    [0.0467]
     """
     truth, center, delta = _checked(mu, mu_hat, delta_mu_hat)
     if (delta < 0).any():

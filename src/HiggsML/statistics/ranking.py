@@ -78,6 +78,12 @@ class Intervals:
         1 where the interval contains the true mu, else 0.
     interval_score : array
         Winkler's score, see :func:`HiggsML.statistics.proper_scores.interval_score`.
+
+    Examples
+    --------
+    >>> intervals = Intervals.of([[1.0], [2.0]], np.full((2, 5), 0.5), np.full((2, 5), 1.5))
+    >>> intervals.shape, intervals.covered.mean().item()
+    ((2, 5), 0.5)
     """
 
     width: Array
@@ -116,6 +122,11 @@ class Pair(NamedTuple):
     """The first method's score less the second's, and how surely they differ.
 
     ``freedom`` are the degrees of freedom of Student's t; ``adjusted`` is Holm's p-value.
+
+    Examples
+    --------
+    >>> Pair("a", "b", -0.1, 0.02, 9.0, p_value=0.001, adjusted=0.003).separated(level=0.05)
+    True
     """
 
     first: str
@@ -132,7 +143,14 @@ class Pair(NamedTuple):
 
 
 class CoverageTest(NamedTuple):
-    """Is the coverage 68.27 %: of all, and in each set? p-values are two-sided."""
+    """Is the coverage 68.27 %: of all, and in each set? p-values are two-sided.
+
+    Examples
+    --------
+    >>> test = coverage_test(Intervals.of(1.0, np.full((2, 50), 0.5), np.full((2, 50), 1.5)))
+    >>> test.coverage, test.p_pooled < 0.001
+    (1.0, True)
+    """
 
     coverage: float
     error: float
@@ -141,7 +159,13 @@ class CoverageTest(NamedTuple):
 
 
 class ErrorParts(NamedTuple):
-    """Standard errors of one method's score: all, and from the two sources of chance."""
+    """Standard errors of one method's score: all, and from the two sources of chance.
+
+    Examples
+    --------
+    >>> ErrorParts(total=0.05, experiments=0.03, drawn_mu=0.04).total
+    0.05
+    """
 
     total: float
     experiments: float
@@ -152,6 +176,12 @@ class Row(NamedTuple):
     """One method on a board; ``low`` .. ``high`` hold the central 68.27 % of the resamplings.
 
     ``rank`` to ``last_rank`` are the places that the significant separations leave open.
+
+    Examples
+    --------
+    >>> ends = np.linspace(0.8, 1.6, 40).reshape(2, 20)
+    >>> rank({"mine": Intervals.of(1.2, ends - 0.1, ends + 0.1)}).rows[0].rank
+    1
     """
 
     name: str
@@ -180,6 +210,14 @@ class Board:
     resolution : float or None
         The smallest difference of two scores that would be found with a probability of 80 %: the
         median over the pairs. None with fewer than two methods.
+
+    Examples
+    --------
+    >>> ends = np.linspace(0.8, 1.6, 40).reshape(2, 20)
+    >>> short, long = (Intervals.of(1.2, ends - half, ends + half) for half in (0.1, 1))
+    >>> board = rank({"short": short, "long": long})
+    >>> board.by, len(board.rows), len(board.pairs)
+    ('interval_score', 2, 1)
     """
 
     by: Criterion
@@ -216,6 +254,13 @@ def rank(
         If there is no method, or they measured different numbers of pseudo-experiments.
     SettingsError
         If ``level`` is not between 0 and 1 or ``by`` is no score.
+
+    Examples
+    --------
+    >>> ends = np.linspace(0.8, 1.6, 40).reshape(2, 20)
+    >>> methods = {half: Intervals.of(1.2, ends - half, ends + half) for half in (0.2, 3.0)}
+    >>> [(row.name, row.rank) for row in rank(methods).rows]
+    [(0.2, 1), (3.0, 2)]
     """
     if by not in ("interval_score", "quantiles_score"):
         raise SettingsError(f"methods are ranked by interval_score or quantiles_score, not {by!r}")
@@ -351,6 +396,8 @@ def _two_sided(difference: float, error: float, freedom: float) -> float:
 def holm(p_values: Sequence[float]) -> Array:
     """Return p-values adjusted for their number, which keep the family-wise error.
 
+    Examples
+    --------
     >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
     [0.03, 0.06, 0.06]
     """
@@ -416,6 +463,11 @@ def coverage_test(intervals: Intervals) -> CoverageTest:
 
     Of all together, against a binomial distribution; and set by set, by the sum of squared
     deviations in units of their binomial errors, which follows chi-squared.
+
+    Examples
+    --------
+    >>> coverage_test(Intervals.of(1.0, np.full((2, 50), 0.5), np.full((2, 50), 1.5))).coverage
+    1.0
     """
     n_sets, n = intervals.shape
     variance = COVERAGE_TARGET * (1 - COVERAGE_TARGET)

@@ -33,7 +33,13 @@ __all__ = ["ComparedRun", "compare_runs", "load_run", "markdown_table"]
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """One run: its name, its scores, and the standard deviations of the bootstrap."""
+    """One run: its name, its scores, and the standard deviations of the bootstrap.
+
+    Examples
+    --------
+    >>> load_run(folder / "run").cells()[2]
+    '1.0000 ± 0.0000'
+    """
 
     name: str
     quantiles_score: float
@@ -84,6 +90,11 @@ def load_run(directory: Path) -> ComparedRun:
     ------
     ResultsError
         If there are no complete predictions.
+
+    Examples
+    --------
+    >>> load_run(folder / "run").name
+    'run'
     """
     inside = directory / "predictions"
     predictions_dir = inside if inside.is_dir() else directory
@@ -131,6 +142,12 @@ def compare_runs(
         In the order given.
     differences : dict of str to list of Difference
         By the name of the run; absent for those with other true values.
+
+    Examples
+    --------
+    >>> runs, differences = compare_runs([folder / "run"])
+    >>> [run.name for run in runs], differences
+    (['run'], {})
     """
     if not directories:
         raise ResultsError("there is no run to compare: name output directories of 'higgsml run'")
@@ -145,7 +162,13 @@ def compare_runs(
 
 
 def markdown_table(runs: Sequence[ComparedRun]) -> str:
-    """Return a table of runs for a README."""
+    """Return a table of runs for a README.
+
+    Examples
+    --------
+    >>> print(markdown_table([load_run(folder / "run")]).splitlines()[0])
+    | Method | Quantiles score | Coverage | Mean width | Interval score | Minutes |
+    """
     lines = [
         "| Method | Quantiles score | Coverage | Mean width | Interval score | Minutes |",
         "|---|---|---|---|---|---|",

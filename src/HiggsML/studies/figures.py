@@ -22,7 +22,14 @@ __all__ = ["coverage_by_mu", "impact_plot", "study_plot"]
 def coverage_by_mu(
     mu: ArrayLike, covered: ArrayLike, *, bins: int = 6
 ) -> list[tuple[float, float, float]]:
-    """Return center, coverage and binomial error in bins of the true mu."""
+    """Return center, coverage and binomial error in bins of the true mu.
+
+    Examples
+    --------
+    >>> bins = coverage_by_mu([0.5, 2.5], [True, False], bins=2)
+    >>> [(round(mu, 2), share) for mu, share, _ in bins]
+    [(0.83, 1.0), (2.27, 0.0)]
+    """
     truth, inside = np.asarray(mu, dtype=np.float64), np.asarray(covered, dtype=bool)
     low, high = min(MU_RANGE[0], truth.min()), max(MU_RANGE[1], truth.max())
     edges = np.linspace(low, high, bins + 1)
@@ -44,6 +51,13 @@ def study_plot(studies: Mapping[str, Study]) -> Figure:
     ----------
     studies : mapping of str to Study
         By the name of the method.
+
+    Examples
+    --------
+    >>> from HiggsML.studies.study import run_study
+    >>> study = run_study(model, store, [Point("mu = 1", "mu", 1.0, mu=1.0)], experiments=2, seed=1)
+    >>> figure = study_plot({"constant": study})
+    >>> figure.savefig(folder / "study.png")
     """
     if not studies:
         raise SettingsError("there is no study to draw")
@@ -82,6 +96,12 @@ def impact_plot(limits: Mapping[str, Information]) -> Figure:
     ----------
     limits : mapping of str to Information
         By the name of the scenario.
+
+    Examples
+    --------
+    >>> known = Information(1.0, 0.6, 1.0, {"tes": 0.7, "jes": 0.3}, {"tes": 0.5, "jes": 0.9})
+    >>> len(impact_plot({"mini": known}).axes)
+    2
     """
     if not limits:
         raise SettingsError("there is no limit to draw")

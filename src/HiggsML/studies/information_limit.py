@@ -86,6 +86,10 @@ class Judge:
         Training events without shifts: ``PRI_`` columns, "weights" and "detailed_labels".
     seed : int
         Of the shifts under which they are learned.
+
+    Examples
+    --------
+    >>> scores = Judge(learned)(others)  # doctest: +SKIP
     """
 
     def __init__(self, events: pd.DataFrame, *, seed: int = 1) -> None:
@@ -135,6 +139,12 @@ class Bins:
         The parts of a division have equal sums of them.
     parts : sequence of int
         Into how many parts each quantity divides.
+
+    Examples
+    --------
+    >>> bins = Bins(np.array([[1.0, 2.0, 3.0, 4.0]]), np.ones(4), parts=[2])
+    >>> bins.size, bins(np.array([[0.0, 9.0]])).tolist()
+    (2, [0, 1])
     """
 
     def __init__(self, columns: NDArray[Any], weights: Array, parts: Sequence[int]) -> None:
@@ -178,6 +188,12 @@ class ExpectedCounts:
     changes : array of shape (6, 4, n_bins)
         Coefficients of z and z^2 for tes and jes, and of the width's second and fourth power for
         soft_met (Gaussian noise adds in quadrature).
+
+    Examples
+    --------
+    >>> counts = ExpectedCounts(np.array([[5.0], [100.0], [10.0], [2.0]]), np.zeros((6, 4, 1)))
+    >>> counts(np.array([2.0, 0, 0, 0, 0, 0, 0])).round(1).tolist()
+    [119.0]
     """
 
     nominal: Array
@@ -248,6 +264,14 @@ def expected_counts(
     -------
     first, second : ExpectedCounts
         Each scaled to all expected events; their mean is that of all events.
+
+    Examples
+    --------
+    >>> def judge(events):
+    ...     return np.stack([events["DER_mass_vis"], events["PRI_met"]]).astype(np.float32)
+    >>> first, second = expected_counts(events, judge, parts=(2, 1, 1, 1))
+    >>> first.nominal.shape
+    (4, 2)
     """
     chunks = [events.iloc[start : start + _ROWS] for start in range(0, len(events), _ROWS)]
     jobs = [("", 0.0)] + [(name, value) for name, values in _SHIFTS.items() for value in values]
@@ -316,6 +340,10 @@ def library_counts(
         Rows of each dataset, and root of their randomness.
     step : callable
         As for :func:`expected_counts`.
+
+    Examples
+    --------
+    >>> halves = library_counts(Path("limit"), events=400_000, seed=1)  # doctest: +SKIP
     """
     kept = directory / f"counts_{events}_{seed}.npz"
     if not kept.exists():
@@ -347,7 +375,14 @@ def _half(directory: Path, half: Literal[1, 2], events: int, seed: int) -> pd.Da
 def counts_of_scenario(
     mini: ExpectedCounts, scenario: Literal["mini", "official"]
 ) -> ExpectedCounts:
-    """Return what a scenario expects: the events are the same, their numbers are not."""
+    """Return what a scenario expects: the events are the same, their numbers are not.
+
+    Examples
+    --------
+    >>> counts = ExpectedCounts(np.array([[5.0], [100.0], [10.0], [2.0]]), np.zeros((6, 4, 1)))
+    >>> counts_of_scenario(counts, "mini").nominal.ravel().tolist()
+    [5.0, 100.0, 10.0, 2.0]
+    """
     new, old = expected_events(scenario), expected_events("mini")
     factors = np.array([[new[process] / old[process]] for process in PROCESSES])
     return ExpectedCounts(mini.nominal * factors, mini.changes * factors)
@@ -372,6 +407,12 @@ class Limit:
         Width and its statistical error: with the nuisance parameters known, and with none known.
     nominal : Information
         At mu = 1 with every nuisance parameter at its prior's center (soft_met at 1 GeV).
+
+    Examples
+    --------
+    >>> counts = ExpectedCounts(np.array([[5.0], [100.0], [10.0], [2.0]]), np.zeros((6, 4, 1)))
+    >>> limit((counts, counts), mus=[1.0], points=2).nominal.mu
+    1.0
     """
 
     known: tuple[float, float]
@@ -398,6 +439,13 @@ def limit(
         Over how many true values the mean goes.
     seed : int
         Of their draws.
+
+    Examples
+    --------
+    >>> counts = ExpectedCounts(np.array([[5.0], [100.0], [10.0], [2.0]]), np.zeros((6, 4, 1)))
+    >>> found = limit((counts, counts), mus=[1.0], points=2)
+    >>> found.known[0] < found.profiled[0]
+    True
     """
     rng = np.random.default_rng(seed)
     truths = rng.uniform(*MU_RANGE, points) if mus is None else np.resize(np.array(mus), points)

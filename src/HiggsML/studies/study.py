@@ -71,6 +71,11 @@ class Point:
         Signal strength; drawn for each experiment from its range if absent.
     fixed : mapping of str to float
         Values of nuisance parameters that are not drawn.
+
+    Examples
+    --------
+    >>> Point("tes = +1 sigma", "tes", 1.0, fixed={"tes": 1.01}).mu is None
+    True
     """
 
     name: str
@@ -86,6 +91,12 @@ class Measurements:
 
     ``pulls`` has by nuisance parameter (estimate - truth) / (width of the prior), if the model
     reports its estimates under the key "nuisances".
+
+    Examples
+    --------
+    >>> one = Measurements(*np.array([[1.0], [1.1], [0.2], [0.9], [1.3]]))
+    >>> one.covered.tolist(), one.mu_pulls.round(2).tolist()
+    ([True], [0.5])
     """
 
     mu: Array
@@ -111,7 +122,14 @@ class Measurements:
 
 @dataclass(frozen=True)
 class Study:
-    """Points and what was measured there."""
+    """Points and what was measured there.
+
+    Examples
+    --------
+    >>> study = run_study(model, store, grid([1.0, 2.0], nuisances=[]), experiments=2, seed=1)
+    >>> study.pooled("mu").mu.tolist()
+    [1.0, 1.0, 2.0, 2.0]
+    """
 
     points: tuple[Point, ...]
     measurements: tuple[Measurements, ...]
@@ -126,7 +144,14 @@ class Study:
 
 
 class Summary(NamedTuple):
-    """Numbers of one point; errors are standard errors, ``score_low`` .. ``score_high`` 68 %."""
+    """Numbers of one point; errors are standard errors, ``score_low`` .. ``score_high`` 68 %.
+
+    Examples
+    --------
+    >>> measured = measure(model, store, Point("mu = 1", "mu", 1.0, mu=1.0), experiments=3, seed=1)
+    >>> summarize(measured, n_bootstraps=10).n
+    3
+    """
 
     n: int
     coverage: float
@@ -149,6 +174,12 @@ class Difference(NamedTuple):
     """Second method minus first: mean over pseudo-experiments, its error and significance.
 
     ``p_value`` is two-sided: how often two equally good methods would differ by as much.
+
+    Examples
+    --------
+    >>> measured = measure(model, store, Point("mu = 1", "mu", 1.0, mu=1.0), experiments=3, seed=1)
+    >>> paired_differences(measured, measured)[0].mean
+    0.0
     """
 
     quantity: str
@@ -170,6 +201,11 @@ def grid(
     ------
     SettingsError
         If a nuisance parameter is unknown.
+
+    Examples
+    --------
+    >>> [point.name for point in grid([1.0], nuisances=["tes"], sigmas=[-1, 1])]
+    ['all drawn', 'mu = 1', 'tes = -1 sigma', 'tes = +1 sigma']
     """
     unknown = sorted(set(nuisances) - set(NUISANCES))
     if unknown:
@@ -198,6 +234,11 @@ def fit_submission(directory: Path, data: Data) -> Any:
     ------
     SubmissionError
         If there is no usable model.py.
+
+    Examples
+    --------
+    >>> fit_submission(folder / "submission", data).predict({})["mu_hat"]
+    1.0
     """
 
     def get_train_set(**keywords: Any) -> Any:
@@ -242,6 +283,12 @@ def measure(
         Which nuisance parameters vary where the point does not fix them; all by default.
     step : callable
         Called after every pseudo-experiment.
+
+    Examples
+    --------
+    >>> measured = measure(model, store, Point("mu = 1", "mu", 1.0, mu=1.0), experiments=3, seed=1)
+    >>> measured.mu_hat.tolist()
+    [1.0, 1.0, 1.0]
     """
     if experiments < 1:
         raise SettingsError(f"a point needs at least one pseudo-experiment, got {experiments}")
@@ -320,6 +367,12 @@ def run_study(
     -------
     Study
         The same for the same model, store, points, number and seed.
+
+    Examples
+    --------
+    >>> study = run_study(model, store, grid([1.0], nuisances=[]), experiments=2, seed=1)
+    >>> len(study.points), study.measurements[0].mu_hat.size
+    (2, 2)
     """
     chosen = tuple(points)
     total, done = len(chosen) * experiments, 0
@@ -350,6 +403,12 @@ def summarize(measured: Measurements, *, n_bootstraps: int = 400, seed: int = 42
 
     The error of the coverage is binomial, by Agresti and Coull's formula (Am. Stat. 52 (1998) 119),
     so that 0 or 100 % are not certain either.
+
+    Examples
+    --------
+    >>> measured = measure(model, store, Point("mu = 1", "mu", 1.0, mu=1.0), experiments=3, seed=1)
+    >>> round(summarize(measured, n_bootstraps=10).width, 2)
+    1.0
     """
     n = measured.mu.size
     coverage = float(measured.covered.mean())
@@ -398,6 +457,12 @@ def paired_differences(first: Measurements, second: Measurements) -> list[Differ
     ------
     ResultsError
         If the two were not measured at the same truths.
+
+    Examples
+    --------
+    >>> measured = measure(model, store, Point("mu = 1", "mu", 1.0, mu=1.0), experiments=3, seed=1)
+    >>> [one.quantity for one in paired_differences(measured, measured)][:2]
+    ['width', 'coverage']
     """
     if first.mu.shape != second.mu.shape or not np.array_equal(first.mu, second.mu):
         raise ResultsError(
@@ -427,7 +492,13 @@ def paired_differences(first: Measurements, second: Measurements) -> list[Differ
 
 
 def save_study(study: Study, path: Path) -> None:
-    """Write a study as JSON."""
+    """Write a study as JSON.
+
+    Examples
+    --------
+    >>> study = run_study(model, store, grid([1.0], nuisances=[]), experiments=2, seed=1)
+    >>> save_study(study, folder / "study.json")
+    """
     points = [
         {
             "point": asdict(point),
@@ -447,6 +518,13 @@ def load_study(path: Path) -> Study:
     ------
     ResultsError
         If the file can not be read as a study.
+
+    Examples
+    --------
+    >>> study = run_study(model, store, grid([1.0], nuisances=[]), experiments=2, seed=1)
+    >>> save_study(study, folder / "study.json")
+    >>> load_study(folder / "study.json").seed
+    1
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

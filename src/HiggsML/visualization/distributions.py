@@ -129,6 +129,12 @@ def stacked_histogram(
     -------
     Figure
         The figure that was drawn on.
+
+    Examples
+    --------
+    >>> labels = (events["labels"], events["weights"], events["detailed_labels"])
+    >>> stacked_histogram(events, *labels, "DER_mass_vis", mu_hat=2.0).axes[0].get_xlabel()
+    'visible mass [GeV]'
     """
     (column,) = feature_columns(dfall, [field_name])
     n_rows = len(dfall)
@@ -229,6 +235,13 @@ def histogram_syst(
         One panel per feature. The band around a ratio of 1 is the statistical uncertainty of the
         nominal sample; the points have none of their own, since the two samples usually hold the
         same events.
+
+    Examples
+    --------
+    >>> shifted = systematics(events, tes=1.05)
+    >>> weights = (events["weights"], shifted["weights"])
+    >>> len(histogram_syst(events, shifted, *weights, ["PRI_had_pt"]).axes)
+    2
     """
     names = feature_columns(dfall, columns)
     feature_columns(df_syst, names)
@@ -296,6 +309,11 @@ def histogram_classes(
     -------
     Figure
         One panel per feature.
+
+    Examples
+    --------
+    >>> len(histogram_classes(events, events["labels"], events["weights"], ["PRI_met"]).axes)
+    1
     """
     names = feature_columns(dfall, columns)
     is_signal = row_values(target, len(dfall), "target") == 1
@@ -362,6 +380,11 @@ def correlation_plots(
     -------
     Figure
         Two panels; numbers are printed for up to 16 features.
+
+    Examples
+    --------
+    >>> len(correlation_plots(events, events["labels"], ["PRI_had_pt", "PRI_met"]).axes)
+    3
     """
     names = feature_columns(dfall, columns)
     label = row_values(target, len(dfall), "target")
@@ -463,6 +486,13 @@ def roc_curve_wrapper(
     ------
     DataError
         If one of the classes has no weight.
+
+    Examples
+    --------
+    >>> score = events["DER_mass_vis"]
+    >>> figure = roc_curve_wrapper(score, events["labels"], events["weights"], "mass alone")
+    >>> len(figure.axes)
+    1
     """
     value = np.asarray(score, dtype=np.float64)
     if value.ndim != 1 or not np.isfinite(value).all():

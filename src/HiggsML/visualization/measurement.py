@@ -109,6 +109,11 @@ def interval_plot(
         Text above the axes.
     ax : Axes, optional
         Where to draw; a new figure by default.
+
+    Examples
+    --------
+    >>> interval_plot([0.8, 1.1], [1.2, 1.4], mu=1.0).axes[0].get_xlabel()
+    'signal strength μ'
     """
     low, high = np.asarray(p16, dtype=np.float64), np.asarray(p84, dtype=np.float64)
     center = (low + high) / 2 if mu_hat is None else np.asarray(mu_hat, dtype=np.float64)
@@ -183,6 +188,11 @@ def visualize_coverage(ingestion_result_dict: Results, ground_truth_mus: Truth) 
         ``p16s``, ``p84`` or ``p84s`` and, if wanted, ``mu_hats``.
     ground_truth_mus : mapping or sequence
         True mu by set.
+
+    Examples
+    --------
+    >>> len(visualize_coverage(predictions, mus).axes) == len(predictions)
+    True
     """
     sets = _matched(ingestion_result_dict, ground_truth_mus)
     with style():
@@ -221,6 +231,11 @@ def visualize_scatter(
     -------
     Figure
         Thick bars hold the central 68 %, thin ones 95 % of a set's predictions.
+
+    Examples
+    --------
+    >>> visualize_scatter(predictions, mus).axes[0].get_xlabel()
+    'true μ'
     """
     sets = _matched(ingestion_result_dict, ground_truth_mus)
     true = np.array([mu for _, _, mu in sets])
@@ -277,6 +292,11 @@ def pull_plot(results: Results, mus: Truth, *, ax: Axes | None = None) -> Figure
         uncertainty of 0 or less have no pull and are left out, which the figure says.
     ax : Axes, optional
         Where to draw; a new figure by default.
+
+    Examples
+    --------
+    >>> figure = pull_plot(predictions, mus)
+    >>> figure.savefig(folder / "pulls.png")
     """
     pulls, without = pulls_of(results, mus)
     edges = np.linspace(-_PULL_RANGE, _PULL_RANGE, 41)
@@ -344,6 +364,11 @@ def width_and_coverage_plot(
     Figure
         Above: coverage, with the band where two binomial standard deviations around 68.27 % lie.
         Below: mean width, with bars that hold the central 68 % of the widths.
+
+    Examples
+    --------
+    >>> len(width_and_coverage_plot(predictions, mus).axes)
+    2
     """
     sets = sorted(_matched(results, mus), key=lambda item: item[2])
     true = np.array([mu for _, _, mu in sets])
@@ -406,6 +431,11 @@ def coverage_function_plot(
         Range of the coverage that chance allows, as a horizontal bar.
     ax : Axes, optional
         Where to draw; a new figure by default.
+
+    Examples
+    --------
+    >>> len(coverage_function_plot(0.65, 1000).axes)
+    1
     """
     low, high = coverage_band(n_predictions)
     reach = max(2.5 * (high - COVERAGE_TARGET), 1.25 * abs(coverage - COVERAGE_TARGET))
@@ -469,6 +499,12 @@ def bootstrap_plot(
         Values of the results themselves, by name of the score; drawn as dashed lines.
     names : sequence of str
         Which of "interval", "coverage" and "quantiles_score" to draw.
+
+    Examples
+    --------
+    >>> from HiggsML.statistics.official_scores import bootstrap_scores
+    >>> figure = bootstrap_plot(bootstrap_scores(predictions, mus, n_bootstraps=20))
+    >>> figure.savefig(folder / "bootstrap.png")
     """
     if unknown := sorted(set(names) - set(_SCORE_LABELS)) or not names:
         raise DataError(f"unknown scores {unknown}; there are {', '.join(_SCORE_LABELS)}")

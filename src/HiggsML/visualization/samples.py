@@ -75,6 +75,11 @@ def pair_plots(
     Figure
         Histograms on the diagonal (in units of the sample), scatter plots below it. Long tails
         are cut off, which the figure says.
+
+    Examples
+    --------
+    >>> len(pair_plots(events, events["labels"], 20, ["PRI_had_pt", "PRI_met"]).axes)
+    3
     """
     names = feature_columns(dfall, columns)
     label = row_values(target, len(dfall), "target")
@@ -108,6 +113,12 @@ def pair_plots_syst(
         Features; all numeric ones by default.
     seed : int or numpy.random.Generator
         Choice of the events.
+
+    Examples
+    --------
+    >>> shifted = systematics(events, tes=1.05, dopostprocess=False)
+    >>> len(pair_plots_syst(events, shifted, 20, ["PRI_had_pt", "PRI_met"]).axes)
+    3
     """
     names = feature_columns(dfall, columns)
     feature_columns(df_syst, names)
@@ -322,6 +333,12 @@ def event_vise_syst(
     ------
     DataError
         If the frames differ in length.
+
+    Examples
+    --------
+    >>> shifted = systematics(events, tes=1.05, dopostprocess=False)
+    >>> len(event_vise_syst(events, shifted, ["PRI_had_pt", "PRI_met"]).axes)
+    2
     """
     names, nominal, shifted = _matched(dfall, df_syst, columns, sample_size, seed)
     with style():
@@ -375,6 +392,12 @@ def event_vise_syst_arrow(
     ------
     DataError
         If the frames differ in length, there is only one feature, or ``magnify`` is not positive.
+
+    Examples
+    --------
+    >>> shifted = systematics(events, tes=1.05, dopostprocess=False)
+    >>> len(event_vise_syst_arrow(events, shifted, ["PRI_had_pt", "PRI_met"]).axes)
+    1
     """
     names, nominal, shifted = _matched(dfall, df_syst, columns, sample_size, seed)
     if len(names) < 2:
