@@ -48,6 +48,13 @@ class Reference:
         drawn from their priors: with all of them known to the method, and with none known.
     sample : mapping of str to (float, float)
         Of the sample submission: "ratio" of its width to the limit at its mus, "coverage".
+
+    Examples
+    --------
+    >>> known, profiled = ((0.125, 0.25), (0.375, 0.25)), ((0.5, 0.25), (0.75, 0.25))
+    >>> reference = Reference("mine", (0.0, 2.0), known, profiled, {})
+    >>> reference.limit_at([1.0], known=True)
+    (0.25, 0.25)
     """
 
     scenario: str
@@ -83,6 +90,11 @@ def load_reference(
         "mini" or "official".
     systematics : mapping of str to bool, optional
         By nuisance parameter. There are numbers for all of them and for none, not for some.
+
+    Examples
+    --------
+    >>> load_reference("mini").scenario, load_reference("mine") is None
+    ('mini', True)
     """
     enabled = {bool((systematics or {}).get(name, True)) for name in NUISANCES}
     found = _content()["scenarios"].get(scenario) if len(enabled) == 1 else None
@@ -100,7 +112,13 @@ def _content() -> dict[str, Any]:
 
 
 def ratio(first: Number, second: Number) -> Number:
-    """Divide two numbers with independent errors."""
+    """Divide two numbers with independent errors.
+
+    Examples
+    --------
+    >>> ratio((3.0, 0.3), (2.0, 0.0))
+    (1.5, 0.15)
+    """
     value = first[0] / second[0]
     relative = np.hypot(first[1] / first[0] if first[0] else 0.0, second[1] / second[0])
     return value, float(value * relative)

@@ -478,6 +478,12 @@ def limit_by_mu(
     dict
         What :class:`HiggsML.statistics.reference.Reference` holds of it: "mu", "known" and
         "profiled".
+
+    Examples
+    --------
+    >>> counts = ExpectedCounts(np.array([[5.0], [100.0], [10.0], [2.0]]), np.zeros((6, 4, 1)))
+    >>> sorted(limit_by_mu((counts, counts), mus=[1.0], points=2))
+    ['known', 'mu', 'profiled']
     """
     found = [limit(halves, mus=[mu], points=points, seed=seed) for mu in mus]
     return {
