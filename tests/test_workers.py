@@ -29,6 +29,7 @@ from HiggsML.ingestion.identity import packed_files
 from HiggsML.ingestion.workers import Draws, Task, Worker, check_cluster, cluster
 from HiggsML.isolation.budget import budgets
 from HiggsML.isolation.cage.restrict import probe
+from HiggsML.results import load_predictions, load_settings
 from HiggsML.submission.value import Submission
 from tests.pipeline_fixtures import ENVIRONMENT, HIGGSML
 
@@ -454,3 +455,37 @@ def test_nothing_stays_after_a_signal_that_ends_the_run(dataset, tmp_path, name)
     assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
     assert list(temporary.iterdir()) == []
     assert not list((tmp_path / "out").glob("predictions/*"))
+
+
+SAVES = """
+from pathlib import Path
+import tempfile
+class Model:
+    def __init__(self, get_train_set, systematics): ...
+    def fit(self):
+        self.place = {place}
+        (self.place / "trained.txt").write_text("1.5")
+    def predict(self, test_set):
+        place = Path(__file__).parent if {beside} else self.place
+        mu = float((place / "trained.txt").read_text())
+        return {{"mu_hat": mu, "delta_mu_hat": 0.5, "p16": mu - 0.5, "p84": mu + 0.5}}
+"""
+
+
+@pytest.mark.parametrize("isolation", ["prefer", "off"])
+@pytest.mark.parametrize("beside", [True, False])
+def test_what_fit_saves_is_found_by_every_worker(dataset, tmp_path, caplog, beside, isolation):
+    """Files beside model.py go along with the Model; where others are missed, one does all."""
+    place = "Path(__file__).parent" if beside else "Path(tempfile.mkdtemp())"
+    submission = tmp_path / "saves"
+    submission.mkdir()
+    (submission / "model.py").write_text(SAVES.format(place=place, beside=beside))
+    run_ingestion(options(dataset, submission, tmp_path / "out", workers=2, isolation=isolation))
+    results = load_predictions(
+        tmp_path / "out", load_settings(tmp_path / "out" / "test_settings.json", with_truth=True)
+    )
+    assert all((one.mu_hat == 1.5).all() for one in results.values())
+    one_worker = "one worker makes all predictions" in caplog.text
+    assert one_worker == (not beside and isolation != "off")
+    if isolation != "off":
+        assert [path.name for path in submission.iterdir()] == ["model.py"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
@@ -26,7 +25,6 @@ __all__ = [
     "locked",
     "on_disk",
     "partial_directory",
-    "readable_copy",
     "remedy",
     "remove_tree",
     "size_text",
@@ -171,33 +169,6 @@ def _entries(path: str) -> list[str]:
 
 def _is_directory(path: str) -> bool:
     return stat.S_ISDIR(os.lstat(path).st_mode)
-
-
-@contextlib.contextmanager
-def readable_copy(submission: Path) -> Iterator[Path]:
-    """Give a directory that a process of root without capabilities can read.
-
-    Without its capabilities, root can not read other users' private files. A submission that holds
-    some is copied; any other directory is given as it is.
-    """
-    if os.geteuid() != 0 or not any(map(_is_closed, (submission, *submission.rglob("*")))):
-        yield submission
-        return
-    base = Path(tempfile.mkdtemp(prefix="higgsml-submission-"))
-    try:
-        shutil.copytree(submission, base / "submission", symlinks=True)
-        for path in (base / "submission").rglob("*"):
-            if not path.is_symlink():
-                path.chmod(0o700 if path.is_dir() else 0o600)
-        yield base / "submission"
-    finally:
-        remove_tree(base)
-
-
-def _is_closed(path: Path) -> bool:
-    status = path.lstat()
-    needed = 0o005 if stat.S_ISDIR(status.st_mode) else 0o004
-    return status.st_uid != 0 and status.st_mode & needed != needed
 
 
 def allocate(file: IO[bytes], size: int) -> None:

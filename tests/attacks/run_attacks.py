@@ -193,7 +193,7 @@ class Host:
 
     def _write(self, folder, output, name, members, facts):
         shutil.copy(HERE / "attack.py", folder)
-        config = {**self.config, "output": str(output)}
+        config = {**self.config, "output": str(output), "submission": str(folder)}
         (folder / "config.json").write_text(json.dumps(config))
         for file_name, text in facts.get("FILES", {}).items():
             (folder / file_name).write_text(text)

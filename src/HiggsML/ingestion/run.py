@@ -101,8 +101,8 @@ def run_ingestion(options: IngestionOptions, progress: Progress | None = None) -
     [0]
     """
     with (
-        open_submission(options.submission) as submission,
         recorded(options.output, options.input_dir, tell=options.empty_output) as recorder,
+        open_submission(options.submission) as submission,
         ExitStack() as held,
     ):
         run = _prepare(options, submission, progress or (lambda *_: None), held, recorder)
@@ -248,15 +248,42 @@ def _preloaded(run: _Run) -> Iterator[None]:
 def _measure(run: _Run) -> None:
     """Collect an answer to every pseudo-experiment."""
     executor = _executor(run)
+    try:
+        _collect(run, executor)
+    except SubmissionError as error:
+        # Files that fit has saved beside model.py come along with the Model; others do not.
+        closed = any(name in str(error) for name in ("FileNotFoundError", "PermissionError"))
+        lost = closed and isinstance(executor, LocalProcesses)
+        if run.measured or not lost:
+            raise
+        logger.warning(
+            "only the process that has fitted the Model finds its files (save them beside "
+            "model.py): one worker makes all predictions"
+        )
+        with _fitted_again(run) as worker:
+            _collect(run, ThisProcess(worker))
+    for sandbox in (run.sandbox, *run.workers):
+        if sandbox is not run.spare and not run.options.debug:
+            sandbox.close()
+
+
+def _collect(run: _Run, executor: Executor) -> None:
     with closing(executor.run(run.tasks())) as results:
         for task, answer in results:
             run.checkpoint.append(task, answer, run.seconds())
             run.measured.append(task)
             run.report("predict", len(run.checkpoint.answers), run.total)
     run.protections |= executor.lacking
-    for sandbox in (run.sandbox, *run.workers):
-        if sandbox is not run.spare and not run.options.debug:
-            sandbox.close()
+
+
+@contextmanager
+def _fitted_again(run: _Run) -> Iterator[Worker]:
+    """Fit the Model once more, in a fresh process."""
+    with _sandbox(run.options, run.submission) as sandbox:
+        sandbox.fit(
+            run.data, seed=model_seed(run.checkpoint.seed), timeout=seconds_left(run.deadline)
+        )
+        yield from _workers(run, [sandbox])
 
 
 def _ask_again(run: _Run) -> Repeatability:
@@ -303,11 +330,8 @@ def _asked(run: _Run, tasks: list[Task]) -> list[tuple[Task, Answer]]:
             # Say that fit has left a file which only its own process finds.
             run.state = f"asked again, {error}"
     _allow_second_fit(run, run.state)
-    with _sandbox(options, run.submission) as sandbox:
-        sandbox.fit(
-            run.data, seed=model_seed(run.checkpoint.seed), timeout=seconds_left(run.deadline)
-        )
-        return collect(ThisProcess(*_workers(run, [sandbox])))
+    with _fitted_again(run) as worker:
+        return collect(ThisProcess(worker))
 
 
 @contextmanager

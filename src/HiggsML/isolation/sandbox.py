@@ -36,7 +36,7 @@ from HiggsML.errors import (
     SubmissionError,
     TimeLimitError,
 )
-from HiggsML.files import PACKAGE, readable_copy, remove_tree, size_text
+from HiggsML.files import PACKAGE, remove_tree, size_text
 from HiggsML.isolation.budget.budgets import Budgets, machine_memory
 from HiggsML.isolation.budget.output_log import OutputLog
 from HiggsML.isolation.budget.process import WatchedProcess
@@ -153,12 +153,11 @@ class Sandbox:
                 submission = Submission.of(submission)
             for name in submission.shadowed_modules:
                 output.note(f"{name}.py can not be imported: an installed module has that name")
-            folder = submission.folder
-            if isolation != "off":
-                folder = stack.enter_context(readable_copy(folder))
-            self.model_file = submission.copied_to(folder).model_file
             private = Path(tempfile.mkdtemp(prefix="higgsml-"))
             stack.callback(remove_tree, private)
+            if isolation != "off":  # a copy of its own, which it may write to
+                submission = submission.copied_to(private / "submission")
+            self.model_file = submission.model_file
             if isolation != "off":
                 self.report |= protect_parent()
             ours, theirs = socket.socketpair()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 
 from HiggsML.errors import SubmissionError
+from HiggsML.files import remedy
 from HiggsML.submission.archive import unpacked
 from HiggsML.submission.layout import read_folder, shadowed_modules, shown
 
@@ -74,8 +76,24 @@ class Submission:
         return shadowed_modules(self.files, _SHADOWING)
 
     def copied_to(self, folder: Path) -> Submission:
-        """Return the same submission as it is in a copy of its folder."""
-        return replace(self, folder=folder)
+        """Copy its files into a new folder that only this user can read, and return that one.
+
+        Raises
+        ------
+        SubmissionError
+            If a file can not be copied.
+        """
+        folder.mkdir(mode=0o700, parents=True)
+        for name in self.files:
+            target = folder / name
+            try:
+                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                shutil.copyfile(self.folder / name, target)
+            except OSError as error:
+                raise SubmissionError(
+                    f"{shown(name)} can not be copied ({error.strerror}): {remedy(error)}"
+                ) from error
+        return replace(self, folder=folder.resolve())
 
 
 @contextlib.contextmanager

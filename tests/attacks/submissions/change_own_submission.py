@@ -1,13 +1,20 @@
-"""Rewrite model.py for the next worker, or leave byte code. Must: refused."""
+"""Rewrite model.py for the next run. Must: change a copy of its own only."""
 
 import os
 from pathlib import Path
 
-from attack import Honest, must_fail
+from attack import CONFIG, Honest, must_be_false, must_fail
+
+HERE = Path(__file__).resolve().parent
 
 
 class Model(Honest):
     def fit(self):
-        must_fail("rewrite", open, __file__, "w")
-        must_fail("new file", open, Path(__file__).parent / "json.py", "w")
-        must_fail("cache", os.mkdir, Path(__file__).parent / "__pycache__")
+        Path(__file__).write_text("raise SystemExit")
+        (HERE / "json.py").write_text("raise SystemExit")
+        os.mkdir(HERE / "saved")
+        original = Path(CONFIG["submission"])
+        must_be_false("the original's folder", HERE == original)
+        must_fail("rewrite", open, original / "model.py", "w")
+        must_fail("new file", open, original / "json.py", "w")
+        must_fail("read", os.listdir, original)

@@ -90,6 +90,7 @@ class _Runner:
         self._model: Any = None
         self._generators: list[Any] = []
         self._loaded: type | None = None
+        self._files_at_start = _stamps(model_file.parent)
 
     def _load(self) -> type:
         """Return the class Model: what was loaded in advance, once; else load it afresh."""
@@ -107,7 +108,7 @@ class _Runner:
 
     def state(self, message: dict[str, Any], payload: bytes, descriptors: list[int]) -> _Answer:
         try:
-            state = pickle.dumps(self._model, protocol=5)
+            state = pickle.dumps((pickle.dumps(self._model, protocol=5), self._saved()), protocol=5)
         except Exception as error:  # whatever a participant's __reduce__ raises
             reason = "".join(traceback.format_exception_only(error)).strip()
             return {"kind": "no_state", "reason": reason[:500]}, b""
@@ -121,8 +122,15 @@ class _Runner:
         return {"kind": "preloaded"}, b""
 
     def restore(self, message: dict[str, Any], payload: bytes, descriptors: list[int]) -> _Answer:
+        model, files = pickle.loads(payload)  # noqa: S301 (the submission's own, inside its cage)
+        folder = self._model_file.parent
+        for name, content in files.items():
+            path = folder / name
+            if not path.is_file() or path.read_bytes() != content:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
         self._load()
-        self._model = pickle.loads(payload)  # noqa: S301 (the submission's own, inside its cage)
+        self._model = pickle.loads(model)  # noqa: S301
         self._generators = held_generators(self._model, self._model_file.parent)
         return {"kind": "restored"}, b""
 
@@ -136,6 +144,25 @@ class _Runner:
             "weights": unit_weights(n_events),
         }
         return {"kind": "prediction", **check_prediction(self._model.predict(test_set))}, b""
+
+    def _saved(self) -> dict[str, bytes]:
+        """Return the files that the submission has written beside its model.py."""
+        folder = self._model_file.parent
+        return {
+            name: (folder / name).read_bytes()
+            for name, stamp in _stamps(folder).items()
+            if self._files_at_start.get(name) != stamp
+        }
+
+
+def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return size and time of change of every file in a folder, by name."""
+    return {
+        path.relative_to(folder).as_posix(): (status.st_size, status.st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+        for status in (path.stat(),)
+    }
 
 
 def _describe(error: BaseException, model_file: Path) -> dict[str, Any]:
