@@ -86,7 +86,10 @@ def test_halves_are_disjoint_and_alike(process):
         for half in (1, 2)
     )
     result = auc(first, second, seed=1, folds=3)
-    assert result.auc < 0.5 + 4 * result.error + 0.03
+    # What repeats falls like the number of library events to the power -0.54; 0.03 is aimed at with
+    # 16,000 in each half, and the shipped library of top quarks and bosons is smaller.
+    repeats = 0.03 * max(1.0, 16_000 / len(one)) ** 0.54
+    assert result.auc < 0.5 + 4 * result.error + repeats
 
 
 def test_z_peaks_below_the_z_mass_and_h_above():
