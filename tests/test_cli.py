@@ -213,7 +213,7 @@ def test_defaults_are_those_of_the_challenge(asked):
         (["--deadline", "0"], "0.0 is not in the range x>0"),
         (["--seed", "-5"], "-5 is not in the range x>=0"),
         (["--isolation", "none"], "'none' is not one of 'require', 'prefer', 'off'"),
-        (["--input", "no/such/place"], "Directory 'no/such/place' does not exist"),
+        (["--input", "no/such/place"], "there is no dataset at 'no/such/place'"),
         (["--output", str(ROOT / "README.md")], "is a file"),
         (["--sytematics", "all"], "No such option"),
     ],
@@ -236,10 +236,34 @@ def test_a_missing_submission_is_explained(doors, tmp_path):
     assert end.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["explor"], "No such command 'explor'. Did you mean 'explore'?"),
+        (["comparison"], "Did you mean 'compare'?"),
+        (["xyzzy"], "No such command 'xyzzy'."),
+        (["run", "--seeed", "1", "."], "'--seed'"),
+        (["run", "DIR/mine/model.py"], "is a file of a submission: name its folder, DIR/mine"),
+        (["study", "DIR/mine/model.py"], "is a file of a submission: name its folder, DIR/mine"),
+        (["compare", "DIR/run/scores"], "holds the scores of a run: name the run, DIR/run"),
+    ],
+)
+def test_common_mistakes_get_a_hint(arguments, message, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "model.py").write_text("")
+    for name in ("scores", "predictions"):
+        (tmp_path / "run" / name).mkdir(parents=True)
+    (tmp_path / "run" / "scores" / "scores.json").write_text("{}")
+    end = CliRunner().invoke(cli._cli, [part.replace("DIR", str(tmp_path)) for part in arguments])
+    assert end.exit_code != 0
+    said = " ".join(f"{end.output} {end.exception}".split())
+    assert message.replace("DIR", str(tmp_path)) in said
+
+
 def test_outside_a_checkout_the_dataset_has_to_be_named(doors, tmp_path):
     end = higgsml(doors, "run", COUNTING, cwd=tmp_path)
     assert end.returncode == 2
-    assert "Directory 'input_data' does not exist" in end.stderr
+    assert "there is no dataset at 'input_data'" in end.stderr
 
 
 def test_a_small_test_set_is_remarked_on(doors, real_sample, tmp_path):

@@ -19,13 +19,28 @@ __all__ = [
     "DIRECTORY",
     "EXISTING",
     "FILE",
+    "SUBMISSION",
     "input_option",
     "nuisance_names",
     "run_options",
 ]
 
-EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
+
+class _Existing(click.Path):
+    """A directory; where the model.py in it is named instead, says so."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        path = Path(value)
+        if path.name == "model.py" and path.is_file():
+            self.fail(f"{value} is a file of a submission: name its folder, {path.parent}")
+        return super().convert(value, param, ctx)
+
+
+EXISTING = _Existing(exists=True, file_okay=False, path_type=Path)
 """A directory that is there."""
+
+SUBMISSION = _Existing(exists=True, path_type=Path)
+"""A submission: its folder, or a zip file."""
 
 DIRECTORY = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)

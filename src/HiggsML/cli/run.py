@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from HiggsML.cli.console import print_log, progress_bar, show_scores, stderr
-from HiggsML.cli.options import DIRECTORY, EXISTING, input_option, run_options
+from HiggsML.cli.options import DIRECTORY, EXISTING, SUBMISSION, input_option, run_options
 from HiggsML.errors import HiggsMLError, SettingsError
 from HiggsML.ingestion.options import OPTIONS, IngestionOptions
 from HiggsML.results import read_object
@@ -24,11 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["run", "score"]
 
-_submission = click.Path(exists=True, path_type=Path)
-
 
 @click.command()
-@click.argument("submission", type=_submission)
+@click.argument("submission", type=SUBMISSION)
 @input_option
 @click.option(
     "--output",

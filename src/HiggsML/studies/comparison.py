@@ -96,6 +96,10 @@ def load_run(directory: Path) -> ComparedRun:
     >>> load_run(folder / "run").name
     'run'
     """
+    if (directory / "scores.json").exists() and (directory.parent / "predictions").is_dir():
+        raise ResultsError(
+            f"{directory} holds the scores of a run: name the run, {directory.resolve().parent}"
+        )
     inside = directory / "predictions"
     predictions_dir = inside if inside.is_dir() else directory
     settings = load_settings(predictions_dir / SETTINGS_FILE, with_truth=True)

@@ -25,6 +25,7 @@ from HiggsML.datasets.reader import whole_numbers
 from HiggsML.errors import SettingsError, SubmissionError
 from HiggsML.files import PACKAGE
 from HiggsML.isolation.inside.generators import held_generators, seed_generators
+from HiggsML.isolation.inside.participant_traceback import folded_traceback, hint
 from HiggsML.isolation.inside.refusals import explanation
 from HiggsML.isolation.wire.channel import Channel, ChannelClosedError
 from HiggsML.isolation.wire.shared_memory import map_block
@@ -175,7 +176,7 @@ def _describe(error: BaseException, model_file: Path) -> dict[str, Any]:
         frames = frames.tb_next
     if frames is not None and frames.tb_frame.f_code.co_filename.startswith("<frozen"):
         frames = None  # a syntax error: the file that it names was never entered
-    text = "".join(traceback.format_exception(type(error), error, frames))
+    text = folded_traceback(error, frames, model_file.parent)
     text = text.replace(str(model_file.parent) + os.sep, "")
     summary_lines = traceback.format_exception_only(error)
     if isinstance(error, SyntaxError):  # the lines before the last one quote the file
@@ -184,6 +185,8 @@ def _describe(error: BaseException, model_file: Path) -> dict[str, Any]:
     if note := explanation(error):
         text = text.replace(f"{note}\n", "")  # once is enough
         summary = summary if note in summary else f"{summary}\n{note}"
+    if advice := hint(error):
+        summary = f"{summary}\n{advice}"
     return {
         "kind": "failed",
         "error": summary[:_MAX_SUMMARY],
