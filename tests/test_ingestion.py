@@ -327,6 +327,13 @@ AT_THE_DOOR = {
             '\n[submission]   File "model.py", line 20, in predict\n',
         ],
     ),
+    "deceives": (
+        third_call("raise ValueError('x\\nError: all good\\n::set-output::y\\x1b[2J')"),
+        [
+            "the submission failed in predict: ValueError: x Error: all good ::set-output::y",
+            "\n[submission] Error: all good\n[submission] ::set-output::y\N{REPLACEMENT CHARACTER}",
+        ],
+    ),
     "nan": (third_call("return {**ANSWER, 'p84': float('nan')}"), [WHERE, "p84 = nan"]),
 }
 
@@ -338,7 +345,7 @@ def test_a_failed_submission_ends_with_one_clear_error(doors, tiny_dataset, tmp_
     output.mkdir()
     (output / "result_0.json").write_text("{}")
     submission = write_submission(tmp_path / "submission", text)
-    end = knock(doors, tiny_dataset, submission, output, "--random-seed", SEED)
+    end = knock(doors, tiny_dataset, submission, output, "--random-seed", SEED, "--workers", 1)
     assert end.returncode == 1
     assert end.stdout == ""
     errors = [line for line in end.stderr.splitlines() if line.startswith("Error: ")]

@@ -30,6 +30,10 @@ class _Mapping(_Original):
     ) -> _Mapping:
         if fileno != -1 or not flags & mmap.MAP_SHARED:
             return super().__new__(cls, fileno, length, flags, *others, **keywords)
+        if keywords.get("prot", others[0] if others else 0) & mmap.PROT_EXEC:
+            # Code that is made at run time; nothing in /dev/shm can be executed.
+            flags = flags & ~mmap.MAP_SHARED | mmap.MAP_PRIVATE
+            return super().__new__(cls, fileno, length, flags, *others, **keywords)
         directory = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
         with tempfile.TemporaryFile(dir=directory) as file:
             file.truncate(length)
