@@ -137,7 +137,7 @@ def test_no_sdk(monkeypatch):
 
 
 def test_the_library_imports_without_the_sdk():
-    code = "import sys; sys.modules['docker'] = None; import HiggsML.cli.bundle"
+    code = "import sys; sys.modules['docker'] = None; import HiggsML.codabench.dry_run"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -11,7 +11,6 @@ from rich.table import Table
 from HiggsML.files import size_text
 from HiggsML.isolation.budget.budgets import Budgets
 from HiggsML.isolation.cage.restrict import ESSENTIAL, MECHANISMS, isolation_level, missing, probe
-from HiggsML.isolation.sandbox import not_enforced
 
 __all__ = ["doctor", "verdict"]
 
@@ -38,6 +37,8 @@ def doctor(require: bool) -> None:
 
     Everything is tried out by a process that then ends; nothing is changed.
     """
+    from HiggsML.isolation.sandbox import not_enforced
+
     report = probe()
     table = Table(title="Protections", title_justify="left")
     for heading in ("protection", "what it gives", "here"):

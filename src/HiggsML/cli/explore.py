@@ -7,9 +7,6 @@ from pathlib import Path
 import click
 
 from HiggsML.cli.options import ANY_PATH, DIRECTORY, EXISTING, input_option
-from HiggsML.datasets.reader import Data
-from HiggsML.four_lepton.events import write_four_lepton
-from HiggsML.reports.dataset_page import FORMATS, explore, write_folder, write_page
 
 __all__ = ["explore_command", "four_lepton_command"]
 
@@ -44,7 +41,7 @@ __all__ = ["explore_command", "four_lepton_command"]
 @click.option(
     "--format",
     "file_format",
-    type=click.Choice(FORMATS),
+    type=click.Choice(["png", "svg", "pdf"]),
     default="png",
     show_default=True,
     help="Of the files in a folder.",
@@ -63,6 +60,9 @@ def explore_command(
     Features by process, correlations, the shift by each systematic, the best single cuts and, for
     a submission that exposes it, its classifier.
     """
+    from HiggsML.datasets.reader import Data
+    from HiggsML.reports.dataset_page import explore, write_folder, write_page
+
     data = Data(input_dir)
     names = None if columns is None else [name.strip() for name in columns.split(",")]
     plots = explore(data, submission=submission, columns=names, max_events=max_events, seed=seed)
@@ -87,5 +87,7 @@ def explore_command(
 @click.option("--seed", type=click.IntRange(0), default=None, help="Makes the files repeatable.")
 def four_lepton_command(output: Path, events: int, seed: int | None) -> None:
     """Make CSV files for the four-lepton exercise, with the columns of the ATLAS open data."""
+    from HiggsML.four_lepton.events import write_four_lepton
+
     for path in write_four_lepton(output, events=events, seed=seed):
         click.echo(f"Sample: {path}")

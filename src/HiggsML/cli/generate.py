@@ -9,7 +9,6 @@ import click
 
 from HiggsML.cli.console import progress_bar
 from HiggsML.cli.options import DIRECTORY
-from HiggsML.generator import generate_dataset
 
 __all__ = ["generate"]
 
@@ -66,6 +65,8 @@ def generate(
     library_half: str | None,
 ) -> None:
     """Make a dataset of simulated events in the official layout."""
+    from HiggsML.generator import generate_dataset
+
     with progress_bar() as progress:
         path = generate_dataset(
             output,

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from rich.table import Table
 
 from HiggsML.cli.console import output_console, progress_bar
 from HiggsML.cli.options import DIRECTORY, EXISTING, FILE
-from HiggsML.results import write_json
-from HiggsML.statistics.reference import ratio
-from HiggsML.studies.comparison import load_run
-from HiggsML.studies.figures import impact_plot
-from HiggsML.studies.information_limit import (
-    ExpectedCounts,
-    Limit,
-    counts_of_scenario,
-    library_counts,
-    limit,
-    limit_by_mu,
-)
+
+if TYPE_CHECKING:
+    from HiggsML.studies.information_limit import ExpectedCounts, Limit
 
 __all__ = ["information"]
 
@@ -79,6 +70,10 @@ def information(
     Generates two datasets from separate halves of the generator's library, trains large classifiers
     on the first, and takes the Fisher information of mu from the second, for both scenarios.
     """
+    from HiggsML.results import write_json
+    from HiggsML.studies.figures import impact_plot
+    from HiggsML.studies.information_limit import counts_of_scenario, library_counts, limit
+
     output.mkdir(parents=True, exist_ok=True)
     with progress_bar() as progress:
         progress("count", 0, None)  # events and classifiers come first, and take minutes
@@ -123,6 +118,10 @@ def _ratio(
     scenario: str, directory: Path, halves: tuple[ExpectedCounts, ExpectedCounts]
 ) -> dict[str, Any]:
     """Compare a run's mean width with the limit at its own true signal strengths."""
+    from HiggsML.statistics.reference import ratio
+    from HiggsML.studies.comparison import load_run
+    from HiggsML.studies.information_limit import limit
+
     run = load_run(directory)
     bound, bound_error = limit(halves, mus=list(run.settings.mus.values())).profiled
     return {
@@ -139,6 +138,8 @@ def _reference(
     content: dict[str, Any], halves: tuple[ExpectedCounts, ExpectedCounts]
 ) -> dict[str, Any]:
     """Return what reference.json holds: the limit by mu, and the first run of each scenario."""
+    from HiggsML.studies.information_limit import counts_of_scenario, limit_by_mu
+
     scenarios: dict[str, Any] = {}
     names: tuple[Literal["mini", "official"], ...] = ("mini", "official")
     for scenario in names:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -16,21 +17,10 @@ from HiggsML.cli.options import (
     input_option,
     nuisance_names,
 )
-from HiggsML.datasets.reader import Data
-from HiggsML.pseudo_experiments.store import EventStore
-from HiggsML.studies.comparison import ComparedRun, compare_runs, markdown_table
-from HiggsML.studies.figures import study_plot
-from HiggsML.studies.study import (
-    Difference,
-    Study,
-    fit_submission,
-    grid,
-    load_study,
-    paired_differences,
-    run_study,
-    save_study,
-    summarize,
-)
+
+if TYPE_CHECKING:
+    from HiggsML.studies.comparison import ComparedRun
+    from HiggsML.studies.study import Difference, Study
 
 __all__ = ["compare", "study"]
 
@@ -106,6 +96,18 @@ def study(
 
     The submission runs in this process, without any protection: study code that you trust.
     """
+    from HiggsML.datasets.reader import Data
+    from HiggsML.pseudo_experiments.store import EventStore
+    from HiggsML.studies.figures import study_plot
+    from HiggsML.studies.study import (
+        fit_submission,
+        grid,
+        load_study,
+        paired_differences,
+        run_study,
+        save_study,
+    )
+
     others = {path.parent.name: load_study(path) for path in against}
     data = Data(input_dir)
     model = fit_submission(submission, data)
@@ -139,6 +141,8 @@ def compare(runs: tuple[Path, ...], markdown: bool) -> None:
     With the same seed and settings all runs have the same pseudo-experiments; each is then compared
     with the first one, experiment by experiment.
     """
+    from HiggsML.studies.comparison import compare_runs, markdown_table
+
     compared, differences = compare_runs(runs)
     if markdown:
         click.echo(markdown_table(compared))
@@ -150,6 +154,8 @@ def compare(runs: tuple[Path, ...], markdown: bool) -> None:
 
 
 def _study_table(found: Study) -> Table:
+    from HiggsML.studies.study import summarize
+
     table = Table(title="Study", title_justify="left")
     columns = ("point", "coverage", "bias", "pull", "width", "interval score", "CRPS", "score")
     for column in columns:
