@@ -92,7 +92,7 @@ def test_a_run_imports_no_report_before_it_is_drawn():
     assert not libraries & {"matplotlib", "jinja2", "docker", "sklearn"}
 
 
-def test_the_sample_submission_needs_scikit_learn_for_its_fit_only():
+def test_the_sample_submission_needs_no_scikit_learn():
     where = str(ROOT / "sample_submission")
     _, libraries = imported(f"sys.path.append({where!r}); import model")
     assert not libraries & {"sklearn", "matplotlib"}
