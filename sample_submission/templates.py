@@ -35,9 +35,9 @@ SOFT_MET_MAX = 5.0  # GeV, where the challenge clips its log-normal
 # Where the histograms are filled: widths of the priors of tes and jes, and soft_met in GeV. Each
 # one alone, then two at a time.
 POINTS = (
-    *((z, 0.0, 0.0) for z in (-3.0, -2.0, -1.0, 1.0, 2.0, 3.0)),
-    *((0.0, z, 0.0) for z in (-3.0, -2.0, -1.0, 1.0, 2.0, 3.0)),
-    *((0.0, 0.0, width) for width in (1.0, 2.0, 3.0, 4.0, 5.0)),
+    *((z, 0.0, 0.0) for z in (-3.0, -1.0, 1.0, 3.0)),
+    *((0.0, z, 0.0) for z in (-3.0, -1.0, 1.0, 3.0)),
+    *((0.0, 0.0, width) for width in (1.5, 3.0, 5.0)),
     *((z_1, z_2, 0.0) for z_1 in (-1.5, 1.5) for z_2 in (-1.5, 1.5)),
     *((z, 0.0, 3.0) for z in (-1.5, 1.5)),
     *((0.0, z, 3.0) for z in (-1.5, 1.5)),
