@@ -72,7 +72,8 @@ format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The reference implementation has our import name, so it gets an environment of its own.
+# The reference implementation has our import name, so it gets an environment of its own, with what
+# the sample submission needs.
 bench: .venv/installed $(if $(HIGGSML_REFERENCE_PYTHON),,.cache/reference/installed)
 	$(BIN)/python benchmarks/run.py --reference $(REFERENCE) $(BENCH)
 
@@ -99,7 +100,7 @@ clean:
 
 .cache/reference/installed:
 	$(PYTHON) -m venv .cache/reference
-	.cache/reference/bin/python -m pip install --quiet --disable-pip-version-check "HiggsML==0.1.5"
+	.cache/reference/bin/python -m pip install --quiet --disable-pip-version-check "HiggsML==0.1.5" iminuit threadpoolctl
 	touch $@
 
 .venv/installed-dev: .venv/installed

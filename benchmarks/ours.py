@@ -1,5 +1,7 @@
 """What is measured of this implementation; see ``measure.py``."""
 
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -26,29 +28,55 @@ def open_test_set(data):
     return nothing, lambda _: EventStore.from_data(Data(data, 1.0))
 
 
-def pseudo_experiment(data, threads=1):
+def pseudo_experiment(data, threads=1, keep=False):
+    """Blocks that are kept are not used again: each experiment then gets fresh memory."""
     store = EventStore.from_data(Data(data, 1.0))
     seeds = iter(range(1000))
-    return lambda: next(seeds), lambda seed: store.pseudo_experiment(
-        mu=1.5, nuisances=SHIFTS | RATES, seed=seed, threads=threads
-    )
+    kept = []
+
+    def run(seed):
+        made = store.pseudo_experiment(mu=1.5, nuisances=SHIFTS | RATES, seed=seed, threads=threads)
+        if keep:
+            kept.append(made)
+        return made
+
+    return lambda: next(seeds), run
 
 
-def limit(data):
+def limit(data, fresh=False):
     """The least that a pseudo-experiment has to do: gather its rows, write its output."""
     n_events = 1_050_000
     store = EventStore.from_data(Data(data, 1.0))
     rows = np.zeros((len(store), len(PRI_COLUMNS)), dtype=np.float32)
     rows += 1.0  # touched
     source = np.ones((len(FEATURES), n_events), dtype=np.float32)
+    output = np.ones_like(source)  # touched: the memory of a block that is used again
     indices = np.random.default_rng(1).integers(len(rows), size=n_events)
     gathered = np.empty((n_events, rows.shape[1]), dtype=np.float32)
 
     def run(_):
         rows.take(indices, axis=0, out=gathered, mode="clip")
-        return source.copy()
+        if fresh:
+            return source.copy()
+        np.copyto(output, source)
+        return None
 
     return nothing, run
+
+
+def command(arguments):
+    """Run ``higgsml`` in a new process, results in a new directory where OUTPUT stands."""
+
+    def run(output):
+        with output:
+            filled = [a.replace("OUTPUT", f"{output.name}/out") for a in arguments]
+            done = subprocess.run(
+                [sys.executable, "-m", "HiggsML", *filled], capture_output=True, text=True
+            )
+            if done.returncode:
+                raise RuntimeError((done.stderr.strip().splitlines() or ["no message"])[-1])
+
+    return tempfile.TemporaryDirectory, run
 
 
 def _frame(data, rows):

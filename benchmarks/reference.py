@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import io
 import json
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -72,17 +73,55 @@ def _model(submission):
     return module.Model
 
 
-def whole_ingestion(data, submission, experiments):
+def start():
+    """Import what a run needs, in a new process."""
+    code = "import HiggsML.datasets, HiggsML.ingestion, HiggsML.score"
+    return nothing, lambda _: subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def whole_run(data, submission, experiments, sets):
+    """Fit, measure and score, as ``higgsml run`` does; the Model is made with what it takes."""
+    sys.path.insert(0, submission)
     model = _model(submission)
+
+    def made(get_train_set, systematics, **_):
+        return model(get_train_set, systematics)
+
+    measure = _ingestion(data, made, experiments, sets)
+
+    def run(output):
+        with output:
+            settings = measure(output.name)
+            with contextlib.redirect_stdout(io.StringIO()):
+                judge = Scoring()
+                judge.load_ingestion_duration(str(Path(output.name) / "ingestion_duration.json"))
+                judge.load_ingestion_results(output.name, output.name)
+                judge.compute_scores(settings)
+                judge.write_scores()
+
+    return tempfile.TemporaryDirectory, run
+
+
+def whole_ingestion(data, submission, experiments):
+    measure = _ingestion(data, _model(submission), experiments, sets=1)
+
+    def run(output):
+        with output:
+            measure(output.name)
+
+    return tempfile.TemporaryDirectory, run
+
+
+def _ingestion(data, model, experiments, sets):
     settings = {
         "systematics": dict.fromkeys(NAMES, True),
         "num_pseudo_experiments": experiments,
-        "num_of_sets": 1,
-        "ground_truth_mus": [1.5],
+        "num_of_sets": sets,
+        "ground_truth_mus": [1.5] * sets,
     }
 
     def run(output):
-        with output, contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()):
             ingestion = Ingestion(Data(str(data), test_size=0.3))
             ingestion.start_timer()
             ingestion.init_submission(model)
@@ -91,10 +130,11 @@ def whole_ingestion(data, submission, experiments):
             ingestion.predict_submission(settings)
             ingestion.process_results_dict()
             ingestion.stop_timer()
-            ingestion.save_result(output.name)
-            ingestion.save_duration(output.name)
+            ingestion.save_result(output)
+            ingestion.save_duration(output)
+        return settings
 
-    return tempfile.TemporaryDirectory, run
+    return run
 
 
 def scoring(predictions):

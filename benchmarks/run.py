@@ -1,8 +1,8 @@
 """Benchmarks against the reference implementation: ``make bench``, or ``python run.py --help``.
 
 Every measurement is a process of its own, and the two implementations take turns on the same data,
-so that what else the machine does hits both. Medians and their ratios are printed, and kept as JSON
-and in RESULTS.md.
+so that what else the machine does hits both. Medians and their ratios are kept in
+``results/speed.json``, from which ``make tables`` writes RESULTS.md.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from data import ROOT, dataset
 from memory import INTERVAL, private_and_shared
+from stages import stages
 
 from HiggsML.results import (
     Predictions,
@@ -76,7 +77,14 @@ def cases(chosen, cache, sizes, small, experiments):
                     Variant("reference", "reference", "pseudo_experiment", repeated),
                     Variant("1 thread", "ours", "pseudo_experiment", repeated),
                     Variant("2 threads", "ours", "pseudo_experiment", repeated | {"threads": 2}),
+                    Variant(
+                        "1 thread, fresh block",
+                        "ours",
+                        "pseudo_experiment",
+                        repeated | {"keep": True},
+                    ),
                     Variant("limit", "ours", "limit", repeated),
+                    Variant("limit, fresh block", "ours", "limit", repeated | {"fresh": True}),
                 ],
             )
         if "open" in chosen:
@@ -131,6 +139,51 @@ def cases(chosen, cache, sizes, small, experiments):
                 Variant("1 thread", "ours", "scoring", parameters),
             ],
         )
+    yield from whole_commands(chosen, cache, small, total)
+
+
+def whole_commands(chosen, cache, small, total):
+    """Yield the cases of whole commands, each with all that it starts and writes."""
+    sample = str(ROOT / "sample_submission")
+    for name, title, data, sets, experiments in (
+        ("demo", "`make demo`", ROOT / "input_data", 10, 100),
+        ("official", "Official yields, sample submission", None, 10, 20),
+    ):
+        if name in chosen:
+            if small:
+                sets, experiments = 1, 2
+            directory = str(data or dataset(cache, total, derived=True))
+            size = ["--sets", str(sets), "--pseudo-experiments", str(experiments)]
+            run = ["run", sample, "--input", directory, "--output", "OUTPUT", "--seed", "1", *size]
+            theirs = {"data": directory, "submission": sample, "experiments": experiments}
+            yield Case(
+                f"{title}, {sets} x {experiments}, with fit and report",
+                [
+                    Variant("reference", "reference", "whole_run", theirs | {"sets": sets}, 2),
+                    Variant("ours", "ours", "command", {"arguments": run}, 2),
+                ],
+            )
+    events, number = ("50000", "1") if small else ("480000", "100")
+    shipped = ("--input", str(ROOT / "input_data"))
+    commands = {
+        "information": ["--events", "50000" if small else "1200000", "--output", "OUTPUT"],
+        "study": [sample, "--output", "OUTPUT", "--pseudo-experiments", number, *shipped],
+        "generate": ["--events", events, "--seed", "1", "--output", "OUTPUT"],
+    }
+    for name, arguments in commands.items():
+        if name in chosen:
+            parameters = {"arguments": [name, *arguments]}
+            yield Case(f"`higgsml {name}`", [Variant("ours", "ours", "command", parameters, 2)])
+    if "starts" in chosen:
+        repeated = {"repetitions": 5, "warm_up": 1}
+        helps = {"arguments": ["run", "--help"], **repeated}
+        yield Case(
+            "Start: `higgsml run --help`; the reference's imports",
+            [
+                Variant("reference", "reference", "start", repeated),
+                Variant("ours", "ours", "command", helps),
+            ],
+        )
 
 
 CASES = (
@@ -141,7 +194,15 @@ CASES = (
     "training",
     "ingestion",
     "scoring",
+    "demo",
+    "official",
+    "information",
+    "study",
+    "generate",
+    "starts",
+    "stages",
 )
+LONG = ("official", "information", "study")  # left out by --quick
 
 
 def predictions(cache, sets, count):
@@ -250,30 +311,6 @@ def run_case(case, rounds, interpreters):
     return {"title": case.title, "variants": found}
 
 
-def table(results):
-    """Return the results as a Markdown table."""
-    lines = [
-        "| | variant | median [s] | range [s] | times faster | peak [MB] | together [MB] |",
-        "|---|---|---:|---:|---:|---:|---:|",
-    ]
-    for result in results:
-        title = result["title"]
-        for name, entry in result["variants"].items():
-            if "median" not in entry:
-                problem = entry.get("error", "not run")
-                lines.append(f"| {title} | {name} | - | {problem} | | | |")
-            else:
-                span = f"{min(entry['seconds']):.3g} to {max(entry['seconds']):.3g}"
-                ratio = f"{entry['ratio']:.1f}" if "ratio" in entry else ""
-                together = entry.get("median_together_mb")
-                lines.append(
-                    f"| {title} | {name} | {entry['median']:.3g} | {span} | {ratio} | "
-                    f"{entry['median_peak_mb']:.0f} | {f'{together:.0f}' if together else ''} |"
-                )
-            title = ""
-    return "\n".join(lines)
-
-
 def machine(interpreters):
     """Describe the machine and the software, without names."""
     models = [
@@ -301,29 +338,6 @@ def machine(interpreters):
     }
 
 
-def document(run):
-    """Return RESULTS.md."""
-    about = run["machine"]
-    software = "; ".join(
-        f"{side}: " + ", ".join(f"{name} {version}" for name, version in versions.items())
-        for side, versions in about["versions"].items()
-    )
-    return f"""# Benchmarks against the reference implementation
-
-Made by `make bench`; how, is explained in [README.md](README.md). The reference is the PyPI package
-`{REFERENCE}`. "Times faster" is the ratio of the medians over {run["rounds"]} rounds in which the
-variants took turns. "limit" copies the output of a pseudo-experiment and gathers its rows (64
-bytes each) at random: what remains when all computing is free. "Peak" is the resident memory of
-the largest process; "together" that of all processes of an ingestion, without mapped files.
-
-- Processor: {about["processor"]}, {about["cores"]} cores; memory {about["memory_gib"]} GiB;
-  {about["system"]}; load when it started: {about["load_at_start"]}
-- {software}
-
-{table(run["results"])}
-"""
-
-
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument(
@@ -331,21 +345,29 @@ def parse_arguments():
         default=os.environ.get("HIGGSML_REFERENCE_PYTHON"),
         help="Python of an environment with the reference (default: HIGGSML_REFERENCE_PYTHON)",
     )
-    parser.add_argument("--sizes", default="2,16,80", help="test sets, million rows")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--sizes", help="test sets, million rows [2,16,80]")
+    parser.add_argument("--rounds", type=int, help="how often [5]")
     parser.add_argument(
         "--pseudo-experiments",
         dest="experiments",
         type=int,
-        default=200,
-        help="pseudo-experiments of an ingestion",
+        help="pseudo-experiments of an ingestion [200]",
     )
-    parser.add_argument("--only", default=",".join(CASES), help="some of " + ", ".join(CASES))
+    parser.add_argument("--only", help="some of " + ", ".join(CASES))
     parser.add_argument("--small", action="store_true", help="tiny data: to try the harness")
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "benchmarks")
-    parser.add_argument("--json", type=Path, default=HERE / "results" / "latest.json")
-    parser.add_argument("--markdown", type=Path, default=HERE / "RESULTS.md")
+    parser.add_argument("--json", type=Path, default=HERE / "results" / "speed.json")
+    parser.add_argument("--quick", action="store_true", help="what can be had in ten minutes")
     flags = parser.parse_args()
+    usual = ("2", 2, 20) if flags.quick else ("2,16,80", 5, 200)
+    flags.sizes, flags.rounds, flags.experiments = (
+        given or default
+        for given, default in zip(
+            (flags.sizes, flags.rounds, flags.experiments), usual, strict=True
+        )
+    )
+    if flags.only is None:
+        flags.only = ",".join(name for name in CASES if not (flags.quick and name in LONG))
     if not flags.reference:
         parser.error("name the reference's interpreter with --reference")
     if unknown := sorted(set(flags.only.split(",")) - set(CASES)):
@@ -357,7 +379,12 @@ def main():
     flags = parse_arguments()
     # Not resolved: a link to an interpreter tells it which environment it belongs to.
     interpreters = {"reference": Path(flags.reference).absolute(), "ours": sys.executable}
-    run = {"machine": machine(interpreters), "rounds": flags.rounds, "results": []}
+    run = {
+        "machine": machine(interpreters),
+        "reference": REFERENCE,
+        "rounds": flags.rounds,
+        "results": [],
+    }
     sizes = [float(size) for size in flags.sizes.split(",")]
     flags.json.parent.mkdir(parents=True, exist_ok=True)
     chosen = set(flags.only.split(","))
@@ -367,8 +394,11 @@ def main():
         run["results"].append(run_case(case, flags.rounds, interpreters))
         # After each case: a long run that is interrupted has not been in vain.
         flags.json.write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
-        flags.markdown.write_text(document(run), encoding="utf-8")
-    print(table(run["results"]))
+    if "stages" in chosen:
+        rows = 40_000 if flags.small else 2_000_000
+        run["stages"] = stages(dataset(cache, rows), rounds=3 if flags.small else 20)
+        flags.json.write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
+    print(f"{flags.json}: make tables writes it into RESULTS.md")
 
 
 if __name__ == "__main__":
