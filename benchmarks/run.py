@@ -163,7 +163,7 @@ def whole_commands(chosen, cache, small, total):
                     Variant("ours", "ours", "command", {"arguments": run}, 2),
                 ],
             )
-    events, number = ("50000", "1") if small else ("480000", "100")
+    events, number = ("50000", "3") if small else ("480000", "100")
     shipped = ("--input", str(ROOT / "input_data"))
     commands = {
         "information": ["--events", "50000" if small else "1200000", "--output", "OUTPUT"],
