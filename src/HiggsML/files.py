@@ -51,6 +51,8 @@ _JUNK_SUFFIXES = (".pyc", ".pyo", ".swp", "~", ".part")
 def is_junk(name: str) -> bool:
     """Return whether a file is what a system, an editor or version control has left behind.
 
+    Examples
+    --------
     >>> [is_junk(name) for name in ("a/__pycache__/b.pyc", "__MACOSX/._model.py", "model.py")]
     [True, True, False]
     """

@@ -90,6 +90,8 @@ def is_result_name(name: str) -> bool:
     and lower case, and letters that Unicode takes for the same or that show nothing, make no
     difference, since they make none on some file systems.
 
+    Examples
+    --------
     >>> is_result_name("Result_0.JSON"), is_result_name("metadata"), is_result_name("model.py")
     (True, True, False)
     """

@@ -1,5 +1,7 @@
 """The competition as one zip: build it, and find every mistake before the platform does.
 
+Examples
+--------
 >>> from pathlib import Path
 >>> from HiggsML.codabench import validate_path
 >>> validate_path(Path("no_such_bundle.zip"))[0].message

@@ -87,6 +87,8 @@ def image_modules(target: str = COMPETITION_TARGET) -> frozenset[str]:
 def modules_of(packages: Iterable[str]) -> frozenset[str]:
     """Return the modules of packages, by the names under which they are imported.
 
+    Examples
+    --------
     >>> sorted(modules_of(["PyYAML", "scikit_learn", "mplhep-data"]))
     ['mplhep_data', 'sklearn', 'yaml']
     """

@@ -1,5 +1,7 @@
 """Before a participant submits: is it packed right, would it run, and how long would it take.
 
+Examples
+--------
 >>> from HiggsML.codabench.trial_run import clock
 >>> clock(135)
 '2 min 15 s'

@@ -1,5 +1,7 @@
 """Events from files in the official layout: read them, download them, know them again.
 
+Examples
+--------
 >>> from HiggsML.datasets import AVAILABLE_DATASETS
 >>> sorted(AVAILABLE_DATASETS)
 ['blackSwan_data', 'neurips2024_data', 'sample_data']

@@ -1,5 +1,7 @@
 """The command line of the ingestion program, made from the table of options.
 
+Examples
+--------
 >>> known_flags()["--num-of-sets"], known_flags()["--codabench"]
 (True, False)
 """

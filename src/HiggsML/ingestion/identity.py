@@ -66,6 +66,8 @@ def package_version(distribution: str) -> str:
 def differences(what: str, now: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
     """Return a phrase for each entry in which two descriptions differ.
 
+    Examples
+    --------
     >>> differences("the data", {"rows": "10"}, {"rows": "12"})
     ['the data: rows is 10 instead of 12']
     """

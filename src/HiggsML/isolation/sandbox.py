@@ -1,5 +1,7 @@
 """The trusted side of a submission's process: start it, ask it, end it.
 
+Examples
+--------
 >>> from HiggsML.isolation.sandbox import Sandbox                              # doctest: +SKIP
 >>> with Sandbox(Path("sample_submission"), isolation="prefer") as sandbox:    # doctest: +SKIP
 ...     sandbox.fit(data, timeout=300.0)

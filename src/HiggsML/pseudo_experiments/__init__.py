@@ -1,5 +1,7 @@
 """Pseudo-experiments: what a model is given to measure.
 
+Examples
+--------
 >>> from HiggsML.pseudo_experiments import draw_mu
 >>> 0.1 <= draw_mu(7, set_index=0) <= 3
 True

@@ -195,6 +195,8 @@ def _unreadable(path: Path) -> str | None:
 def belongs(name: str) -> bool:
     """Return whether an entry of this name belongs to a submission.
 
+    Examples
+    --------
     >>> [belongs(name) for name in ("_mine/model.py", ".hidden/model.py", "__MACOSX/model.py")]
     [True, False, False]
     """
@@ -230,6 +232,8 @@ def shadowed_modules(names: Iterable[str], installed: Collection[str]) -> tuple[
 
     Helper modules come last on the import path, so these can not be imported.
 
+    Examples
+    --------
     >>> shadowed_modules(["model.py", "json.py", "numpy/__init__.py", "tools/json.py"], ["json"])
     ('json',)
     """
@@ -241,6 +245,8 @@ def shadowed_modules(names: Iterable[str], installed: Collection[str]) -> tuple[
 def name_problem(name: str) -> str | None:
     """Return what is wrong with the name of an entry, or None.
 
+    Examples
+    --------
     >>> name_problem("weights/a.bin"), name_problem("../a")
     (None, 'a path that leaves its folder')
     """

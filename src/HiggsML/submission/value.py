@@ -1,5 +1,7 @@
 """A submission that lies in a folder and has been checked: what a run passes on.
 
+Examples
+--------
 >>> from HiggsML.submission.value import open_submission
 >>> with open_submission(Path("submission.zip")) as submission:        # doctest: +SKIP
 ...     submission.model_file
