@@ -64,6 +64,13 @@ def test_what_users_call_has_an_example():
     assert without == []
 
 
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_have_a_heading(name):
+    """Pages show one without as a quotation."""
+    tests = doctest.DocTestFinder().find(importlib.import_module(name))
+    assert [t.name for t in tests if t.examples and "Examples\n" not in t.docstring] == []
+
+
 def test_examples_are_run_but_for_those_with_a_reason():
     shown = {
         name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -155,16 +155,10 @@ def stacked_histogram(
     order = sorted(order, key=lambda name: weight[process == name].sum())
     order = sorted(names - set(order)) + order
     signal = count(is_signal)
+    backgrounds = {name: count((process == name) & ~is_signal) for name in order}
     with style():
         figure, axes = figure_for(ax, width=5.6, height=4.2, left=0.78)
-        base = np.zeros(edges.size - 1)
-        spare = iter(PALETTE)
-        for name in order:
-            top = base + count((process == name) & ~is_signal)
-            color = PROCESS_COLORS.get(name) or next(spare)
-            label = PROCESS_LABELS.get(name, plain(name))
-            axes.stairs(top, edges, baseline=base, fill=True, color=color, alpha=0.75, label=label)
-            base = top
+        base = _stack(axes, edges, backgrounds)
         axes.stairs(base + signal, edges, color=VERMILION, label=_signal_label(1.0))
         if mu_hat != 1.0:
             label = _signal_label(mu_hat)
@@ -173,16 +167,8 @@ def stacked_histogram(
         if magnified > 1:
             label = f"{PROCESS_LABELS[SIGNAL]} alone, x {magnified:,}"
             axes.stairs(magnified * signal, edges, color=VERMILION, linestyle=":", label=label)
-        axes.set_yscale(y_scale)
-        peak = float(
-            max((base + max(mu_hat, 1.0) * signal).max(), (magnified * signal).max(), 1e-9)
-        )
-        if y_scale == "log":
-            filled = base[base > 0]
-            floor = float(filled.min()) / 3 if filled.size else peak / 1e3
-            axes.set_ylim(floor, peak * 30)
-        else:
-            axes.set_ylim(0, peak * 1.45)
+        peak = max((base + max(mu_hat, 1.0) * signal).max(), (magnified * signal).max(), 1e-9)
+        _leave_room_for_the_legend(axes, y_scale, base, float(peak))
         axes.set_xlim(edges[0], edges[-1])
         axes.set_xlabel(axis_label(column))
         unit = LABELS.get(column, ("", ""))[1]
@@ -193,6 +179,29 @@ def stacked_histogram(
         if remark:
             axes.set_title(f"not shown: {remark}", loc="right", fontsize=8, color=GRAY)
     return figure
+
+
+def _stack(axes: Axes, edges: Array, counts: Mapping[str, Array]) -> Array:
+    """Draw processes on top of each other; return their sum."""
+    base = np.zeros(edges.size - 1)
+    spare = iter(PALETTE)
+    for name, count in counts.items():
+        color = PROCESS_COLORS.get(name) or next(spare)
+        label = PROCESS_LABELS.get(name, plain(name))
+        top = base + count
+        axes.stairs(top, edges, baseline=base, fill=True, color=color, alpha=0.75, label=label)
+        base = top
+    return base
+
+
+def _leave_room_for_the_legend(axes: Axes, y_scale: str, background: Array, peak: float) -> None:
+    axes.set_yscale(y_scale)
+    if y_scale == "log":
+        filled = background[background > 0]
+        floor = float(filled.min()) / 3 if filled.size else peak / 1e3
+        axes.set_ylim(floor, peak * 30)
+    else:
+        axes.set_ylim(0, peak * 1.45)
 
 
 def _signal_label(mu: float) -> str:
