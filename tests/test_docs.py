@@ -25,7 +25,8 @@ FEATURES = {
 
 # The API of the reference implementation, the package's and the bundle's, by module and class.
 REFERENCE = {
-    "datasets": "Data download_dataset",
+    "datasets": "Data download_dataset train_test_split Neurips2024_public_dataset "
+    "BlackSwan_public_dataset",
     "datasets.Data": "load_train_set load_test_set get_train_set get_test_set delete_train_set "
     "get_syst_train_set",
     "derived_quantities": "calcul_int f_del_DER DER_data f_DER_mass_transverse_met_lep "
@@ -34,7 +35,7 @@ REFERENCE = {
     "f_DER_met_phi_centrality f_DER_lep_eta_centrality",
     "systematics": "V4 ttbar_bkg_weight_norm diboson_bkg_weight_norm all_bkg_weight_norm "
     "mom4_manipulate postprocess systematics get_bootstrapped_dataset get_systematics_dataset "
-    "generate_pseudo_exp_data",
+    "generate_pseudo_exp_data make_unweighted_set repeat_rows_by_weight",
     "systematics.V4": "copy p2 p pt2 pt m eta phi deltaPhi deltaEta deltaR eWithM scale "
     "scaleFixedM setPtEtaPhiM sum",
     "ingestion": "Ingestion",
@@ -47,7 +48,7 @@ REFERENCE = {
     "save_figure compute_bootstraped_scores plot_bootstraped_scores",
     "visualization": "correlation_plots pair_plots pair_plots_syst stacked_histogram "
     "event_vise_syst visualize_scatter visualize_coverage histogram_syst event_vise_syst_arrow "
-    "roc_curve_wrapper",
+    "roc_curve_wrapper Dataset_visualise custom_pretty_print",
 }
 
 
