@@ -13,7 +13,16 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -93,6 +102,20 @@ def _end_cleanly() -> None:
             signal.signal(number, end)
 
 
+class _HowFar(MofNCompleteColumn):
+    """Steps done of how many; nothing where that says nothing."""
+
+    def render(self, task: Task) -> Text:
+        return super().render(task) if task.total is not None and task.total > 1 else Text("")
+
+
+def _finish(progress: Progress, bar: TaskID) -> None:
+    """Fill the bar of a stage of unknown length when the next one begins."""
+    task = progress.tasks[progress.task_ids.index(bar)]
+    if task.total is None:
+        progress.update(bar, total=1, completed=1)
+
+
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, int, int | None], None]]:
     """Show the progress of named stages: bars on a terminal, a few lines of the log elsewhere.
@@ -103,6 +126,8 @@ def progress_bar() -> Iterator[Callable[[str, int, int | None], None]]:
         "fit": "Fitting the model",
         "predict": "Pseudo-experiments",
         "repeat": "Some of them again",
+        "draw": "Figures",
+        "read": "Reading the events",
         "generate": "Events",
         "count": "Histograms",
         "rank": "Ranking",
@@ -110,16 +135,22 @@ def progress_bar() -> Iterator[Callable[[str, int, int | None], None]]:
     columns = (
         TextColumn("{task.description:20}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
+        _HowFar(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(compact=True),
     )
     with Progress(*columns, console=stderr, disable=not stderr.is_terminal) as progress:
         bars: dict[str, Any] = {}
 
         def report(stage: str, done: int, total: int | None) -> None:
             if stage not in bars:
-                bars[stage] = progress.add_task(names.get(stage, stage), total=total)
-            progress.update(bars[stage], completed=done, total=total)
+                for earlier in bars.values():
+                    _finish(progress, earlier)
+                bars[stage] = progress.add_task(names.get(stage, stage), total=None)
+            # A single step has no "how far": its bar moves to and fro until it is done.
+            single = total == 1 and done < 1
+            progress.update(bars[stage], completed=done, total=None if single else total)
             if total is None:
                 return
             # Whoever reads the log of a container shows progress from these lines.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import click
 
+from HiggsML.cli.console import progress_bar
 from HiggsML.cli.options import ANY_PATH, DIRECTORY, EXISTING, input_option
 
 __all__ = ["explore_command", "four_lepton_command"]
@@ -66,12 +68,20 @@ def explore_command(
     data = Data(input_dir)
     names = None if columns is None else [name.strip() for name in columns.split(",")]
     plots = explore(data, submission=submission, columns=names, max_events=max_events, seed=seed)
-    if output.suffix.lower() in (".html", ".htm"):
-        title = f"Dataset {input_dir.resolve().name}"
-        click.echo(f"Page: {write_page(plots, output, title=title, data=data)}")
-    else:
-        files = write_folder(plots, output, file_format=file_format)
-        click.echo(f"{len(files)} plots: {output}")
+    with progress_bar() as progress:
+        done = itertools.count(1)
+        progress("draw", 0, None)
+
+        def step(_: object) -> None:
+            progress("draw", next(done), None)
+
+        if output.suffix.lower() in (".html", ".htm"):
+            title = f"Dataset {input_dir.resolve().name}"
+            said = f"Page: {write_page(plots, output, title=title, data=data, progress=step)}"
+        else:
+            files = write_folder(plots, output, file_format=file_format, progress=step)
+            said = f"{len(files)} plots: {output}"
+    click.echo(said)
 
 
 @click.command("four-lepton")

@@ -110,9 +110,13 @@ def study(
 
     others = {path.parent.name: load_study(path) for path in against}
     data = Data(input_dir)
-    model = fit_submission(submission, data)
-    store = EventStore.from_data(data)
     with progress_bar() as progress:
+        progress("fit", 0, 1)
+        model = fit_submission(submission, data)
+        progress("fit", 1, 1)
+        progress("read", 0, 1)
+        store = EventStore.from_data(data)
+        progress("read", 1, 1)
         found = run_study(
             model,
             store,
@@ -156,8 +160,8 @@ def compare(runs: tuple[Path, ...], markdown: bool) -> None:
 def _study_table(found: Study) -> Table:
     from HiggsML.studies.study import summarize
 
-    table = Table(title="Study", title_justify="left")
-    columns = ("point", "coverage", "bias", "pull", "width", "interval score", "CRPS", "score")
+    table = Table(title="Study", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    columns = ("point", "coverage", "bias", "pull", "width", "interval\nscore")
     for column in columns:
         table.add_column(column, justify="left" if column == "point" else "right")
     for point, measured in zip(found.points, found.measurements, strict=True):
@@ -169,8 +173,6 @@ def _study_table(found: Study) -> Table:
             f"{s.pull_mean:+.2f}, {s.pull_width:.2f}",
             f"{s.width:.4f}",
             f"{s.interval_score:.4f}",
-            f"{s.crps:.4f}",
-            f"{s.quantiles_score:.2f} [{s.score_low:.2f}, {s.score_high:.2f}]",
         )
     return table
 
