@@ -242,7 +242,10 @@ def test_half_of_the_library_is_recorded_and_matters(tmp_path, directory):
 def test_croissant_describes_the_records(directory, frame):
     croissant = pytest.importorskip("mlcroissant")
     described = croissant.Dataset(jsonld=str(directory / dataset.CROISSANT_FILE))
-    assert not described.metadata.ctx.issues.errors
+    issues = described.metadata.ctx.issues
+    assert not issues.errors
+    assert not issues.warnings
+    assert described.metadata.conforms_to == ["http://mlcommons.org/croissant/1.1"]
     first = next(iter(described.records("event")))
     row = frame.iloc[0]
     assert set(first) == {f"event/{name}" for name in frame.columns}

@@ -1,4 +1,4 @@
-"""A description of a dataset for machines: Croissant 1.0, which is JSON-LD.
+"""A description of a dataset for machines: Croissant 1.1, which is JSON-LD.
 
 The vocabulary is that of https://docs.mlcommons.org/croissant/docs/croissant-spec.html.
 """
@@ -39,6 +39,9 @@ _DESCRIPTIONS = {
     "detailed_labels": "Process: htautau, ztautau, ttbar or diboson",
     "labels": "1 for signal (htautau), 0 for background",
 }
+
+_PUBLISHED = "2026-11-29"
+"""Of this form of the data, not of a file: the same seed makes the same bytes on any day."""
 
 _CONTEXT: Mapping[str, Any] = {
     "@language": "en",
@@ -103,10 +106,11 @@ def croissant(data: Path, *, scenario: str, description: str) -> dict[str, Any]:
     return {
         "@context": dict(_CONTEXT),
         "@type": "sc:Dataset",
-        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "conformsTo": "http://mlcommons.org/croissant/1.1",
         "name": f"higgsml-uncertainty-{scenario}",
         "description": description,
         "version": "2.0.0",
+        "datePublished": _PUBLISHED,
         "license": "https://www.apache.org/licenses/LICENSE-2.0",
         "url": "https://fair-universe.lbl.gov",
         "citeAs": "FAIR Universe HiggsML Uncertainty Challenge, arXiv:2410.02867",
