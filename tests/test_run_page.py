@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from HiggsML.errors import ResultsError
-from HiggsML.reports.run_page import render_report
+from HiggsML.reports.run_page import render_report, save_figures
 from HiggsML.results import Predictions, Settings
 from HiggsML.schema import NUISANCES
 from HiggsML.statistics.official_scores import bootstrap_scores, compute_scores
@@ -291,3 +291,15 @@ def test_a_failure_leaves_the_old_page_and_no_partial_one(path, tmp_path):
         )
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_figures_are_saved_for_a_paper(tmp_path):
+    predictions, mus = measured(2, 20)
+    settings = Settings(2, 20, dict.fromkeys(NUISANCES, True), mus)
+    scores = compute_scores(predictions, mus)
+    arguments = {"predictions": predictions, "scores": scores, "settings": settings}
+    for kind, start in (("pdf", b"%PDF"), ("svg", b"<?xml")):
+        paths = save_figures(tmp_path / kind, kind, **arguments)
+        assert len(paths) == 4 + 2
+        assert all(path.read_bytes().startswith(start) for path in paths)
+        assert tmp_path / kind / f"pulls.{kind}" in paths

@@ -133,7 +133,19 @@ def run(
     help="Directory with settings.json: what a complete result must contain.",
 )
 @click.option("--phase-2", is_flag=True, help="Add the final phase's bootstrap over sets.")
-def score(predictions: Path, output: Path | None, reference: Path | None, phase_2: bool) -> None:
+@click.option(
+    "--figures",
+    type=click.Choice(["pdf", "svg", "png"]),
+    default=None,
+    help="Save the report's figures, too, beside the scores.",
+)
+def score(
+    predictions: Path,
+    output: Path | None,
+    reference: Path | None,
+    phase_2: bool,
+    figures: str | None,
+) -> None:
     """Score the result files in the directory PREDICTIONS again."""
     from HiggsML.ingestion.record import load_record
     from HiggsML.score import run_scoring
@@ -141,7 +153,27 @@ def score(predictions: Path, output: Path | None, reference: Path | None, phase_
     target = output or predictions.parent / "scores"
     record = load_record(predictions.parent)
     run_scoring(predictions, target, reference=reference, phase_2=phase_2, about=record)
+    if figures is not None:
+        _save_figures(predictions, target / "figures", figures)
     _show(predictions, target)
+
+
+def _save_figures(predictions: Path, directory: Path, file_format: str) -> None:
+    """Save the figures of a report."""
+    from HiggsML.reports.run_page import save_figures
+    from HiggsML.results import load_predictions
+    from HiggsML.studies.comparison import load_run
+
+    run = load_run(predictions)
+    paths = save_figures(
+        directory,
+        file_format,
+        predictions=load_predictions(predictions, run.settings),
+        scores=run.scores,
+        settings=run.settings,
+        bootstrap=run.resampled,
+    )
+    click.echo(f"{len(paths)} figures: {directory}")
 
 
 def _record(options: IngestionOptions, output: Path) -> dict[str, str]:

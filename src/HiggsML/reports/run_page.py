@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 from HiggsML.errors import ResultsError
 from HiggsML.reports.numbers import number, percent, with_error
@@ -39,7 +40,7 @@ from HiggsML.visualization.measurement import (
 )
 from HiggsML.visualization.pyplot_figures import plain_figures
 
-__all__ = ["render_report"]
+__all__ = ["render_report", "save_figures"]
 
 _TEXT_LIMIT = 5_000  # letters of one detail or notice: a log has no place on this page
 _MAX_DETAILS, _MAX_NOTICES = 60, 20  # an ingestion of ours writes a dozen, and a few
@@ -259,17 +260,18 @@ def _svg(figure: Any, name: str, description: str) -> Markup:
     return Markup(inline_svg(figure, name=name, description=description))  # noqa: S704
 
 
-def _overall_figures(
+def _drawn(
     results: Mapping[int, Predictions],
     truth: Mapping[int, float],
     scores: Scores,
     bootstrap: BootstrapScores | None,
     beside: Yardstick | None,
-) -> list[dict[str, Any]]:
+) -> tuple[tuple[Figure, str, str], ...]:
+    """Return the figures of all sets, each with a name and a caption."""
     spread = _spread(bootstrap, "coverage")
     function = coverage_function_plot(scores.coverage, scores.n_predictions, spread=spread)
     chance = " The bar is what chance does to the coverage." if spread else ""
-    figures = (
+    return (
         (
             function,
             "coverage function",
@@ -294,10 +296,55 @@ def _overall_figures(
             + (", with the information limit." if beside else "."),
         ),
     )
+
+
+def _overall_figures(*what: Any) -> list[dict[str, Any]]:
     return [
         {"svg": _svg(figure, f"overall-{name}", f"Figure: {name}"), "caption": caption}
-        for figure, name, caption in figures
+        for figure, name, caption in _drawn(*what)
     ]
+
+
+@plain_figures()
+def save_figures(
+    directory: Path,
+    file_format: str,
+    *,
+    predictions: Mapping[int, Predictions],
+    scores: Scores,
+    settings: Settings,
+    bootstrap: BootstrapScores | None = None,
+) -> list[Path]:
+    """Write the figures of all sets, and the intervals of each, to files for a paper or a talk.
+
+    Parameters
+    ----------
+    directory : Path
+        It is made if need be.
+    file_format : str
+        "pdf", "svg" or "png".
+    predictions, scores, settings, bootstrap
+        As for :func:`render_report`; the settings hold the true mus.
+
+    Returns
+    -------
+    list of Path
+        The files.
+    """
+    beside = yardstick(settings, scores, bootstrap)
+    drawn = _drawn(predictions, settings.mus, scores, bootstrap, beside)
+    named = [(name.replace(" ", "_"), figure) for figure, name, _ in drawn]
+    for index, result in predictions.items():
+        mu = settings.mus[index]
+        figure = interval_plot(result.p16, result.p84, mu, result.mu_hat)
+        named.append((f"intervals_set_{index}", figure))
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, figure in named:
+        path = directory / f"{name}.{file_format}"
+        figure.savefig(path)
+        paths.append(path)
+    return paths
 
 
 def _interval_figures(
