@@ -8,6 +8,8 @@ import pytest
 from rich.console import Console
 
 from HiggsML.cli import console
+from HiggsML.cli.doctor import remedies
+from HiggsML.isolation.cage.restrict import MECHANISMS
 
 
 @pytest.fixture
@@ -35,3 +37,10 @@ def test_steps_say_how_far_and_how_long(terminal):
     assert "1/1" not in shown
     assert "0:00:0" in shown  # elapsed
     assert max(map(len, shown.splitlines())) < 300  # escape codes count, too
+
+
+def test_doctor_says_how_to_get_what_is_missing():
+    everything = remedies(dict.fromkeys(MECHANISMS, "the kernel lacks it"))
+    assert any(line.startswith("user-namespace, network-namespace, ") for line in everything)
+    assert any("Linux 6.12" in line for line in everything)
+    assert remedies(dict.fromkeys(MECHANISMS, "on")) == []

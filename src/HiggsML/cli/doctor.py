@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
 import click
 from rich.console import Console
@@ -12,7 +13,41 @@ from HiggsML.files import size_text
 from HiggsML.isolation.budget.budgets import Budgets
 from HiggsML.isolation.cage.restrict import ESSENTIAL, MECHANISMS, isolation_level, missing, probe
 
-__all__ = ["doctor", "verdict"]
+__all__ = ["doctor", "remedies", "verdict"]
+
+_NAMESPACES = (
+    "let users make namespaces: sysctl kernel.unprivileged_userns_clone=1 (Debian), or "
+    "kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu 24.04); a container needs a seccomp "
+    "profile that allows unshare"
+)
+_REMEDIES = {
+    **dict.fromkeys(
+        ("user-namespace", "network-namespace", "private-shared-memory", "hidden-parent"),
+        _NAMESPACES,
+    ),
+    "process-limit": "run higgsml as an ordinary user, not as root",
+    "landlock-files": "Linux 5.13 or newer, with landlock in the kernel's list lsm=",
+    "landlock-network": "Linux 6.7 or newer, with landlock in the kernel's list lsm=",
+    "landlock-scope": "Linux 6.12 or newer, with landlock in the kernel's list lsm=",
+    "system-call-filter": "a kernel with seccomp filters, on x86-64 or 64-bit ARM",
+    "parent-tracer": "a kernel with Yama, in its list lsm=",
+}
+
+
+def remedies(report: Mapping[str, str]) -> list[str]:
+    """Return a line for each way to get what is missing.
+
+    Examples
+    --------
+    >>> remedies({"process-limit": "no", "umask": "on"})
+    ['process-limit: run higgsml as an ordinary user, not as root']
+    """
+    found: dict[str, list[str]] = {}
+    for name, state in report.items():
+        if state != "on" and name in _REMEDIES:
+            found.setdefault(_REMEDIES[name], []).append(name)
+    return [f"{', '.join(names)}: {remedy}" for remedy, names in found.items()]
+
 
 _VERDICTS = {
     1.0: "complete: every protection holds. A hostile submission gets events, and nothing else.",
@@ -53,6 +88,8 @@ def doctor(require: bool) -> None:
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
     console.print("* essential: --isolation require refuses to run without it", highlight=False)
+    for line in remedies(report):
+        console.print(f"To get {line}", highlight=False)
     if problem := not_enforced():
         console.print(f"Note: {problem}", highlight=False)
     budgets = Budgets().resolved()
