@@ -397,7 +397,7 @@ def width_and_coverage_plot(
         means = [float(np.mean(width)) for width in widths]
         top = 1.35 * max(float(ends.max()), *means) or 1.0
         # Bars that the points hide need no entry in the legend.
-        visible = np.ptp(ends, axis=1).max() > 0.03 * top
+        visible = np.ptp(ends, axis=1).max() > 0.08 * top
         label = "68 %" if visible else "_hidden"
         lower.vlines(
             true, ends[:, 0], ends[:, 1], color=BLUE, linewidth=4.0, alpha=0.45, label=label
