@@ -389,8 +389,8 @@ def test_something_else_is_no_checkpoint(tmp_path, content):
 
 
 def test_another_format_is_refused(written, monkeypatch):
-    monkeypatch.setattr(checkpoint_module, "_FORMAT", 2)
-    with pytest.raises(CheckpointError, match="has the format 1, not 2"):
+    monkeypatch.setattr(checkpoint_module, "_FORMAT", 99)
+    with pytest.raises(CheckpointError, match="has the format 2, not 99"):
         Checkpoint.resume(written, IDENTITY)
 
 

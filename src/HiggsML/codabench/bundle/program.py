@@ -76,9 +76,11 @@ class _Modules:
         yield from self._found
         for folder in {path.parent for path in self._found if path.name == "__init__.py"}:
             for path in folder.iterdir():
+                if is_junk(path.name):
+                    continue
                 if path.is_dir() and not (path / "__init__.py").exists():
                     yield from (one for one in path.rglob("*") if one.is_file())
-                elif path.is_file() and path.suffix != ".py" and not is_junk(path.name):
+                elif path.is_file() and path.suffix != ".py":
                     yield path
 
     def _add_file(self, path: Path) -> None:
