@@ -228,7 +228,7 @@ def test_ingestion_runs_what_the_reference_demands(competition, reference):
         assert flags.num_pseudo_experiments == reference.num_pseudo_experiments
         asked = {nuisance: getattr(flags, f"systematics_{nuisance}") for nuisance in NUISANCES}
         assert asked == reference.systematics
-        assert flags.random_seed is None, "a seed would make the truth public"
+        assert flags.seed is None, "a seed would make the truth public"
         assert flags.isolation != "off"
         assert flags.deadline <= shortest - 30, "time to start and to write the results"
         assert not flags.public_dataset
@@ -249,7 +249,9 @@ def test_descriptions_say_the_right_numbers(competition, reference):
 
 def test_reference_data_hold_no_truth(reference):
     content = json.loads((ROOT / "reference_data" / "settings.json").read_text())
-    assert set(content) == {"num_of_sets", "num_pseudo_experiments", "systematics"}
+    assert set(content) == {
+        *("num_of_sets", "num_pseudo_experiments", "systematics", "final_phase")
+    }
     assert [path.name for path in (ROOT / "reference_data").iterdir()] == ["settings.json"]
     assert reference.mus == {}
     assert all(reference.systematics.values())

@@ -962,10 +962,10 @@ PROGRAMS = {
         file="scoring_program/run_scoring.py",
     ),
     "package that the image lacks": Broken(
-        swap("import argparse", "import torch", "scoring_program/run_scoring.py"),
+        swap("import argparse", "import fastjet", "scoring_program/run_scoring.py"),
         "import",
-        at="import torch",
-        value="torch",
+        at="import fastjet",
+        value="fastjet",
         remedy="Dockerfile",
         file="scoring_program/run_scoring.py",
     ),

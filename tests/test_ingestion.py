@@ -360,12 +360,12 @@ def test_a_failed_submission_ends_with_one_clear_error(doors, tiny_dataset, tmp_
 
 
 def test_a_failure_in_a_worker_is_reported_like_any_other(doors, tiny_dataset, tmp_path):
-    text = model_text(top="import os", predict="return {**ANSWER, 'p16': 2.0}")
+    text = model_text(top="import os", predict="return {**ANSWER, 'p16': float('nan')}")
     submission = write_submission(tmp_path / "submission", text)
     end = knock(doors, tiny_dataset, submission, tmp_path / "output", "--workers", 2)
     assert end.returncode == 1
     assert re.search(
-        r"Error: set \d, pseudo-experiment \d: predict returned p16 = 2 above p84 = 1.5\n$",
+        r"Error: set \d, pseudo-experiment \d: predict returned p16 = nan: it must be finite\n$",
         end.stderr,
     )
     assert "Traceback" not in end.stderr

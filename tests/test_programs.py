@@ -146,7 +146,7 @@ def test_a_program_without_the_library_can_not_be_what_ran(bundle):
     shutil.copy(SCORING, alone)
     end = on_the_platform(alone / "run_scoring.py", "--help")
     assert end.returncode != 0
-    assert "No module named 'HiggsML'" in end.stderr
+    assert "No module named 'HiggsML" in end.stderr
 
 
 @pytest.mark.parametrize("program", FLAGS, ids=lambda path: path.name)

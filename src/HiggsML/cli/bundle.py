@@ -168,7 +168,7 @@ def submission() -> None:
 @click.option(
     "--input",
     "input_dir",
-    type=DATASET,
+    type=ANY_PATH,
     default=Path("input_data"),
     show_default=True,
     help="Dataset for the trial.",
@@ -223,6 +223,7 @@ def check(
     except IsolationError as error:
         click.echo(f"No trial run: {error}")
         return
+    input_dir = DATASET.convert(input_dir, None, click.get_current_context())
     status = stderr.status("Trial run") if stderr.is_terminal else nullcontext()
     with status:
         timing = trial_run(path, input_dir, experiments=pseudo_experiments)

@@ -17,7 +17,6 @@ from HiggsML.cli.console import print_log, progress_bar, show_scores, stderr
 from HiggsML.cli.options import DIRECTORY, EXISTING, SUBMISSION, input_option, run_options
 from HiggsML.errors import HiggsMLError, SettingsError
 from HiggsML.ingestion.options import OPTIONS, IngestionOptions
-from HiggsML.results import read_object
 
 if TYPE_CHECKING:
     from HiggsML.codabench.container.worker import Worker
@@ -189,6 +188,7 @@ def _record(options: IngestionOptions, output: Path) -> dict[str, str]:
 def _show(predictions: Path, scoring: Path) -> None:
     """Print the leaderboard row, and describe the run for machines."""
     from HiggsML.ingestion.record import describe_run, load_record
+    from HiggsML.results import read_object
     from HiggsML.studies.comparison import load_run
 
     output = predictions.parent

@@ -392,7 +392,7 @@ def _checkpoint(
         settings={
             "num_of_sets": options.num_of_sets,
             "num_pseudo_experiments": options.num_pseudo_experiments,
-            "systematics": options.enabled,
+            "systematics": ",".join(n for n, on in options.enabled.items() if on) or "none",
             "seed": options.seed,
             "test_size": options.test_size,
             "isolation": options.isolation,
