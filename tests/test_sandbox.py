@@ -578,9 +578,9 @@ def test_requests_for_training_events_that_make_no_sense(session):
         "train_size must be a share or a count, not True",
         "selected_indices must lie in 0 .. 2799",
         "selected_indices must lie in 0 .. 2799",
-        "selected_indices must be a one-dimensional array of integers",
-        "selected_indices must be a one-dimensional array of integers",
-        "selected_indices must be a one-dimensional array of integers",
+        "selected_indices must be a list or one-dimensional array of integers",
+        "selected_indices must be a list or one-dimensional array of integers",
+        "selected_indices must be a list or one-dimensional array of integers",
     ]
     for refused, part in zip(session["refused"], says, strict=True):
         assert refused.startswith("SettingsError: ")
