@@ -42,7 +42,7 @@ def test_a_run_without_data_leads_to_one_with_data(tmp_path, submission):
     few = ("--sets", "1", "--pseudo-experiments", "2")
     done = higgsml("run", "my_submission", *few, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "outputs" / "scores" / "detailed_results.html").exists()
+    assert (tmp_path / "outputs" / "my_submission" / "scores" / "detailed_results.html").exists()
 
 
 @pytest.mark.skipif(

@@ -67,7 +67,7 @@ command("score", results, "--output", output / "scores")
 
 from HiggsML.datasets import Data
 from HiggsML.ingestion import Ingestion
-from HiggsML.pseudo_experiments import EventStore, stored_events
+from HiggsML.pseudo_experiments import EventStore, store_file
 from HiggsML.score import Scoring
 sys.path.insert(0, str(submission))
 from model import Model
@@ -86,8 +86,8 @@ scoring = Scoring()
 scoring.load_ingestion_results(str(output / "by hand"), str(output / "by hand"))
 scoring.compute_scores(settings)
 path = output / "events"
-stored_events.convert(dataset, path)  # as for a test set above a million rows
-outcomes["stored"] = [0, str(len(stored_events.open_file(path).rows))]
+store_file.convert(dataset, path)  # as for a test set above a million rows
+outcomes["stored"] = [0, str(len(store_file.open_file(path).rows))]
 """
 RUN = """
 command("run", submission, "--input", data, "--output", output / "run", "--sets", 1,

@@ -24,7 +24,7 @@ CASES = {
     'open("/etc/shadow")': READ,
     'os.listdir("/root")': READ,
     'np.fromfile("/etc/shadow")': READ,
-    'open(__file__ + "x", "w")': WRITE,
+    'open(np.__file__ + "x", "w")': WRITE,
     'os.makedirs("/root/directory")': WRITE,
     'np.save("/root/x.npy", np.ones(3))': WRITE,
     'joblib.dump(1, "/root/x")': WRITE,

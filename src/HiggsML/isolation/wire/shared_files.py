@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import select
@@ -24,6 +23,9 @@ from pathlib import Path
 
 from HiggsML.files import remove_tree
 from HiggsML.isolation.cage.seccomp import redirected
+
+with contextlib.suppress(ImportError):  # Windows imports this, and runs no submission
+    import fcntl
 
 __all__ = ["SharedFiles"]
 
