@@ -27,6 +27,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+import HiggsML
 from HiggsML.datasets.reader import Data
 from HiggsML.errors import DataError, HiggsMLError, SettingsError, SubmissionError
 from HiggsML.reports.page import write_from_template
@@ -389,6 +390,7 @@ def write_page(
             target,
             "explore.html.j2",
             title=title,
+            subtitle=f"Made by higgsml explore, version {HiggsML.__version__}",
             cards=[] if data is None else _cards(data),
             sections=[
                 {
