@@ -112,12 +112,13 @@ def show(browser, page, *, width=1200, scheme="light", script=True):
 
 
 def requests(browser):
-    """Addresses asked for since the last call."""
+    """Addresses that pages asked for since the last call; the browser's start page loads late."""
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     return [
         message["params"]["request"]["url"]
         for message in messages
         if message["method"] == "Network.requestWillBeSent"
+        and not message["params"]["documentURL"].startswith("chrome:")
     ]
 
 
