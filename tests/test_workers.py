@@ -391,7 +391,15 @@ def test_a_cluster_gets_tasks_as_it_finishes_others(
     monkeypatch.setattr(
         cluster, "_submit", lambda *parts: sent.append(len(parts[-1])) or submit(*parts)
     )
-    run_ingestion(options(dataset, submission, tmp_path, scheduler=dask_cluster.scheduler_address))
+    run_ingestion(
+        options(
+            dataset,
+            submission,
+            tmp_path,
+            scheduler=dask_cluster.scheduler_address,
+            repeatable="off",
+        )
+    )
     assert results(tmp_path) == expected
     assert sum(sent) == SETS * EXPERIMENTS
     assert max(sent) == 3
