@@ -10,6 +10,7 @@ import functools
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -162,6 +163,14 @@ def _described(name):
 @pytest.mark.parametrize("name", [*PROBES, *ALONE])
 def test_every_attack_says_what_it_tries_and_what_must_happen(name):
     assert " Must: " in _described(name)["doc"].replace("\n", " ")
+
+
+@pytest.mark.parametrize("name", [*PROBES, *ALONE])
+def test_every_attack_that_may_complete_says_that_it_was_tried(name):
+    if "completes" in _described(name).get("EXPECT", "completes"):
+        text = (run_attacks.SUBMISSIONS / f"{name}.py").read_text()
+        workers = _described(name).get("WORKERS", 1)  # each has a log of its own
+        assert workers > 1 or re.search(r"\b(say|must_fail|must_be_false)\(|\"refused\"", text)
 
 
 def test_there_are_enough_attacks():
