@@ -123,7 +123,7 @@ class WatchedProcess:
         if self._unseen is not None:
             self._unseen.close()
         assert self._reader is not None  # noqa: S101 (started with the process)
-        self._reader.join(timeout=2.0)
+        self._reader.join(timeout=_END_TIMEOUT)
         # A reader that is still busy must not find its descriptor in use for something else.
         if process.stdout is not None and not self._reader.is_alive():
             process.stdout.close()
