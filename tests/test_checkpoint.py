@@ -212,7 +212,7 @@ def test_where_all_answers_are_there_no_workers_are_started(
         started.append(arguments)
         return Sandbox(*arguments, **keywords)
 
-    monkeypatch.setattr("HiggsML.ingestion.run.Sandbox", start)
+    monkeypatch.setattr("HiggsML.ingestion.stages.processes.Sandbox", start)
     run_ingestion(options(dataset, submission, output, resume=True, workers=2))
     assert results(output) == expected
     assert len(started) == 2, "the one that tells which protections hold, one to ask again"

@@ -13,7 +13,7 @@ from HiggsML.datasets import Data
 from HiggsML.errors import SubmissionError, TimeLimitError
 from HiggsML.generator import generate_dataset
 from HiggsML.ingestion import IngestionOptions, run_ingestion
-from HiggsML.ingestion.repeat import LEAST, ask_again, chosen, detection_probability
+from HiggsML.ingestion.repeatability import LEAST, ask_again, chosen, detection_probability
 from HiggsML.ingestion.workers import Task
 from HiggsML.pseudo_experiments import EventStore, Purpose, draw_mu, draw_order, seed_sequence
 from HiggsML.score import run_scoring
@@ -315,8 +315,8 @@ def test_a_model_that_can_not_be_pickled_is_fitted_again(dataset, tmp_path):
 
 
 def test_where_there_is_no_time_the_report_says_so(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr("HiggsML.ingestion.run._SHORT_FIT", 0.0)
-    monkeypatch.setattr("HiggsML.ingestion.run._SHARE_FOR_SECOND_FIT", 0.0)
+    monkeypatch.setattr("HiggsML.ingestion.stages.repeat._SHORT_FIT", 0.0)
+    monkeypatch.setattr("HiggsML.ingestion.stages.repeat._SHARE_FOR_SECOND_FIT", 0.0)
     submission = write(tmp_path / "submission", *UNPICKLABLE)
     settings = run(dataset, tmp_path, submission, repeatable="report")
     assert settings.details["repeatable"] == "not checked"

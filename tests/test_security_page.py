@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from HiggsML.ingestion.repeat import detection_probability
+from HiggsML.ingestion.repeatability import detection_probability
 from HiggsML.isolation.budget.budgets import BUDGET_FLAGS
 
 ROOT = Path(__file__).parents[1]

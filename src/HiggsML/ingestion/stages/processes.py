@@ -1,0 +1,86 @@
+"""The submission's processes, and what makes pseudo-experiments for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import cast
+
+from HiggsML.ingestion.in_process import InThisProcess
+from HiggsML.ingestion.options import IngestionOptions
+from HiggsML.ingestion.stages.state import Run
+from HiggsML.ingestion.workers import DaskCluster, ThisProcess, Worker, WorkerSettings
+from HiggsML.isolation.budget.budgets import available_processors
+from HiggsML.isolation.sandbox import Sandbox
+from HiggsML.pseudo_experiments.seeds import model_seed
+from HiggsML.submission.value import Submission
+
+__all__ = ["cluster", "fit_in", "fitted_again", "start_all", "start_one", "workers"]
+
+
+def start_one(options: IngestionOptions, submission: Submission) -> Sandbox:
+    """Start a sandbox with all of the machine for itself."""
+    if options.debug:
+        return cast(Sandbox, InThisProcess(submission))
+    budgets = options.budgets.resolved()
+    return Sandbox(submission, isolation=options.isolation, budgets=budgets)
+
+
+@contextmanager
+def start_all(
+    options: IngestionOptions, submission: Submission, count: int
+) -> Iterator[list[Sandbox]]:
+    """Start sandboxes that share the machine as all workers do."""
+    budgets = options.budgets.resolved(workers=options.processes)
+    several = options.processes > 1
+    threads = max(1, available_processors() // options.processes) if several else None
+    with ExitStack() as stack:
+
+        def start(_: int) -> Sandbox:
+            sandbox = Sandbox(
+                submission, isolation=options.isolation, threads=threads, budgets=budgets
+            )
+            return stack.enter_context(sandbox)
+
+        with ThreadPoolExecutor(max(1, count)) as pool:
+            sandboxes = list(pool.map(start, range(count)))
+        yield sandboxes
+
+
+def fit_in(sandbox: Sandbox, run: Run) -> None:
+    """Import and fit the Model there, with the seed of every fit of this run."""
+    sandbox.fit(run.data, seed=model_seed(run.seed), timeout=run.seconds_left())
+
+
+@contextmanager
+def fitted_again(run: Run) -> Iterator[ThisProcess]:
+    """Fit the Model once more, in a fresh process, and give what measures with it."""
+    with start_one(run.options, run.submission) as sandbox:
+        fit_in(sandbox, run)
+        (worker,) = workers(run, [sandbox])
+        yield ThisProcess(worker)
+
+
+def workers(run: Run, sandboxes: Iterable[Sandbox]) -> list[Worker]:
+    """Return workers that make pseudo-experiments for these sandboxes."""
+    return [Worker(run.store, sandbox, run.draws, run.deadline) for sandbox in sandboxes]
+
+
+def cluster(run: Run, model_state: bytes) -> DaskCluster:
+    """Return what makes pseudo-experiments on the cluster of the option ``scheduler``."""
+    options = run.options
+    assert options.scheduler is not None  # noqa: S101 (the callers have looked)
+    # Dask gives each of its threads one task at a time; memory is that of the worker's machine.
+    settings = WorkerSettings(
+        input_dir=options.input_dir,
+        test_size=options.test_size,
+        submission=run.submission.folder,
+        state=model_state,
+        draws=run.draws,
+        isolation=options.isolation,
+        threads=1,
+        deadline=run.deadline,
+        budgets=options.budgets,
+    )
+    return DaskCluster(settings, options.scheduler)
