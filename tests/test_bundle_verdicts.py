@@ -514,3 +514,138 @@ def test_times_are_read_as_written(moment, style):
         return
     read = fields.time_of(moment.strftime(style))
     assert read == datetime.strptime(moment.strftime(style), style).replace(tzinfo=UTC)
+
+
+def old_competition():
+    """The same competition in the platform's older format."""
+    _, files = other_competition()
+    phase = {"scoring_program": "scoring/", "max_submissions": 10}
+    board = {"label": "Results", "rank": 1}
+    document = {
+        "title": "Iris",
+        "image": "logo.png",
+        "description": "Irises",
+        "competition_docker_image": "codalab/codalab-legacy:py37",
+        "has_registration": True,
+        "end_date": "2027-03-01",
+        "html": {"overview": "overview.md", "terms": "terms.md"},
+        "phases": {
+            1: {"phasenumber": 1, "label": "First", "start_date": "2026-12-01", **phase},
+            2: {"phasenumber": 2, "label": "Second", "start_date": "2027-01-01", **phase},
+        },
+        "leaderboard": {
+            "leaderboards": {"RESULTS": board},
+            "columns": {
+                "accuracy": {"leaderboard": board, "label": "Accuracy", "rank": 1},
+                "time": {"leaderboard": board, "rank": 2, "sort": "asc", "numeric_format": 1},
+            },
+        },
+    }
+    return document, files
+
+
+def changed_old(path, value):
+    document, files = old_competition()
+    *above, last = path.split(".") if path else ["version"]
+    place = document
+    for part in above:
+        place = place[int(part)] if part.isdigit() else place[part]
+    last = int(last) if last.isdigit() else last
+    if value is ...:
+        del place[last]
+    else:
+        place[last] = value
+    return document, files
+
+
+OLD_PHASE, OLD_COLUMN = "phases.1", "leaderboard.columns.time"
+
+
+@pytest.mark.parametrize("version", [None, 1, "1", 1.5, "1.5"])
+def test_the_older_format_is_accepted_with_advice(version):
+    document, files = old_competition()
+    if version is not None:
+        document["version"] = version
+    findings = found(document, files)
+    assert {f.kind for f in findings} == {"advice"}
+    (advice,) = (f for f in findings if f.rule == "old-format")
+    assert "older format" in advice.message
+    assert exit_code(findings) == 0
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ("tasks", []),  # of the other format, ignored
+        ("description", ...),
+        ("competition_docker_image", ""),
+        ("end_date", "null"),
+        ("end_date", ...),
+        ("end_date", "2026-01-01"),
+        ("queue", UUID),
+        ("html.overview", "terms.md"),
+        (f"{OLD_PHASE}.scoring_program", ...),
+        (f"{OLD_PHASE}.execution_time_limit", 0),
+        (f"{OLD_PHASE}.start_date", "2027-06-01"),  # ends before it starts
+        (f"{OLD_PHASE}.color", "yellow"),
+        ("phases.2.auto_migration", True),
+        (OLD_COLUMN + ".sort", ""),
+        (OLD_COLUMN + ".rank", ...),
+        (OLD_COLUMN + ".computed", {"operation": "Avg", "fields": "accuracy"}),
+        (OLD_COLUMN + ".leaderboard", {"label": "results"}),
+        (
+            "phases.2",
+            {"phasenumber": 0, "is_parallel_parent": True, "label": "x"} | {"start_date": 1},
+        ),
+    ],
+    ids=label,
+)
+def test_what_the_platform_takes_in_the_older_format(row):
+    assert [f for f in found(*changed_old(*row)) if f.kind != "advice"] == []
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        *((name, ...) for name in ("title", "image", "html", "phases", "leaderboard")),
+        ("version", 3),
+        ("version", "1.6"),
+        ("title", "x" * 257),
+        ("queue", "mine"),
+        ("html", ["overview.md"]),
+        ("html.terms", ...),
+        ("html.overview", "nowhere.md"),
+        ("html.overview", None),
+        ("phases", [{"phasenumber": 1}]),
+        ("phases", {}),
+        *((f"{OLD_PHASE}.{name}", ...) for name in ("phasenumber", "label", "start_date")),
+        (f"{OLD_PHASE}.phasenumber", "first"),
+        (f"{OLD_PHASE}.start_date", None),
+        (f"{OLD_PHASE}.label", "x" * 252),  # its task is called so, too
+        (f"{OLD_PHASE}.scoring_program", "nowhere/"),
+        (f"{OLD_PHASE}.scoring_program", None),
+        (f"{OLD_PHASE}.public_data", None),
+        (f"{OLD_PHASE}.auto_migration", True),
+        (f"{OLD_PHASE}.max_submissions", -1),
+        ("end_date", "soon"),
+        ("leaderboard.leaderboards", ...),
+        ("leaderboard.leaderboards", {}),
+        ("leaderboard.leaderboards.RESULTS.label", ...),
+        ("leaderboard.columns", ...),
+        ("leaderboard.columns", {}),
+        (OLD_COLUMN + ".leaderboard", ...),
+        (OLD_COLUMN + ".sort", "up"),
+        (OLD_COLUMN + ".label", "x" * 37),
+        (OLD_COLUMN + ".rank", "last"),
+        ("leaderboard.columns." + "x" * 37, {"leaderboard": {"label": "Results"}}),
+    ],
+    ids=label,
+)
+def test_what_the_platform_refuses_in_the_older_format(row):
+    findings = found(*changed_old(*row))
+    assert refusals_of(findings), [str(f) for f in findings]
+
+
+def test_pages_of_the_older_format_may_be_empty():
+    document, files = old_competition()
+    assert refusals_of(found(document, {**files, "terms.md": b"", "overview.md": b""})) == []

@@ -62,12 +62,22 @@ def image(engine):
 
 
 @pytest.fixture
-def none_left(engine):
-    """Check that a test leaves no container behind."""
-    before = {c.id for c in engine.containers.list(all=True, filters={"label": LABEL})}
+def none_left(engine, tmp_path_factory):
+    """Check that a test leaves no container behind; those of other runs do not count."""
+    here = str(tmp_path_factory.getbasetemp())
+
+    def ours():
+        found = engine.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True)
+        mounts = {c.id: [mount["Source"] for mount in c.attrs["Mounts"]] for c in found}
+        return {
+            name
+            for name, sources in mounts.items()
+            if not sources or any(source.startswith(here) for source in sources)
+        }
+
+    before = ours()
     yield
-    after = {c.id for c in engine.containers.list(all=True, filters={"label": LABEL})}
-    assert after <= before
+    assert ours() <= before
 
 
 def python(image, code, mounts=None, read_only=()):

@@ -72,7 +72,7 @@ MAX_EXECUTION_TIME = 600
 _DATASET = Key("path")
 _NOTE = Key("text", null=True, blank=True)
 
-SECTIONS: Mapping[str, Mapping[str, Key]] = {
+_TODAY: Mapping[str, Mapping[str, Key]] = {
     "competition": {
         "version": Key("any", required=True),
         "title": Key("text", required=True, longest=256),
@@ -172,7 +172,19 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
         "computation_indexes": Key("any"),
     },
 }
-"""Keys of each kind of mapping in ``competition.yaml``. All that is not listed is unknown."""
+
+SECTIONS: Mapping[str, Mapping[str, Key]] = {
+    **_TODAY,
+    "older competition": {
+        **_TODAY["competition"],
+        "tasks": Key("list", required=True, section="older task"),
+    },
+    "older task": {**_TODAY["task"], "scoring_program": _DATASET},
+}
+"""Keys of each kind of mapping in ``competition.yaml``. All that is not listed is unknown.
+
+The older ones are what the platform makes of its format 1.5, where a program may be missing.
+"""
 
 PLATFORM_PATHS = re.compile(r"\$[A-Za-z_{]")
 """A placeholder in a command. The platform replaces some of them, in some places."""

@@ -23,6 +23,7 @@ from HiggsML.codabench.rules.keys import (
     time_of,
 )
 from HiggsML.codabench.rules.located_yaml import Item, YamlProblem, load_located
+from HiggsML.codabench.rules.old_format import is_old
 
 __all__ = ["check_document", "entries", "load_document", "phase_order", "task_phases"]
 
@@ -62,7 +63,7 @@ def check_document(
     Parameters
     ----------
     document : Item
-        The competition.
+        The competition, in today's format.
     report : Findings
         Where findings go.
     score_keys : collection of str
@@ -70,11 +71,14 @@ def check_document(
     now : datetime, optional
         The time against which the phases' dates are held; without it they are not.
     """
-    check_section(document, "competition", report)
-    for rule in (_check_version, _check_top, _check_queue, _check_fact_sheet, _check_dump):
+    old = is_old(document)
+    check_section(document, "older competition" if old else "competition", report)
+    for rule in (_check_top, _check_queue, _check_fact_sheet, _check_dump):
         rule(document, report)
-    for rule in (_check_indices, _check_references, _check_leaderboards):
+    for rule in (_check_indices, _check_references):
         rule(document, report)
+    if not old:  # which says nothing of it
+        _check_leaderboards(document, report)
     _check_phases(document, report, now)
     for board in entries(document, "leaderboards"):
         check_columns(board, report, score_keys)
@@ -112,22 +116,6 @@ def task_phases(document: Item, task: Item) -> list[Item]:
         if "tasks" in phase.value
         and any(child.value == index for child in iterated(phase.value["tasks"]) or ())
     ]
-
-
-def _check_version(document: Item, report: Findings) -> None:
-    version = document.value.get("version")
-    if version is None or str(version.value) == "2":
-        return
-    message = (
-        "the platform reads this as another format"
-        if str(version.value)
-        in (
-            "1",
-            "1.5",
-        )
-        else "the platform knows no such version"
-    )
-    report.refuse("version", at(version), message, "Write `version: 2`.")
 
 
 def _check_queue(document: Item, report: Findings) -> None:

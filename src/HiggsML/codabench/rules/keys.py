@@ -60,13 +60,8 @@ def check_section(item: Item, section: str, report: Findings) -> None:
     for name, key in keys.items():
         if key.required and name not in item.value:
             place = Place(COMPETITION_FILE, item.line, child_key(item, name))
-            extra = _MISSING.get((section, name), f"Add `{name}:` to this {section}.")
-            report.refuse("missing-key", place, "this key is required", extra)
-
-
-_MISSING = {
-    ("competition", "version"): "Add `version: 2`; without it the platform reads another format."
-}
+            remedy = f"Add `{name}:` to this {section}."
+            report.refuse("missing-key", place, "this key is required", remedy)
 
 
 def _unknown_key(name: str, child: Item, section: str, report: Findings) -> None:

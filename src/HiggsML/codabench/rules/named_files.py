@@ -15,6 +15,7 @@ from HiggsML.codabench.rules.document import entries
 from HiggsML.codabench.rules.findings import Findings, Place
 from HiggsML.codabench.rules.keys import COMPETITION_FILE, is_key
 from HiggsML.codabench.rules.located_yaml import Item
+from HiggsML.codabench.rules.old_format import is_old
 from HiggsML.errors import BundleError, SubmissionError
 from HiggsML.submission.archive import read_zip
 from HiggsML.submission.layout import Layout
@@ -48,8 +49,9 @@ def check_files(document: Item, tree: Tree, report: Findings) -> None:
     content = None if image is None else _content(image, tree, report)
     if image is not None and content is not None:
         _check_image(image, content, report)
+    may_be_empty = is_old(document)
     for item in [document.value.get("terms"), *_page_files(document)]:
-        content = None if item is None else _content(item, tree, report)
+        content = None if item is None else _content(item, tree, report, empty=may_be_empty)
         if item is not None and content is not None:
             _check_page(item, content, report)
     for section, names in DATASET_KEYS.items():
@@ -114,7 +116,7 @@ def _missing(item: Item, tree: Tree, what: str, report: Findings) -> None:
     report.refuse("missing-file", Place.of(COMPETITION_FILE, item), message, remedy)
 
 
-def _content(item: Item, tree: Tree, report: Findings) -> bytes | None:
+def _content(item: Item, tree: Tree, report: Findings, *, empty: bool = False) -> bytes | None:
     """Return what a named file holds, or None if it is not there, which is reported."""
     if not isinstance(item.value, str):
         return None  # reported by its type
@@ -130,7 +132,7 @@ def _content(item: Item, tree: Tree, report: Findings) -> bytes | None:
     except OSError as error:
         report.refuse("path", place, f"the file can not be read: {error.strerror}", "Replace it.")
         return None
-    if not content:
+    if not content and not empty:
         report.refuse("empty-file", place, "the file is empty", "Write its content.")
         return None
     return content

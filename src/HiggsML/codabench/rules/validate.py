@@ -14,6 +14,7 @@ from HiggsML.codabench.rules.findings import KINDS, Finding, Findings, Place
 from HiggsML.codabench.rules.keys import COMPETITION_FILE
 from HiggsML.codabench.rules.located_yaml import Item
 from HiggsML.codabench.rules.named_files import check_files
+from HiggsML.codabench.rules.old_format import in_todays_format
 from HiggsML.codabench.rules.programs import check_programs
 from HiggsML.codabench.rules.secrets import check_datasets, check_everything, check_keys
 from HiggsML.errors import BundleError
@@ -136,7 +137,8 @@ def _document(tree: Tree, report: Findings) -> Item | None:
         return None
     content = tree.read(COMPETITION_FILE)
     try:
-        return load_document(content.decode("utf-8"), report)
+        document = load_document(content.decode("utf-8"), report)
+        return None if document is None else in_todays_format(document, report)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         place = Place(COMPETITION_FILE, line)
