@@ -23,7 +23,7 @@ from HiggsML.errors import SettingsError
 from HiggsML.physics.shifts import rate_factors
 from HiggsML.pseudo_experiments import EventStore, Purpose, seed_sequence
 from HiggsML.schema import SIGNAL
-from HiggsML.studies.study import Measurements
+from HiggsML.statistics.measurements import Measurements
 from HiggsML.systematics import systematics
 
 __all__ = [

@@ -25,7 +25,8 @@ from HiggsML.datasets import Data
 from HiggsML.pseudo_experiments import EventStore, draw_mu, experiment_nuisances
 from HiggsML.schema import COVERAGE_TARGET, MU_RANGE, NUISANCES, PRI_COLUMNS
 from HiggsML.statistics.fisher_information import bias_coverage, expected_coverage
-from HiggsML.studies.study import Measurements, summarize
+from HiggsML.statistics.measurements import Measurements
+from HiggsML.statistics.summary import summarize
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -37,12 +38,6 @@ DRAWN = dict.fromkeys(NUISANCES, True)
 def say(*words):
     """Tell on standard error what is going on."""
     print(*words, file=sys.stderr, flush=True)
-
-
-def pooled(measurements):
-    """Join measurements of several test splits."""
-    names = ("mu", "mu_hat", "delta_mu_hat", "p16", "p84")
-    return Measurements(*(np.concatenate([getattr(m, n) for m in measurements]) for n in names))
 
 
 def described(found):
@@ -135,7 +130,7 @@ def random_splits(everything, rows, *, part, truths, experiments, seed):
         inverse.append((1 - drawn) / simulated_repeats(split, mu))
     covered = np.array([m.covered.mean() for m in found])
     repeats = 1 / np.mean(inverse)
-    return described(pooled(found)) | {
+    return described(Measurements.joined(found)) | {
         "splits": truths,
         # Experiments of one split share its bias: the splits are what is independent.
         "error": float(covered.std(ddof=1) / np.sqrt(truths)),

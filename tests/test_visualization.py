@@ -23,7 +23,7 @@ from HiggsML.results import Predictions
 from HiggsML.schema import MISSING
 from HiggsML.statistics.official_scores import bootstrap_scores, compute_scores, coverage_penalty
 from HiggsML.visualization.distributions import _correlation
-from HiggsML.visualization.measurement import _with_error, pulls_of
+from HiggsML.visualization.measurement import pulls_of
 from HiggsML.visualization.style import BLUE, PROCESS_COLORS, VERMILION, new_figure
 
 
@@ -580,18 +580,6 @@ def test_bootstrap_histograms_hold_every_resampling():
     bootstrap = bootstrap_scores(predictions, mus, n_bootstraps=70)
     figure = vis.bootstrap_plot(bootstrap, observed=compute_scores(predictions, mus).as_dict())
     assert [stairs(axes)[0].get_data()[0].sum() for axes in figure.axes] == [70, 70, 70]
-
-
-@pytest.mark.parametrize(
-    ("value", "error", "text"),
-    [
-        (0.64012, 0.0148, "0.640 ± 0.015"),
-        (-8.749, 1.11, "\N{MINUS SIGN}8.7 ± 1.1"),
-        (3, 0.0, "3.000 ± 0.000"),
-    ],
-)
-def test_numbers_are_written_to_the_second_digit_of_their_error(value, error, text):
-    assert _with_error(value, error) == text
 
 
 # ----------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """The rows of a ranking, computed from its archive; a new metric is one function.
 
-Each metric takes the table of a submission's answers, :class:`Answers`, and returns a number. The
-ranks come from the paired comparison of :mod:`HiggsML.statistics.ranking`.
+Each metric takes a submission's measurements, of shape (sets, pseudo-experiments), and returns a
+number. The ranks come from the paired comparison of :mod:`HiggsML.statistics.ranking`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from HiggsML.results import (
     load_predictions,
     load_settings,
 )
+from HiggsML.statistics.measurements import Measurements
 from HiggsML.statistics.official_scores import mae_score, rmse_score
 from HiggsML.statistics.ranking import (
     LEVEL,
@@ -43,7 +44,6 @@ from HiggsML.statistics.ranking import (
 
 __all__ = [
     "METRICS",
-    "Answers",
     "Entry",
     "Ranking",
     "as_json",
@@ -56,22 +56,12 @@ __all__ = [
 Array = NDArray[np.float64]
 
 
-class Answers(NamedTuple):
-    """Answers of one submission, shape (n_sets, n_experiments); mu has shape (n_sets, 1)."""
-
-    mu: Array
-    mu_hat: Array
-    delta_mu_hat: Array
-    p16: Array
-    p84: Array
-
-
-METRICS: Mapping[str, Callable[[Answers], float]] = {
-    "width": lambda a: float(np.mean(a.p84 - a.p16)),
+METRICS: Mapping[str, Callable[[Measurements], float]] = {
+    "width": lambda a: float(np.mean(a.width)),
     "rmse": lambda a: rmse_score(a.mu, a.mu_hat, a.delta_mu_hat),
     "mae": lambda a: mae_score(a.mu, a.mu_hat, a.delta_mu_hat),
-    "bias": lambda a: float(np.mean(a.mu_hat - a.mu)),
-    "rms_error": lambda a: float(np.sqrt(np.mean((a.mu_hat - a.mu) ** 2))),
+    "bias": lambda a: float(np.mean(a.errors)),
+    "rms_error": lambda a: float(np.sqrt(np.mean(a.errors**2))),
     "crossed": lambda a: float(np.mean(a.p16 > a.p84)),
 }
 """What the board shows beside coverage and the two scores that rank; means over all answers."""
@@ -129,7 +119,7 @@ class Ranking:
     by_interval: Board | None
     by_official: Board | None
     settings: Settings | None
-    answers: Mapping[str, Answers]
+    answers: Mapping[str, Measurements]
 
 
 def compute_ranking(archive: Archive, *, level: float = LEVEL, seed: int = 0) -> Ranking:
@@ -145,7 +135,7 @@ def compute_ranking(archive: Archive, *, level: float = LEVEL, seed: int = 0) ->
         Of the resamplings.
     """
     failed: dict[str, str] = {}
-    answers: dict[str, Answers] = {}
+    answers: dict[str, Measurements] = {}
     minutes: dict[str, float] = {}
     settings = None
     for name in archive.names():
@@ -188,22 +178,10 @@ def compute_ranking(archive: Archive, *, level: float = LEVEL, seed: int = 0) ->
     return Ranking(entries, failed, by_interval, by_official, settings, answers)
 
 
-def _load(folder: Path) -> tuple[Settings, Answers, float]:
+def _load(folder: Path) -> tuple[Settings, Measurements, float]:
     settings = load_settings(folder / SETTINGS_FILE, with_truth=True)
-    by_set = load_predictions(folder, settings)
-    order = sorted(by_set)
-
-    def column(key: str) -> Array:
-        return np.stack([getattr(by_set[index], key) for index in order])
-
-    answers = Answers(
-        mu=np.array([[settings.mus[index]] for index in order]),
-        mu_hat=column("mu_hat"),
-        delta_mu_hat=column("delta_mu_hat"),
-        p16=column("p16"),
-        p84=column("p84"),
-    )
-    return settings, answers, load_duration(folder / DURATION_FILE)
+    answers = Measurements.of(load_predictions(folder, settings), settings.mus)
+    return settings, answers.by_set(settings.num_of_sets), load_duration(folder / DURATION_FILE)
 
 
 def _unrepeatable(settings: Settings) -> str | None:

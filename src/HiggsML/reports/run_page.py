@@ -18,13 +18,13 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from HiggsML.errors import ResultsError
-from HiggsML.reports.numbers import number, percent, with_error
 from HiggsML.reports.page import write_from_template
 from HiggsML.reports.svg import inline_svg
 from HiggsML.reports.verdict import findings
 from HiggsML.reports.yardstick import Yardstick, yardstick
 from HiggsML.results import REPEATS, Predictions, Settings
 from HiggsML.schema import NUISANCES
+from HiggsML.statistics.numbers import number, percent, with_error
 from HiggsML.statistics.official_scores import (
     BootstrapScores,
     Scores,

@@ -19,16 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
-from HiggsML.reports.numbers import number, percent, with_error
 from HiggsML.results import Predictions
 from HiggsML.schema import COVERAGE_TARGET
+from HiggsML.statistics.measurements import Measurements
+from HiggsML.statistics.numbers import number, percent, with_error
 from HiggsML.statistics.official_scores import (
     Scores,
     SetScores,
     coverage_band,
     coverage_penalty,
 )
-from HiggsML.visualization.measurement import pulls_of
 
 __all__ = ["Finding", "findings"]
 
@@ -95,19 +95,18 @@ def findings(
         have no error.
     """
     split = 0.0 if repeats is None or repeats <= 0 else 1 / math.sqrt(repeats)
-    sets = _sets(predictions, mus, scores)
+    measured = Measurements.of(predictions, mus)
+    sets = _sets(predictions, scores)
     found = [_coverage_finding(scores, split), *_coverage_by_set(sets)]
-    everything = np.concatenate([predictions[one.set_index].mu_hat for one in sets.scores])
-    if everything.size > 1 and np.ptp(everything) == 0:
-        text = f"Every prediction is μ = {number(float(everything[0]))}: nothing was measured."
+    if measured.mu.size > 1 and np.ptp(measured.mu_hat) == 0:
+        text = f"Every prediction is μ = {number(float(measured.mu_hat[0]))}: nothing was measured."
         found.append(Finding("bad", text))
-    elif everything.size >= _FEW and (sets.scatter > 0).all():
+    elif measured.mu.size >= _FEW and (sets.scatter > 0).all():
         found.append(_bias_finding(sets, split))
         found += _trend_finding(sets, split)
         found += _bias_by_set(sets, split)
-        found += _pull_findings(predictions, mus, split)
-    points = sum(int(np.sum(one.p16 == one.p84)) for one in predictions.values())
-    if points:
+        found += _pull_findings(measured, split)
+    if points := int(np.sum(measured.width == 0)):
         text = f"{points:,} of {scores.n_predictions:,} intervals have no width."
         found.append(Finding("bad", text))
     if scores.n_predictions < _FEW:
@@ -120,11 +119,9 @@ def findings(
     return found
 
 
-def _sets(
-    predictions: Mapping[int, Predictions], mus: Mapping[int, float], scores: Scores
-) -> _Sets:
+def _sets(predictions: Mapping[int, Predictions], scores: Scores) -> _Sets:
     ordered = sorted(scores.sets, key=lambda one: one.mu)
-    differences = [predictions[one.set_index].mu_hat - mus[one.set_index] for one in ordered]
+    differences = [predictions[one.set_index].mu_hat - one.mu for one in ordered]
     return _Sets(
         scores=ordered,
         true=np.array([one.mu for one in ordered]),
@@ -285,12 +282,10 @@ def _bias_by_set(sets: _Sets, split: float) -> list[Finding]:
 # ----------------------------------------------------------------------------------------------
 
 
-def _pull_findings(
-    predictions: Mapping[int, Predictions], mus: Mapping[int, float], split: float
-) -> list[Finding]:
+def _pull_findings(measured: Measurements, split: float) -> list[Finding]:
     """Test whether the uncertainties agree with the predictions: mean and spread of the pulls."""
-    pulls, without = pulls_of(predictions, mus)
-    if pulls.size < _FEW or without > pulls.size:
+    pulls = measured.mu_pulls
+    if pulls.size < _FEW or 2 * pulls.size < measured.mu.size:
         return []
     # The median of |pull| is insensitive to a few wild predictions.
     spread = float(np.median(np.abs(pulls - np.median(pulls)))) / _MAD
@@ -303,16 +298,16 @@ def _pull_findings(
         because = _because(mean, mean_error, split)
         text = f"The mean of the pulls is {with_error(mean, mean_error)} instead of 0 ({because})."
         found.append(Finding(tone, text))
-    measured = with_error(spread, error)
+    shown = with_error(spread, error)
     if abs(spread - 1) <= _CHANCE * error:
         text = "The uncertainty delta_mu_hat agrees with the scatter of the predictions: "
-        text += f"the pulls spread by {measured}."
+        text += f"the pulls spread by {shown}."
         return [*found, Finding("good", text)]
     what, factor = ("smaller", spread) if spread > 1 else ("larger", 1 / spread)
     serious = abs(spread - 1) > _REAL * error and factor > 1 + _TOLERATED
     text = (
         f"The uncertainty delta_mu_hat is {factor:.3g} times {what} than the predictions scatter: "
-        f"the pulls spread by {measured} instead of 1."
+        f"the pulls spread by {shown} instead of 1."
     )
     return [*found, Finding("bad" if serious else "note", text)]
 

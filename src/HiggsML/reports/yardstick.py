@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from HiggsML.reports.numbers import number, percent, with_error
 from HiggsML.results import Settings
 from HiggsML.schema import NUISANCES
+from HiggsML.statistics.numbers import number, percent, with_error
 from HiggsML.statistics.official_scores import EPSILON, BootstrapScores, Scores
 from HiggsML.statistics.reference import Reference, load_reference, ratio
 

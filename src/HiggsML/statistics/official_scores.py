@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from HiggsML.errors import ResultsError, SettingsError
 from HiggsML.results import Predictions
 from HiggsML.schema import COVERAGE_TARGET
+from HiggsML.statistics.measurements import Measurements, contains, width
 
 __all__ = [
     "BootstrapScores",
@@ -221,8 +222,8 @@ def quantiles_score(
     """
     mu, low, high = (np.asarray(values, dtype=np.float64) for values in (mu, p16, p84))
     _require_finite(mu=mu, p16=low, p84=high)
-    interval = float(np.mean(np.abs(high - low)))
-    coverage = float(np.mean((mu >= low) & (mu <= high)))
+    interval = float(np.mean(width(low, high)))
+    coverage = float(np.mean(contains(low, high, mu)))
     score = -math.log((interval + eps) * coverage_penalty(coverage, low.size))
     return QuantilesScore(interval, coverage, score)
 
@@ -267,14 +268,12 @@ def compute_scores(predictions: Mapping[int, Predictions], mus: Mapping[int, flo
     for index in sorted(predictions):
         result, mu = predictions[index], float(mus[index])
         _require_finite(mu_hat=result.mu_hat, delta_mu_hat=result.delta_mu_hat)
-        width, coverage, score = quantiles_score(
-            np.full(result.p16.size, mu), result.p16, result.p84
-        )
+        interval, coverage, score = quantiles_score(mu, result.p16, result.p84)
         rmse = rmse_score(mu, result.mu_hat, result.delta_mu_hat)
         mae = mae_score(mu, result.mu_hat, result.delta_mu_hat)
-        sets.append(SetScores(index, mu, rmse, mae, width, coverage, score))
-    true_mu, p16, p84 = _pooled(predictions, mus)
-    pooled = quantiles_score(true_mu, p16, p84)
+        sets.append(SetScores(index, mu, rmse, mae, interval, coverage, score))
+    measured = Measurements.of(predictions, mus)
+    pooled = quantiles_score(measured.mu, measured.p16, measured.p84)
     return Scores(
         rmse=float(np.mean([one.rmse for one in sets])),
         mae=float(np.mean([one.mae for one in sets])),
@@ -282,20 +281,7 @@ def compute_scores(predictions: Mapping[int, Predictions], mus: Mapping[int, flo
         coverage=pooled.coverage,
         quantiles_score=pooled.score,
         sets=tuple(sets),
-        n_predictions=true_mu.size,
-    )
-
-
-def _pooled(
-    predictions: Mapping[int, Predictions], mus: Mapping[int, float]
-) -> tuple[Array, Array, Array]:
-    """Return true mu, p16 and p84 of all sets, one after the other."""
-    order = sorted(predictions)
-    mu = np.concatenate([np.full(predictions[i].p16.size, float(mus[i])) for i in order])
-    return (
-        mu,
-        np.concatenate([predictions[i].p16 for i in order]),
-        np.concatenate([predictions[i].p84 for i in order]),
+        n_predictions=measured.mu.size,
     )
 
 
@@ -333,8 +319,8 @@ def bootstrap_scores(
     if n_bootstraps < 1 or (sample_size is not None and sample_size < 1):
         raise SettingsError("n_bootstraps and sample_size must be at least 1")
     if unit == "prediction":
-        mu, p16, p84 = _pooled(predictions, mus)
-        interval, covered, size = np.abs(p84 - p16), (mu >= p16) & (mu <= p84), np.ones(mu.size)
+        measured = Measurements.of(predictions, mus)
+        interval, covered, size = measured.width, measured.covered, np.ones(measured.mu.size)
     else:
         sets = compute_scores(predictions, mus).sets
         interval = np.array([one.interval for one in sets])

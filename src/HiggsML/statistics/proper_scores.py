@@ -24,6 +24,7 @@ from scipy.special import ndtr
 
 from HiggsML.errors import ResultsError
 from HiggsML.schema import COVERAGE_TARGET
+from HiggsML.statistics.measurements import width
 
 __all__ = ["crps_normal", "interval_score", "pinball_loss", "quantile_crps"]
 
@@ -57,7 +58,7 @@ def interval_score(
     truth, lower, upper = _checked(mu, low, high)
     # With swapped ends the truth lies beyond at least one of them: such an interval misses it.
     missed = np.maximum(lower - truth, 0) + np.maximum(truth - upper, 0)
-    score: Array = np.abs(upper - lower) + 2 / (1 - level) * missed
+    score: Array = width(lower, upper) + 2 / (1 - level) * missed
     return score
 
 
@@ -118,10 +119,10 @@ def crps_normal(mu: ArrayLike, mu_hat: ArrayLike, delta_mu_hat: ArrayLike) -> Ar
     if (delta < 0).any():
         first = int(np.flatnonzero(delta < 0)[0])
         raise ResultsError(f"delta_mu_hat of prediction {first} is negative: {delta[first]}")
-    width = np.maximum(delta, 1e-12)  # in the limit of 0 the score is the absolute error
-    z = (truth - center) / width
+    sigma = np.maximum(delta, 1e-12)  # in the limit of 0 the score is the absolute error
+    z = (truth - center) / sigma
     phi = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
-    score: Array = width * (z * (2 * ndtr(z) - 1) + 2 * phi - 1 / math.sqrt(math.pi))
+    score: Array = sigma * (z * (2 * ndtr(z) - 1) + 2 * phi - 1 / math.sqrt(math.pi))
     return score
 
 

@@ -40,6 +40,7 @@ from scipy.special import chdtrc, ndtr, stdtr, stdtrit
 
 from HiggsML.errors import ResultsError, SettingsError
 from HiggsML.schema import COVERAGE_TARGET
+from HiggsML.statistics.measurements import contains, width
 from HiggsML.statistics.official_scores import EPSILON, coverage_penalty
 from HiggsML.statistics.proper_scores import interval_score
 
@@ -109,7 +110,7 @@ class Intervals:
         low, high = (np.asarray(end, dtype=np.float64) for end in (p16, p84))
         truth = np.broadcast_to(np.asarray(mu, dtype=np.float64), low.shape)
         score = interval_score(truth.ravel(), low.ravel(), high.ravel()).reshape(low.shape)
-        return cls(np.abs(high - low), ((truth >= low) & (truth <= high)).astype(np.float64), score)
+        return cls(width(low, high), contains(low, high, truth).astype(np.float64), score)
 
     @property
     def shape(self) -> tuple[int, int]:

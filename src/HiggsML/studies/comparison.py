@@ -6,11 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from HiggsML.errors import ResultsError
-from HiggsML.reports.numbers import with_error
 from HiggsML.reports.yardstick import Yardstick, yardstick
 from HiggsML.results import (
     DURATION_FILE,
@@ -20,13 +16,15 @@ from HiggsML.results import (
     load_predictions,
     load_settings,
 )
+from HiggsML.statistics.measurements import Measurements
+from HiggsML.statistics.numbers import with_error
 from HiggsML.statistics.official_scores import (
     BootstrapScores,
     Scores,
     bootstrap_scores,
     compute_scores,
 )
-from HiggsML.studies.study import Difference, Measurements, Summary, paired_differences, summarize
+from HiggsML.statistics.summary import Difference, Summary, paired_differences, summarize
 
 __all__ = ["ComparedRun", "compare_runs", "load_run", "markdown_table"]
 
@@ -106,18 +104,7 @@ def load_run(directory: Path) -> ComparedRun:
     predictions = load_predictions(predictions_dir, settings)
     scores = compute_scores(predictions, settings.mus)
     resampled = bootstrap_scores(predictions, settings.mus)
-    sets = sorted(predictions)
-
-    def pooled(name: str) -> NDArray[np.float64]:
-        return np.concatenate([getattr(predictions[index], name) for index in sets])
-
-    measured = Measurements(
-        mu=np.concatenate([np.full(predictions[i].p16.size, settings.mus[i]) for i in sets]),
-        mu_hat=pooled("mu_hat"),
-        delta_mu_hat=pooled("delta_mu_hat"),
-        p16=pooled("p16"),
-        p84=pooled("p84"),
-    )
+    measured = Measurements.of(predictions, settings.mus)
     return ComparedRun(
         name=directory.resolve().name,
         quantiles_score=scores.quantiles_score,

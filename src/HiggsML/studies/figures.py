@@ -198,7 +198,7 @@ def _describe(panels: Sequence[Axes], nuisances: Sequence[str]) -> None:
         ("Coverage at fixed μ", "true μ", "coverage"),
         ("Bias at fixed μ", "true μ", bias),
         ("Width at fixed μ", "true μ", "mean interval width"),
-        ("Pulls of μ", "(predicted \N{MINUS SIGN} true μ) / half width", "density"),
+        ("Pulls of μ", "(predicted \N{MINUS SIGN} true μ) / uncertainty", "density"),
     ]
     for name in nuisances:
         value = f"{name} [widths of its prior]"

@@ -17,11 +17,10 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import ndtr
+from numpy.typing import ArrayLike
 
 from HiggsML.datasets.reader import Data
 from HiggsML.errors import ResultsError, SettingsError
@@ -29,8 +28,8 @@ from HiggsML.pseudo_experiments.seeds import Purpose, draw_mu, experiment_nuisan
 from HiggsML.pseudo_experiments.store import EventStore
 from HiggsML.results import write_json
 from HiggsML.schema import MU_RANGE, NUISANCES
-from HiggsML.statistics.official_scores import quantiles_score
-from HiggsML.statistics.proper_scores import crps_normal, interval_score, quantile_crps
+from HiggsML.statistics.measurements import COLUMNS, Measurements
+from HiggsML.statistics.summary import Difference, Summary, paired_differences, summarize
 from HiggsML.submission.model import check_prediction, load_model_class, make_model
 from HiggsML.submission.value import Submission
 from HiggsML.systematics import DEFAULT_SEED, systematics
@@ -50,9 +49,6 @@ __all__ = [
     "save_study",
     "summarize",
 ]
-
-Array = NDArray[np.float64]
-_COLUMNS = ("mu", "mu_hat", "delta_mu_hat", "p16", "p84")
 
 
 @dataclass(frozen=True)
@@ -86,41 +82,6 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Measurements:
-    """What a method answered at one point: arrays of shape (n,).
-
-    ``pulls`` has by nuisance parameter (estimate - truth) / (width of the prior), if the model
-    reports its estimates under the key "nuisances".
-
-    Examples
-    --------
-    >>> one = Measurements(*np.array([[1.0], [1.1], [0.2], [0.9], [1.3]]))
-    >>> one.covered.tolist(), one.mu_pulls.round(2).tolist()
-    ([True], [0.5])
-    """
-
-    mu: Array
-    mu_hat: Array
-    delta_mu_hat: Array
-    p16: Array
-    p84: Array
-    pulls: Mapping[str, Array] = field(default_factory=dict)
-
-    @property
-    def covered(self) -> NDArray[np.bool_]:
-        """Which intervals contain the truth."""
-        inside: NDArray[np.bool_] = (self.p16 <= self.mu) & (self.mu <= self.p84)
-        return inside
-
-    @property
-    def mu_pulls(self) -> Array:
-        """Error of each estimate in units of half of its interval."""
-        half = np.maximum(np.abs(self.p84 - self.p16) / 2, 1e-9)
-        pulls: Array = (self.mu_hat - self.mu) / half
-        return pulls
-
-
-@dataclass(frozen=True)
 class Study:
     """Points and what was measured there.
 
@@ -140,53 +101,7 @@ class Study:
         chosen = [m for p, m in zip(self.points, self.measurements, strict=True) if p.axis == axis]
         if not chosen:
             raise SettingsError(f"the study has no points of {axis!r}")
-        return _measurements([np.concatenate([getattr(m, c) for m in chosen]) for c in _COLUMNS])
-
-
-class Summary(NamedTuple):
-    """Numbers of one point; errors are standard errors, ``score_low`` .. ``score_high`` 68 %.
-
-    Examples
-    --------
-    >>> measured = measure(model, store, Point("mu = 1", "mu", 1.0, mu=1.0), experiments=3, seed=1)
-    >>> summarize(measured, n_bootstraps=10).n
-    3
-    """
-
-    n: int
-    coverage: float
-    coverage_error: float
-    bias: float
-    bias_error: float
-    pull_mean: float
-    pull_width: float
-    width: float
-    interval_score: float
-    interval_score_error: float
-    crps: float
-    quantile_crps: float
-    quantiles_score: float
-    score_low: float
-    score_high: float
-
-
-class Difference(NamedTuple):
-    """Second method minus first: mean over pseudo-experiments, its error and significance.
-
-    ``p_value`` is two-sided: how often two equally good methods would differ by as much.
-
-    Examples
-    --------
-    >>> measured = measure(model, store, Point("mu = 1", "mu", 1.0, mu=1.0), experiments=3, seed=1)
-    >>> paired_differences(measured, measured)[0].mean
-    0.0
-    """
-
-    quantity: str
-    mean: float
-    error: float
-    significance: float
-    p_value: float
+        return Measurements.joined(chosen)
 
 
 def grid(
@@ -303,7 +218,7 @@ def measure(
         )
         raw = model.predict(experiment)
         answer = check_prediction(raw)
-        rows.append((mu, *(answer[name] for name in _COLUMNS[1:])))
+        rows.append((mu, *(answer[name] for name in COLUMNS[1:])))
         for name, pull in _nuisance_pulls(raw, truth).items():
             pulls.setdefault(name, []).append(pull)
         step()
@@ -311,10 +226,10 @@ def measure(
 
 
 def _measurements(
-    columns: Iterable[Any], pulls: Mapping[str, Sequence[float]] | None = None
+    columns: Iterable[ArrayLike], pulls: Mapping[str, Sequence[float]]
 ) -> Measurements:
+    arrays = {name: np.asarray(values, dtype=np.float64) for name, values in pulls.items()}
     mu, mu_hat, delta, p16, p84 = (np.asarray(values, dtype=np.float64) for values in columns)
-    arrays = {name: np.asarray(values, dtype=np.float64) for name, values in (pulls or {}).items()}
     return Measurements(mu, mu_hat, delta, p16, p84, arrays)
 
 
@@ -398,99 +313,6 @@ def run_study(
     return Study(chosen, found, seed)
 
 
-def summarize(measured: Measurements, *, n_bootstraps: int = 400, seed: int = 42) -> Summary:
-    """Return the numbers of one point.
-
-    The error of the coverage is binomial, by Agresti and Coull's formula (Am. Stat. 52 (1998) 119),
-    so that 0 or 100 % are not certain either.
-
-    Examples
-    --------
-    >>> measured = measure(model, store, Point("mu = 1", "mu", 1.0, mu=1.0), experiments=3, seed=1)
-    >>> round(summarize(measured, n_bootstraps=10).width, 2)
-    1.0
-    """
-    n = measured.mu.size
-    coverage = float(measured.covered.mean())
-    shrunk = (coverage * n + 0.5) / (n + 1)
-    pulls, errors = measured.mu_pulls, measured.mu_hat - measured.mu
-    intervals = interval_score(measured.mu, measured.p16, measured.p84)
-    score = quantiles_score(measured.mu, measured.p16, measured.p84)
-    rng = np.random.default_rng(seed)
-    samples = (rng.integers(n, size=n) for _ in range(n_bootstraps))
-    resampled = [
-        quantiles_score(measured.mu[s], measured.p16[s], measured.p84[s]).score for s in samples
-    ]
-    low, high = np.percentile(resampled, [15.87, 84.13])
-    return Summary(
-        n=n,
-        coverage=coverage,
-        coverage_error=math.sqrt(shrunk * (1 - shrunk) / (n + 1)),
-        bias=float(errors.mean()),
-        bias_error=_standard_error(errors),
-        pull_mean=float(pulls.mean()),
-        pull_width=float(pulls.std()),
-        width=score.interval,
-        interval_score=float(intervals.mean()),
-        interval_score_error=_standard_error(intervals),
-        crps=float(crps_normal(measured.mu, measured.mu_hat, abs(measured.delta_mu_hat)).mean()),
-        quantile_crps=float(
-            quantile_crps(measured.mu, measured.p16, measured.mu_hat, measured.p84).mean()
-        ),
-        quantiles_score=score.score,
-        score_low=float(low),
-        score_high=float(high),
-    )
-
-
-def _standard_error(values: Array) -> float:
-    return float(values.std(ddof=1) / math.sqrt(values.size)) if values.size > 1 else math.inf
-
-
-def paired_differences(first: Measurements, second: Measurements) -> list[Difference]:
-    """Compare two methods on the same pseudo-experiments.
-
-    For each quantity the mean of the differences over experiments, its standard error, and their
-    ratio, the significance. What both methods owe to the same lucky or unlucky experiment cancels.
-
-    Raises
-    ------
-    ResultsError
-        If the two were not measured at the same truths.
-
-    Examples
-    --------
-    >>> measured = measure(model, store, Point("mu = 1", "mu", 1.0, mu=1.0), experiments=3, seed=1)
-    >>> [one.quantity for one in paired_differences(measured, measured)][:2]
-    ['width', 'coverage']
-    """
-    if first.mu.shape != second.mu.shape or not np.array_equal(first.mu, second.mu):
-        raise ResultsError(
-            "a paired comparison needs the same pseudo-experiments: the true mu differ; run both "
-            "with the same seed, sets and numbers"
-        )
-
-    def quantities(m: Measurements) -> dict[str, Array]:
-        return {
-            "width": np.abs(m.p84 - m.p16),
-            "coverage": m.covered.astype(np.float64),
-            "absolute error": np.abs(m.mu_hat - m.mu),
-            "interval score": interval_score(m.mu, m.p16, m.p84),
-            "CRPS": crps_normal(m.mu, m.mu_hat, np.abs(m.delta_mu_hat)),
-        }
-
-    one, other = quantities(first), quantities(second)
-    found = []
-    for name in one:
-        change = other[name] - one[name]
-        change[np.abs(change) < 1e-12] = 0.0  # rounding is no difference
-        mean, error = float(change.mean()), _standard_error(change)
-        significance = mean / error if error > 0 else (0.0 if mean == 0 else math.inf)
-        p_value = float(2 * ndtr(-abs(significance)))  # precise in the tail
-        found.append(Difference(name, mean, error, significance, p_value))
-    return found
-
-
 def save_study(study: Study, path: Path) -> None:
     """Write a study as JSON.
 
@@ -502,9 +324,12 @@ def save_study(study: Study, path: Path) -> None:
     points = [
         {
             "point": asdict(point),
-            "measurements": {name: getattr(m, name).tolist() for name in _COLUMNS},
+            "measurements": {name: getattr(m, name).tolist() for name in COLUMNS},
             "pulls": {name: values.tolist() for name, values in m.pulls.items()},
-            "summary": summarize(m)._asdict(),
+            "summary": {
+                name: number if math.isfinite(number) else None
+                for name, number in summarize(m)._asdict().items()
+            },
         }
         for point, m in zip(study.points, study.measurements, strict=True)
     ]
@@ -530,7 +355,7 @@ def load_study(path: Path) -> Study:
         content = json.loads(path.read_text(encoding="utf-8"))
         points = tuple(Point(**one["point"]) for one in content["points"])
         measured = tuple(
-            _measurements([one["measurements"][name] for name in _COLUMNS], one["pulls"])
+            _measurements([one["measurements"][name] for name in COLUMNS], one["pulls"])
             for one in content["points"]
         )
         return Study(points, measured, int(content["seed"]))

@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from HiggsML.errors import DataError
 from HiggsML.results import Predictions
 from HiggsML.schema import COVERAGE_TARGET, MU_RANGE
+from HiggsML.statistics.measurements import contains, pull, width
+from HiggsML.statistics.numbers import with_error
 from HiggsML.statistics.official_scores import BootstrapScores, coverage_band, coverage_penalty
 from HiggsML.visualization.pyplot_figures import shows_figures
 from HiggsML.visualization.style import (
@@ -124,25 +126,25 @@ def interval_plot(
         )
     order = np.argsort(center, kind="stable")
     low, high, center = low[order], high[order], center[order]
-    covered = (low <= mu) & (mu <= high)
+    covered = contains(low, high, mu)
     rank = np.arange(1, low.size + 1)
     with style():
         figure, axes = figure_for(ax)
         pitch = axes.get_position().height * figure.get_size_inches()[1] * 72 / (low.size + 1)
         # Many lines overlap a little and fill an area: gaps of about a pixel would give a moire. A
         # few stay apart.
-        width = 1.4 * pitch if pitch < _LEAST_PITCH else min(0.55 * pitch, 4.0)
+        thickness = 1.4 * pitch if pitch < _LEAST_PITCH else min(0.55 * pitch, 4.0)
         for mask, color, text in (
             (covered, BLUE, "contain"),
             (~covered, VERMILION, "miss"),
         ):
             x, y = _segments(low[mask], high[mask], rank[mask])
             label = f"{int(mask.sum()):,} {text} the true μ"
-            line = axes.plot(x, y, color=color, linewidth=width, label=label, gid=text)[0]
+            line = axes.plot(x, y, color=color, linewidth=thickness, label=label, gid=text)[0]
             line.set_solid_capstyle("butt")
             # An interval of no width would be invisible.
             point = mask & (high == low)
-            axes.plot(low[point], rank[point], ".", color=color, ms=min(3.0, 2 * width + 1))
+            axes.plot(low[point], rank[point], ".", color=color, ms=min(3.0, 2 * thickness + 1))
         axes.plot(center, rank, color=INK, linewidth=0.9, marker="" if low.size > 1 else ".")
         axes.axvline(mu, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
         axes.set_xlim(*_bulk_range(low, high, mu))
@@ -259,11 +261,11 @@ def visualize_scatter(
 
 def _two_panels(share: float) -> tuple[Figure, Axes, Axes]:
     """Return a figure with two panels above each other on one horizontal axis."""
-    width, height = 5.0, 4.2
-    figure = new_figure(width, height)
+    wide, height = 5.0, 4.2
+    figure = new_figure(wide, height)
     inner = 1 - 0.72 / height
     lower_height = inner * (1 - share) - 0.03
-    box = (0.62 / width, 0.52 / height, 1 - 0.76 / width)
+    box = (0.62 / wide, 0.52 / height, 1 - 0.76 / wide)
     lower = figure.add_axes((box[0], box[1], box[2], lower_height))
     upper = figure.add_axes((box[0], box[1] + inner * (1 - share), box[2], inner * share))
     upper.tick_params(labelbottom=False)
@@ -334,13 +336,12 @@ def pull_plot(results: Results, mus: Truth, *, ax: Axes | None = None) -> Figure
 
 def pulls_of(results: Results, mus: Truth) -> tuple[Array, int]:
     """Return all pulls, and how many predictions have none since their uncertainty is not > 0."""
-    pulls, without = [], 0
-    for _, result, mu in _matched(results, mus):
-        delta = _column(result, "delta_mu_hats")
-        valid = delta > 0
-        without += int((~valid).sum())
-        pulls.append((_column(result, "mu_hats")[valid] - mu) / delta[valid])
-    return np.concatenate(pulls), without
+    columns = [
+        (mu, _column(result, "mu_hats"), _column(result, "delta_mu_hats"))
+        for _, result, mu in _matched(results, mus)
+    ]
+    pulls = np.concatenate([pull(*one) for one in columns])
+    return pulls, sum(delta.size for *_, delta in columns) - pulls.size
 
 
 @shows_figures
@@ -374,9 +375,7 @@ def width_and_coverage_plot(
     true = np.array([mu for _, _, mu in sets])
     low = [_column(result, "p16") for _, result, _ in sets]
     high = [_column(result, "p84") for _, result, _ in sets]
-    coverage = np.array(
-        [np.mean((a <= mu) & (mu <= b)) for a, b, mu in zip(low, high, true, strict=True)]
-    )
+    coverage = np.array([np.mean(contains(*one)) for one in zip(low, high, true, strict=True)])
     limits = _mu_limits(true)
     count = min(values.size for values in low)
     band = np.clip(coverage_band(count), 0.0, 1.0)
@@ -392,9 +391,9 @@ def width_and_coverage_plot(
         upper.set(xlim=limits, ylim=(floor - margin, top + 2 * margin), ylabel="coverage")
         # On the left, where a browser's own, wider font can not push it out of the frame.
         upper.legend(loc="upper left")
-        widths = [np.abs(b - a) for a, b in zip(low, high, strict=True)]
-        ends = np.array([np.percentile(width, _CENTRAL) for width in widths])
-        means = [float(np.mean(width)) for width in widths]
+        widths = [width(*one) for one in zip(low, high, strict=True)]
+        ends = np.array([np.percentile(values, _CENTRAL) for values in widths])
+        means = [float(np.mean(values)) for values in widths]
         top = 1.35 * max(float(ends.max()), *means) or 1.0
         # Bars that the points hide need no entry in the legend.
         visible = np.ptp(ends, axis=1).max() > 0.08 * top
@@ -469,12 +468,6 @@ def _power_of_ten(value: float) -> str:
     return "10" + str(exponent).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
-def _with_error(value: float, error: float) -> str:
-    """Write a number to the second digit of its error, and both to as many decimals."""
-    decimals = 3 if error <= 0 else min(max(1 - math.floor(math.log10(error)), 0), 6)
-    return f"{value:.{decimals}f} ± {error:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
-
-
 _SCORE_LABELS = {
     "interval": "mean interval width",
     "coverage": "coverage",
@@ -523,7 +516,7 @@ def bootstrap_plot(
             if observed is not None:
                 axes.axvline(observed[name], color=VERMILION, linewidth=1.1, linestyle=(0, (4, 3)))
             std = float(np.std(values)) if pad == 0 else 0.0
-            axes.set_title(_with_error(float(np.mean(values)), std))
+            axes.set_title(with_error(float(np.mean(values)), std))
             axes.set_xlabel(_SCORE_LABELS[name])
             axes.locator_params(axis="x", nbins=4)
             axes.set_ylim(0, 1.15 * float(heights.max()))
