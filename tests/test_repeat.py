@@ -81,6 +81,17 @@ def test_an_interval_without_width_must_be_the_same():
     assert moved.state == "no"
 
 
+def test_a_swapped_interval_repeats_as_well_as_any_other():
+    swapped = {"p16": 1.1, "p84": 0.9}
+    before = {TASKS[0]: {**ANSWER, **swapped}}
+
+    def again(mu):
+        return ask_again(TASKS[:1], before, lambda t: [answered(t[0], **swapped, mu_hat=mu)]).state
+
+    assert again(1.0 + 1e-9) == "yes"
+    assert again(1.0 + 1e-3) == "no"
+
+
 def test_randomness_without_a_seed_is_told_apart():
     rng = np.random.default_rng(3)
 

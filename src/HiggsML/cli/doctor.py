@@ -11,6 +11,7 @@ from rich.table import Table
 
 from HiggsML.files import size_text
 from HiggsML.isolation.budget.budgets import Budgets
+from HiggsML.isolation.cage.privileges import NAMESPACES
 from HiggsML.isolation.cage.restrict import ESSENTIAL, MECHANISMS, isolation_level, missing, probe
 
 __all__ = ["doctor", "remedies", "verdict"]
@@ -21,10 +22,7 @@ _NAMESPACES = (
     "profile that allows unshare"
 )
 _REMEDIES = {
-    **dict.fromkeys(
-        ("user-namespace", "network-namespace", "private-shared-memory", "hidden-parent"),
-        _NAMESPACES,
-    ),
+    **dict.fromkeys(NAMESPACES, _NAMESPACES),
     "process-limit": "run higgsml as an ordinary user, not as root",
     "landlock-files": "Linux 5.13 or newer, with landlock in the kernel's list lsm=",
     "landlock-network": "Linux 6.7 or newer, with landlock in the kernel's list lsm=",

@@ -59,7 +59,7 @@ class _Difference:
     def share(self) -> float:
         """How much the answer differs, in units of its interval."""
         distance = abs(self.again[self.key] - self.before[self.key])
-        width = self.before["p84"] - self.before["p16"]
+        width = abs(self.before["p84"] - self.before["p16"])  # a swapped interval has one, too
         if distance == 0:
             return 0.0
         return distance / width if width > 0 else math.inf

@@ -14,11 +14,20 @@ from pathlib import Path
 
 from HiggsML.isolation.cage.kernel import call, prctl, reason
 
-__all__ = ["drop_capabilities", "enter_namespaces"]
+__all__ = ["NAMESPACES", "drop_capabilities", "enter_namespaces"]
+
+NAMESPACES = (
+    *("user-namespace", "network-namespace", "read-only-system", "private-shared-memory"),
+    "hidden-parent",
+)
+"""What :func:`enter_namespaces` gives, in order."""
 
 _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REC, _MS_PRIVATE = 2, 4, 8, 1 << 14, 1 << 18
+_MS_BIND = 1 << 12
 _FLAGS = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
+_SYS_MOUNT_SETATTR = 442  # on both architectures
+_MOUNT_ATTR_RDONLY, _AT_RECURSIVE, _AT_FDCWD = 1, 0x8000, -100
 
 _PR_CAPBSET_READ, _PR_CAPBSET_DROP = 23, 24
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
@@ -27,12 +36,16 @@ _MAX_CAPABILITIES = 64
 
 
 def enter_namespaces(
-    shared_memory_bytes: int | None, *, hidden: Sequence[Path] = ()
+    shared_memory_bytes: int | None,
+    *,
+    hidden: Sequence[Path] = (),
+    writable: Sequence[Path] = (),
 ) -> dict[str, str]:
     """Leave the namespaces of users, network and mounts, where the kernel grants that.
 
     The user keeps its number: files keep their owner. A fresh network namespace has no interface;
-    the fresh mount namespace has an empty ``/dev/shm``, which ends with it.
+    the fresh mount namespace has an empty ``/dev/shm``, which ends with it, and nothing else that
+    can be written: not even when a file was last read, which a later process could find.
 
     Parameters
     ----------
@@ -40,14 +53,15 @@ def enter_namespaces(
         Size of ``/dev/shm``; by default the kernel's (half of the memory).
     hidden : sequence of Path
         Directories that shall be empty in the mount namespace.
+    writable : sequence of Path
+        Directories that stay writable.
 
     Returns
     -------
     dict of str to str
-        "user-namespace", "network-namespace", "private-shared-memory" and "hidden-parent": "on",
-        or why not.
+        "on", or why not, for each of :data:`NAMESPACES`.
     """
-    names = ("user-namespace", "network-namespace", "private-shared-memory", "hidden-parent")
+    names = NAMESPACES
     # Tried by a throwaway process first: where the kernel grants the namespace but not the mapping
     # of users (AppArmor on Ubuntu), this process would be left without its user's number.
     code = _error_of_trial()
@@ -65,11 +79,20 @@ def enter_namespaces(
     except OSError as error:
         report["network-namespace"] = reason("network namespaces are refused here", error)
     try:
+        call("unshare", _CLONE_NEWNS)
+        call("mount", None, b"/", None, _MS_REC | _MS_PRIVATE, None)
+    except OSError as error:
+        return report | dict.fromkeys(names[2:], reason("no private mount", error))
+    try:
+        _mount_read_only(writable)
+        report["read-only-system"] = "on"
+    except OSError as error:
+        report["read-only-system"] = reason("no mounts for reading only", error)
+    try:
         _mount_private_shared_memory(shared_memory_bytes)
         report["private-shared-memory"] = "on"
     except OSError as error:
-        report |= dict.fromkeys(names[2:], reason("no private mount", error))
-        return report
+        report["private-shared-memory"] = reason("no private mount", error)
     try:
         for directory in hidden:
             call("mount", b"tmpfs", os.fsencode(directory), b"tmpfs", _FLAGS, b"mode=0,size=4k")
@@ -110,11 +133,26 @@ def _write(path: str, text: str) -> None:
         os.close(descriptor)
 
 
+def _mount_read_only(writable: Sequence[Path]) -> None:
+    """Have every file system for reading only (devices still work), but for some directories."""
+    directories = [os.fsencode(path) for path in writable if path.is_dir()]
+    for directory in directories:
+        call("mount", directory, directory, None, _MS_BIND, None)
+    _set_mount(b"/", _AT_RECURSIVE, add=_MOUNT_ATTR_RDONLY)
+    for directory in directories:
+        _set_mount(directory, 0, remove=_MOUNT_ATTR_RDONLY)
+    os.chdir(Path.cwd())  # into the mount that can be written
+
+
+def _set_mount(directory: bytes, flags: int, *, add: int = 0, remove: int = 0) -> None:
+    attributes = struct.pack("=QQQQ", add, remove, 0, 0)
+    arguments = (_AT_FDCWD, directory, flags, attributes, len(attributes))
+    call("syscall", _SYS_MOUNT_SETATTR, *arguments)
+
+
 def _mount_private_shared_memory(size: int | None) -> None:
     if not Path("/dev/shm").is_dir():  # noqa: S108 (the fixed place of POSIX shared memory)
         raise FileNotFoundError(2, os.strerror(2))
-    call("unshare", _CLONE_NEWNS)
-    call("mount", None, b"/", None, _MS_REC | _MS_PRIVATE, None)
     options = b"mode=1777" + (b"" if size is None else b",size=%d" % size)
     call("mount", b"tmpfs", b"/dev/shm", b"tmpfs", _FLAGS, options)
 

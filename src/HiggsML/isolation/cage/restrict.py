@@ -31,12 +31,13 @@ from HiggsML.errors import IsolationError
 from HiggsML.files import PACKAGE
 from HiggsML.isolation.cage import landlock, seccomp
 from HiggsML.isolation.cage.kernel import prctl, reason, unsupported
-from HiggsML.isolation.cage.privileges import drop_capabilities, enter_namespaces
+from HiggsML.isolation.cage.privileges import NAMESPACES, drop_capabilities, enter_namespaces
 from HiggsML.isolation.cage.system_paths import system_listable, system_readable, system_writable
 
 __all__ = [
     "ESSENTIAL",
     "MECHANISMS",
+    "NAMESPACES",
     "IsolationMode",
     "Limits",
     "Policy",
@@ -56,6 +57,7 @@ IsolationMode = Literal["require", "prefer", "off"]
 MECHANISMS = {
     "user-namespace": "no rights over anything outside, not even as root",
     "network-namespace": "no network interface at all",
+    "read-only-system": "nothing outside is written, not even when a file was last read",
     "private-shared-memory": "an empty /dev/shm of its own, gone when it ends",
     "hidden-parent": "the trusted process's entry in /proc is empty, its names and numbers too",
     "capabilities": "every capability of root given up",
@@ -174,7 +176,11 @@ def restrict_self(policy: Policy) -> tuple[dict[str, str], int | None]:
         return dict.fromkeys(names, problem), None
     _check(policy)
     protected, groups = _aims_to_refuse(policy.parent)
-    report = enter_namespaces(policy.limits.memory_bytes, hidden=[Path(f"/proc/{policy.parent}")])
+    report = enter_namespaces(
+        policy.limits.memory_bytes,
+        hidden=[Path(f"/proc/{policy.parent}")],
+        writable=policy.writable,
+    )
     report["capabilities"] = drop_capabilities()
     report |= _limit_resources(policy.limits, own_user=report["user-namespace"] == _ON)
     report["parent-death-signal"] = _try(_PR_SET_PDEATHSIG, signal.SIGKILL)

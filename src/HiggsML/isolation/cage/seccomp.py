@@ -30,6 +30,7 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "add_key": (248, 217),
     "bind": (49, 200),
     "bpf": (321, 280),
+    "cachestat": (451, 451),
     "chmod": (90, None),
     "chown": (92, None),
     "chroot": (161, 51),
@@ -40,6 +41,7 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "clone3": (435, 435),
     "connect": (42, 203),
     "delete_module": (176, 106),
+    "fadvise64": (221, 223),
     "fanotify_init": (300, 262),
     "fanotify_mark": (301, 263),
     "fchmod": (91, 52),
@@ -83,6 +85,7 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "memfd_secret": (447, 447),
     "migrate_pages": (256, 238),
     "modify_ldt": (154, None),
+    "mincore": (27, 232),
     "mmap": (9, 222),
     "mount": (165, 40),
     "mount_setattr": (442, 442),
@@ -106,6 +109,7 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "pidfd_send_signal": (424, 424),
     "pivot_root": (155, 41),
     "prctl": (157, 167),
+    "preadv2": (327, 286),
     "prlimit64": (302, 261),
     "process_madvise": (440, 440),
     "process_mrelease": (448, 448),
@@ -114,6 +118,7 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "ptrace": (101, 117),
     "quotactl": (179, 60),
     "quotactl_fd": (443, 443),
+    "readahead": (187, 213),
     "reboot": (169, 142),
     "removexattr": (197, 14),
     "removexattrat": (466, 466),
@@ -192,13 +197,17 @@ _ATTRIBUTES = (
 # Memory that belongs to no process's account: nobody would see how much of it there is. What is
 # left of this kind is counted (HiggsML.isolation.budget.unseen_memory).
 _HIDDEN_MEMORY = ("memfd_create", "memfd_secret")
+# What of which file is in memory: a process could leave it to a later one, page by page. Reading
+# shows it by the time that it takes only, and not twice.
+_MEMORY_OF_FILES = ("mincore", "cachestat")
+_PRETENDED_ADVICE = ("fadvise64", "readahead")
 # Leaving the process group would mean to survive its end.
 _GROUP = ("setsid", "setpgid")
 # What shared memory and semaphores need of files in /dev/shm.
 _REDIRECTED = ("openat", "link", "linkat", "unlink", "unlinkat")
 _REFUSED = (
     *(*_OTHER_PROCESSES, *_KERNEL, *_LASTING),
-    *(*_WATCHING, *_ATTRIBUTES, *_GROUP, *_HIDDEN_MEMORY),
+    *(*_WATCHING, *_ATTRIBUTES, *_GROUP, *_HIDDEN_MEMORY, *_MEMORY_OF_FILES),
 )
 # Modes and times of any file of the same owner could be changed, the trusted process's included,
 # and shutil.copy needs both: these calls report success and do nothing.
@@ -215,9 +224,12 @@ _FCNTL_LOCKS = (5, 6, 7, 36, 37, 38)
 _AIMED = {
     **dict.fromkeys(("kill", "tkill", "rt_sigqueueinfo"), (0,)),
     **dict.fromkeys(("tgkill", "rt_tgsigqueueinfo"), (0, 1)),
-    **dict.fromkeys(("sched_setaffinity", "sched_setattr", "sched_setparam"), (0,)),
-    **dict.fromkeys(("sched_setscheduler", "migrate_pages", "move_pages"), (0,)),
 }
+# Processors and priority of a process are seen by itself: those of another worker's, or of one that
+# waits to be asked again, would be a message. Of any but the caller's they report success and do
+# nothing (libraries try it for their own threads, whose numbers nobody knows yet).
+_SCHEDULING = ("sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler")
+_PLACEMENT = ("migrate_pages", "move_pages")
 # Calls whose first argument may be the clock of another process: how long it has worked, to the ns.
 _CLOCKS = ("clock_gettime", "clock_getres", "clock_nanosleep", "timer_create")
 _FIRST_NAMED_CLOCK, _FIRST_OWN_CLOCK = 0x80000000, 0xFFFFFFF8
@@ -432,10 +444,16 @@ def _own_clocks() -> list[_Instruction]:
     ]
 
 
+def _own_scheduling(position: int, aims: Sequence[int]) -> list[_Instruction]:
+    """Change only the caller's own; say no about ``aims``, and pretend for all others."""
+    own = [(_IF_EQUAL, 0, 1, pid) for pid in (0, os.getpid())]
+    return [*_refuse_values(position, aims), own[0], _PASS, own[1], _PASS, _refuse(0)]
+
+
 def _priority(which_process: int, aims: Sequence[int]) -> list[_Instruction]:
-    """Allow setpriority and ioprio_set for single processes, not for groups and users."""
+    """Allow setpriority and ioprio_set for the caller, not for groups and users."""
     only_processes = [_argument(0), (_IF_EQUAL, 1, 0, which_process), _refuse(errno.EPERM)]
-    return [*only_processes, *_refuse_values(1, aims), _PASS]
+    return [*only_processes, *_own_scheduling(1, aims)]
 
 
 def _program(protected: Iterable[int], groups: Iterable[int]) -> list[_Instruction]:
@@ -456,7 +474,7 @@ def _program(protected: Iterable[int], groups: Iterable[int]) -> list[_Instructi
         program += _when(name, [_refuse(errno.EPERM)])
     for name in _NETWORK:
         program += _when(name, [_refuse(errno.EACCES)])
-    for name in (*_PRETENDED, *_PRETENDED_LOCKS):
+    for name in (*_PRETENDED, *_PRETENDED_LOCKS, *_PRETENDED_ADVICE):
         program += _when(name, [_refuse(0)])
     program += _when("socketpair", _socketpair())
     fcntl = [*_refuse_values(1, _FCNTL_COMMANDS), *_refuse_values(1, _FCNTL_LOCKS, 0), _PASS]
@@ -468,7 +486,14 @@ def _program(protected: Iterable[int], groups: Iterable[int]) -> list[_Instructi
     death_signal = [_argument(0), (_IF_EQUAL, 0, 1, _PR_SET_PDEATHSIG), _refuse(0), _PASS]
     program += _when("prctl", death_signal)
     program += _when("prlimit64", _only_values(0, (0, os.getpid())))
+    # RWF_NOWAIT (and no other flag is worth a hole) tells what is in memory.
+    no_flags = [_argument(5), (_IF_EQUAL, 0, 1, 0), _PASS, _refuse(errno.EOPNOTSUPP)]
+    program += _when("preadv2", no_flags)
     program += _when("personality", _only_values(0, (0, 0xFFFFFFFF)))  # the default; a question
+    for name in _SCHEDULING:
+        program += _when(name, _own_scheduling(0, aims))
+    for name in _PLACEMENT:
+        program += _when(name, _only_values(0, (0, os.getpid())))
     program += _when("setpriority", _priority(0, aims))
     program += _when("ioprio_set", _priority(1, aims))
     for name in _CLOCKS:
