@@ -22,7 +22,8 @@ def measure(run: Run) -> None:
         _collect(run, executor)
     except SubmissionError as error:
         # Files that fit has saved beside model.py come along with the Model; others do not.
-        closed = any(name in str(error) for name in ("FileNotFoundError", "PermissionError"))
+        signs = ("FileNotFoundError", "PermissionError", "Read-only file system")
+        closed = any(sign in str(error) for sign in signs)
         lost = closed and isinstance(executor, LocalProcesses)
         if run.measured or not lost:
             raise

@@ -31,7 +31,7 @@ _CALL = (
     "multiprocessing.shared_memory."
 )
 _WRITE = (
-    "Landlock refused this: a submission can write in its temporary directory only. tempfile, "
+    "Isolation refused this: a submission can write in its temporary directory only. tempfile, "
     "Path.home() and the working directory lie there."
 )
 _READ = (
@@ -75,7 +75,10 @@ _MEMORY = (
 )
 
 
-_SIGNS = ("Permission denied", "Operation not permitted", "unable to open database file")
+_SIGNS = (
+    *("Permission denied", "Operation not permitted", "Read-only file system"),
+    "unable to open database file",
+)
 _PATH = re.compile(r"'(/[^']+)'")
 
 _active = False  # whether this process is restricted
@@ -142,6 +145,8 @@ def _of_one(error: BaseException) -> str | None:
 
 
 def _of_number(error: OSError) -> str | None:
+    if error.errno == errno.EROFS:  # to make a file outside
+        return _WRITE
     if error.errno not in (errno.EACCES, errno.EPERM):
         if error.errno == errno.EAGAIN and "fork" in _lines(error):
             return _THREADS
