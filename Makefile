@@ -92,10 +92,7 @@ clean:
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
 	@echo "Installing libraries into .venv (a minute or two, once) ..."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable .
-	@echo "Compiling them for faster starts ..."
-	# A file that does not compile, such as a template, is none of ours.
-	$(BIN)/python -W ignore -m compileall -qq -j 0 .venv/lib || true
+	$(BIN)/python .ci/install --no-compile --editable .
 	touch $@
 
 .cache/reference/installed:
@@ -104,7 +101,7 @@ clean:
 	touch $@
 
 .venv/installed-dev: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,docs,notebooks]"
+	$(BIN)/python .ci/install --editable ".[dev,docs,notebooks]"
 	# Compiling Pythia takes an hour, so only where there are wheels.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[pythia]" \
 		--only-binary pythia8mc,fastjet,awkward-cpp || \

@@ -6,7 +6,8 @@ import argparse
 import logging
 from pathlib import Path
 
-from HiggsML.cli.console import fail_cleanly, log_to_stderr, progress_bar
+from HiggsML.cli.console import fail_cleanly, log_to_stderr
+from HiggsML.cli.progress import progress_bar
 from HiggsML.ingestion.arguments import add_options, read_options
 from HiggsML.ingestion.options import IngestionOptions
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from rich.console import Console
 
 from HiggsML.cli import console
 from HiggsML.cli.doctor import remedies
+from HiggsML.cli.progress import progress_bar
 from HiggsML.isolation.cage.restrict import MECHANISMS
+from tests.pipeline_fixtures import HIGGSML, model_text, tiny_dataset, write_submission
+from tests.terminal import on_terminal
+
+__all__ = ["tiny_dataset"]
 
 
 @pytest.fixture
@@ -21,14 +27,14 @@ def terminal(monkeypatch):
 
 
 def test_a_single_step_shows_no_bar_that_looks_full_and_no_share(terminal):
-    with console.progress_bar() as progress:
+    with progress_bar() as progress:
         progress("fit", 0, 1)
     assert "0/1" not in terminal()
     assert "Fitting the model" in terminal()
 
 
 def test_steps_say_how_far_and_how_long(terminal):
-    with console.progress_bar() as progress:
+    with progress_bar() as progress:
         progress("fit", 0, 1)
         progress("fit", 1, 1)
         progress("predict", 3, 40)
@@ -37,6 +43,29 @@ def test_steps_say_how_far_and_how_long(terminal):
     assert "1/1" not in shown
     assert "0:00:0" in shown  # elapsed
     assert max(map(len, shown.splitlines())) < 300  # escape codes count, too
+
+
+def test_a_run_says_each_step_and_what_the_model_printed_last(tiny_dataset, tmp_path):
+    talks = model_text(fit="import time\nprint('epoch', 7)\ntime.sleep(1)")
+    code, lines = on_terminal(
+        *(HIGGSML, "run", write_submission(tmp_path / "talks", talks), "--input", tiny_dataset),
+        *("--output", tmp_path / "run", "--sets", 1, "--pseudo-experiments", 3),
+    )
+    assert code == 0, lines
+    for step in ("Reading the events", "Importing the model", "Pseudo-experiments", "Scores and"):
+        assert any(step in line for line in lines), step
+    assert any(re.search(r"Fitting the model +epoch 7 .* \d:\d\d:\d\d", line) for line in lines)
+    assert any(re.search(r"Pseudo-experiments .* 3/3 +\d:\d\d:\d\d", line) for line in lines)
+
+
+def test_a_warning_stands_above_the_bar_not_in_it(tmp_path):
+    code, lines = on_terminal(
+        *(HIGGSML, "generate", "--events", 2000, "--seed", 1, "--output", tmp_path / "data")
+    )
+    assert code == 0, lines
+    (warning,) = [line for line in lines if "fit for a quick try" in line]
+    assert warning.startswith("WARNING: 2000 events")
+    assert any(re.search(r"Events .*2000/2000 .*\d:\d\d:\d\d", line) for line in lines)
 
 
 def test_doctor_says_how_to_get_what_is_missing():

@@ -409,7 +409,11 @@ STAGES = {
     ),
     "helper": (
         model_text(top="import broken"),
-        ["failed in fit: ZeroDivisionError", 'File "model.py", line 3', 'File "broken.py", line 1'],
+        [
+            "failed in import: ZeroDivisionError",
+            'File "model.py", line 3',
+            'File "broken.py", line 1',
+        ],
     ),
     "syntax": ("x = 1\ndef f(:\n", ["model.py, line 2: SyntaxError"]),
     "__init__": (

@@ -6,7 +6,6 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from rich.console import Console
 
 from HiggsML.cli.console import print_log, stderr
 from HiggsML.cli.options import ANY_PATH, DATASET, DIRECTORY, EXISTING, FILE
+from HiggsML.cli.progress import progress_bar
 from HiggsML.errors import IsolationError
 
 if TYPE_CHECKING:
@@ -50,7 +50,10 @@ def build(output: Path, input_data: Path | None, competition: bool) -> None:
     from HiggsML.codabench.bundle.build import build_bundle
     from HiggsML.codabench.bundle.source import find_checkout
 
-    built = build_bundle(find_checkout(), output, input_data=input_data, competition=competition)
+    with progress_bar("build", brief=True):
+        built = build_bundle(
+            find_checkout(), output, input_data=input_data, competition=competition
+        )
     _print_findings(built.findings)
     if built.path is None:
         stderr.print("No bundle was written.", style="bold red")
@@ -74,7 +77,8 @@ def validate(path: Path, competition: bool, general: bool, as_json: bool) -> Non
     from HiggsML.codabench.rules.findings import KINDS, exit_code
     from HiggsML.codabench.rules.validate import validate_path
 
-    findings = validate_path(path, competition=competition, general=general)
+    with progress_bar("rules", brief=True):
+        findings = validate_path(path, competition=competition, general=general)
     code = exit_code(findings)
     if as_json:
         content = {
@@ -105,7 +109,8 @@ def starting_kit(output: Path) -> None:
     from HiggsML.codabench.bundle.build import build_starting_kit
     from HiggsML.codabench.bundle.source import find_checkout
 
-    build_starting_kit(find_checkout(), output)
+    with progress_bar("build", brief=True):
+        build_starting_kit(find_checkout(), output)
     click.echo(f"Starting kit: {output} ({output.stat().st_size / 1e6:.1f} MB)")
 
 
@@ -138,16 +143,18 @@ def dry_run(output: Path, without_docker: bool, **options: object) -> None:
         text = f": {step.detail}" if step.detail else ""
         console.print(f"{step.name} ({step.seconds:.0f} s){text}", markup=False, highlight=False)
 
-    result = run_dry_run(
-        DryRunOptions(
-            source=find_checkout(),
-            output=output,
-            docker=not without_docker,
-            **options,  # type: ignore[arg-type]
-        ),
-        on_step=on_step,
-        log=print_log,
-    )
+    with progress_bar(brief=True) as progress:
+        result = run_dry_run(
+            DryRunOptions(
+                source=find_checkout(),
+                output=output,
+                docker=not without_docker,
+                **options,  # type: ignore[arg-type]
+            ),
+            on_start=lambda name: progress(name, 0, None),
+            on_step=on_step,
+            log=print_log,
+        )
     _print_findings(result.findings)
     if result.questions:
         click.echo("\nOpen questions, before the upload:")
@@ -224,9 +231,8 @@ def check(
         click.echo(f"No trial run: {error}")
         return
     input_dir = DATASET.convert(input_dir, None, click.get_current_context())
-    status = stderr.status("Trial run") if stderr.is_terminal else nullcontext()
-    with status:
-        timing = trial_run(path, input_dir, experiments=pseudo_experiments)
+    with progress_bar("read", brief=True) as progress:
+        timing = trial_run(path, input_dir, experiments=pseudo_experiments, progress=progress)
     click.echo(f"Trial run: fine, {pseudo_experiments} pseudo-experiments measured and scored")
     click.echo(timing.verdict)
     if timing.verdict.startswith("Too slow"):
@@ -241,7 +247,8 @@ def pack_command(directory: Path, output: Path | None) -> None:
     from HiggsML.codabench.trial_run import pack
 
     target = output or Path(f"{directory.resolve().name}.zip")
-    names = pack(directory, target)
+    with progress_bar("pack", brief=True):
+        names = pack(directory, target)
     click.echo(f"{target}: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}")
 
 

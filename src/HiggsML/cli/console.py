@@ -1,4 +1,4 @@
-"""What commands print, beside their results: errors, progress, logs and tables."""
+"""What commands print, beside their results: errors, logs and tables."""
 
 from __future__ import annotations
 
@@ -6,23 +6,13 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
@@ -33,12 +23,9 @@ __all__ = [
     "log_to_stderr",
     "output_console",
     "print_log",
-    "progress_bar",
     "show_scores",
     "stderr",
 ]
-
-logger = logging.getLogger(__name__)
 
 
 class _PlainConsole(Console):
@@ -59,9 +46,21 @@ stderr = _PlainConsole(stderr=True)
 """Standard error: all that is not a result."""
 
 
+class _CurrentStderr(logging.StreamHandler[Any]):
+    """Writes to what standard error is now: above the progress while that is shown."""
+
+    @property
+    def stream(self) -> Any:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, value: Any) -> None:
+        """It is never another one."""
+
+
 def log_to_stderr(level: int) -> None:
     """Have messages of at least this level printed."""
-    handler = logging.StreamHandler()
+    handler = _CurrentStderr()
     handler.setFormatter(_PlainFormatter("%(levelname)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
 
@@ -102,64 +101,6 @@ def _end_cleanly() -> None:
             signal.signal(number, end)
 
 
-class _HowFar(MofNCompleteColumn):
-    """Steps done of how many; nothing where that says nothing."""
-
-    def render(self, task: Task) -> Text:
-        return super().render(task) if task.total is not None and task.total > 1 else Text("")
-
-
-def _finish(progress: Progress, bar: TaskID) -> None:
-    """Fill the bar of a stage of unknown length when the next one begins."""
-    task = progress.tasks[progress.task_ids.index(bar)]
-    if task.total is None:
-        progress.update(bar, total=1, completed=1)
-
-
-@contextmanager
-def progress_bar() -> Iterator[Callable[[str, int, int | None], None]]:
-    """Show the progress of named stages: bars on a terminal, a few lines of the log elsewhere.
-
-    What is given back takes a stage, and how many of how many steps are done, None if unknown.
-    """
-    names = {
-        "fit": "Fitting the model",
-        "predict": "Pseudo-experiments",
-        "repeat": "Some of them again",
-        "draw": "Figures",
-        "read": "Reading the events",
-        "generate": "Events",
-        "count": "Histograms",
-        "rank": "Ranking",
-    }
-    columns = (
-        TextColumn("{task.description:20}"),
-        BarColumn(),
-        _HowFar(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(compact=True),
-    )
-    with Progress(*columns, console=stderr, disable=not stderr.is_terminal) as progress:
-        bars: dict[str, Any] = {}
-
-        def report(stage: str, done: int, total: int | None) -> None:
-            if stage not in bars:
-                for earlier in bars.values():
-                    _finish(progress, earlier)
-                bars[stage] = progress.add_task(names.get(stage, stage), total=None)
-            # A single step has no "how far": its bar moves to and fro until it is done.
-            single = total == 1 and done < 1
-            progress.update(bars[stage], completed=done, total=None if single else total)
-            if total is None:
-                return
-            # Whoever reads the log of a container shows progress from these lines.
-            if not stderr.is_terminal and (done == total or done % max(1, total // 20) == 0):
-                logger.info("%s: %d of %d", stage, done, total)
-
-        yield report
-
-
 def show_scores(
     scores: Mapping[str, float],
     report: Path,
@@ -186,7 +127,7 @@ def show_scores(
         "coverage": "68.27 % is wanted",
         "interval": "in \N{GREEK SMALL LETTER MU}"
         if of_limit is None
-        else f"{of_limit} of the information limit",
+        else f"{of_limit} of the limit",
         "ingestion_duration": "minutes",
         "isolation": "1 complete, 0.5 essential, 0 off",
         "repeatable": "1 yes, 0.5 unknown, 0 no",

@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from HiggsML.cli.progress import progress_bar
 from HiggsML.files import size_text
 from HiggsML.isolation.budget.budgets import Budgets
 from HiggsML.isolation.cage.privileges import NAMESPACES
@@ -72,7 +73,8 @@ def doctor(require: bool) -> None:
     """
     from HiggsML.isolation.sandbox import not_enforced
 
-    report = probe()
+    with progress_bar("probe", brief=True):
+        report = probe()
     table = Table(title="Protections", title_justify="left")
     for heading in ("protection", "what it gives", "here"):
         table.add_column(heading)

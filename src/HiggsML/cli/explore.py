@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from HiggsML.cli.console import progress_bar
 from HiggsML.cli.options import ANY_PATH, DIRECTORY, EXISTING, input_option
+from HiggsML.cli.progress import progress_bar
 
 __all__ = ["explore_command", "four_lepton_command"]
 
@@ -62,18 +62,19 @@ def explore_command(
     Features by process, correlations, the shift by each systematic, the best single cuts and, for
     a submission that exposes it, its classifier.
     """
-    from HiggsML.datasets.reader import Data
-    from HiggsML.reports.dataset_page import explore, write_folder, write_page
-
-    data = Data(input_dir)
     names = None if columns is None else [name.strip() for name in columns.split(",")]
-    plots = explore(data, submission=submission, columns=names, max_events=max_events, seed=seed)
-    with progress_bar() as progress:
-        done = itertools.count(1)
-        progress("draw", 0, None)
+    with progress_bar("draw") as progress:
+        from HiggsML.datasets.reader import Data
+        from HiggsML.reports.dataset_page import explore, most_plots, write_folder, write_page
+
+        data = Data(input_dir)
+        plots = explore(
+            data, submission=submission, columns=names, max_events=max_events, seed=seed
+        )
+        done, total = itertools.count(1), most_plots(names, submission)
 
         def step(_: object) -> None:
-            progress("draw", next(done), None)
+            progress("draw", next(done), total)
 
         if output.suffix.lower() in (".html", ".htm"):
             title = f"Dataset {input_dir.resolve().name}"
@@ -97,7 +98,9 @@ def explore_command(
 @click.option("--seed", type=click.IntRange(0), default=None, help="Makes the files repeatable.")
 def four_lepton_command(output: Path, events: int, seed: int | None) -> None:
     """Make CSV files for the four-lepton exercise, with the columns of the ATLAS open data."""
-    from HiggsML.four_lepton.events import write_four_lepton
+    with progress_bar("generate", brief=True):
+        from HiggsML.four_lepton.events import write_four_lepton
 
-    for path in write_four_lepton(output, events=events, seed=seed):
+        paths = write_four_lepton(output, events=events, seed=seed)
+    for path in paths:
         click.echo(f"Sample: {path}")

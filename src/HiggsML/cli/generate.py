@@ -7,8 +7,8 @@ from typing import Any, Literal, cast
 
 import click
 
-from HiggsML.cli.console import progress_bar
 from HiggsML.cli.options import DIRECTORY
+from HiggsML.cli.progress import progress_bar
 
 __all__ = ["generate"]
 
@@ -65,9 +65,9 @@ def generate(
     library_half: str | None,
 ) -> None:
     """Make a dataset of simulated events in the official layout."""
-    from HiggsML.generator import generate_dataset
+    with progress_bar("generate") as progress:
+        from HiggsML.generator import generate_dataset
 
-    with progress_bar() as progress:
         path = generate_dataset(
             output,
             scenario=scenario,

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 from rich.table import Table
 
-from HiggsML.cli.console import output_console, progress_bar
+from HiggsML.cli.console import output_console
 from HiggsML.cli.options import DIRECTORY, EXISTING, FILE
+from HiggsML.cli.progress import Report, progress_bar
 
 if TYPE_CHECKING:
     from HiggsML.studies.information_limit import ExpectedCounts, Limit
@@ -70,23 +71,44 @@ def information(
     Generates two datasets from separate halves of the generator's library, trains large classifiers
     on the first, and takes the Fisher information of mu from the second, for both scenarios.
     """
+    with progress_bar("generate") as progress:
+        found, ratios = _compute(
+            output,
+            events,
+            seed,
+            {"mini": mini_runs, "official": official_runs},
+            reference,
+            progress,
+        )
+    console = output_console()
+    console.print(_limit_table(found))
+    console.print(_impact_table(found))
+    if ratios:
+        console.print(_run_table(ratios))
+    console.print(
+        f"Numbers: {output / 'information.json'}, figure: {output / 'information.png'}",
+        soft_wrap=True,
+    )
+
+
+def _compute(
+    output: Path,
+    events: int,
+    seed: int,
+    runs: dict[Literal["mini", "official"], tuple[Path, ...]],
+    reference: Path | None,
+    progress: Report,
+) -> tuple[dict[str, Limit], list[dict[str, Any]]]:
+    """Write numbers and figure; return the limit of each scenario, and runs compared with it."""
     from HiggsML.results import write_json
     from HiggsML.studies.figures import impact_plot
     from HiggsML.studies.information_limit import counts_of_scenario, library_counts, limit
 
     output.mkdir(parents=True, exist_ok=True)
-    with progress_bar() as progress:
-        progress("count", 0, None)  # events and classifiers come first, and take minutes
-        halves = library_counts(
-            output,
-            events=events,
-            seed=seed,
-            step=lambda done, total: progress("count", done, total),
-        )
+    halves = library_counts(output, events=events, seed=seed, progress=progress)
+    progress("limit", 0, None)
     found: dict[str, Limit] = {}
     ratios: list[dict[str, Any]] = []
-    runs: dict[Literal["mini", "official"], tuple[Path, ...]]
-    runs = {"mini": mini_runs, "official": official_runs}
     for scenario, directories in runs.items():
         first, second = (counts_of_scenario(counts, scenario) for counts in halves)
         found[scenario] = limit((first, second))
@@ -103,15 +125,7 @@ def information(
     impact_plot({name: one.nominal for name, one in found.items()}).savefig(
         output / "information.png", dpi=120
     )
-    console = output_console()
-    console.print(_limit_table(found))
-    console.print(_impact_table(found))
-    if ratios:
-        console.print(_run_table(ratios))
-    console.print(
-        f"Numbers: {output / 'information.json'}, figure: {output / 'information.png'}",
-        soft_wrap=True,
-    )
+    return found, ratios
 
 
 def _ratio(

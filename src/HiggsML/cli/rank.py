@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from HiggsML.cli.console import output_console, progress_bar, stderr
+from HiggsML.cli.console import output_console, stderr
 from HiggsML.cli.options import DIRECTORY, input_option, run_options
+from HiggsML.cli.progress import progress_bar
 from HiggsML.errors import ResultsError
 from HiggsML.ingestion.options import IngestionOptions
 
@@ -97,11 +98,12 @@ def rank(
 def _show(archive: Any, level: float) -> None:
     from rich.table import Table
 
-    from HiggsML.ranking.board import compute_ranking, place
-    from HiggsML.ranking.pages import statement, write_board
+    with progress_bar("board", brief=True):
+        from HiggsML.ranking.board import compute_ranking, place
+        from HiggsML.ranking.pages import statement, write_board
 
-    ranking = compute_ranking(archive, level=level)
-    page = write_board(archive, ranking)
+        ranking = compute_ranking(archive, level=level)
+        page = write_board(archive, ranking)
     table = Table(title="Ranking", title_justify="left")
     for column in ("rank", "submission", "interval score", "coverage", "width"):
         table.add_column(column, justify="left" if column == "submission" else "right")

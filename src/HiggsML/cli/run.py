@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from HiggsML.cli.console import print_log, progress_bar, show_scores, stderr
+from HiggsML.cli.console import print_log, show_scores, stderr
 from HiggsML.cli.options import DIRECTORY, EXISTING, SUBMISSION, input_option, run_options
+from HiggsML.cli.progress import Report, progress_bar
 from HiggsML.errors import HiggsMLError, SettingsError
 from HiggsML.ingestion.options import OPTIONS, IngestionOptions
 
@@ -91,30 +92,28 @@ def run(
         values |= {"isolation": "off", "repeatable": "off", "checkpoint": False, "debug": True}
     options = IngestionOptions(input_dir, submission, predictions, **values)
     if docker:
-        _run_in_docker(options, scoring, image, worker, as_platform=as_platform)
-        _record(options, output)
-        _show(predictions, scoring)
+        with progress_bar() as progress:
+            _run_in_docker(options, scoring, image, worker, progress, as_platform=as_platform)
+            progress("score", 0, None)
+            _record(options, output)
+            row = _row(predictions, scoring)
+        show_scores(**row)
         return
     if image or as_platform or worker:
         raise SettingsError("--image, --as-platform and --worker need --docker")
-    # Imported here: whoever mistypes an option waits for no library.
-    from HiggsML.ingestion import run_ingestion
-
     if debug:
         with _debugger():
-            settings = run_ingestion(options)
-    else:
-        with progress_bar() as progress:
-            settings = run_ingestion(options, progress)
-    for notice in settings.notices:
-        stderr.print(
-            f"Note: {notice}", style="yellow", markup=False, highlight=False, soft_wrap=True
-        )
-    record = _record(options, output)
-    from HiggsML.score import run_scoring  # with the figures of the report
+            _run_here(options, None)
+    with progress_bar(None if debug else "read") as progress:
+        if not debug:
+            _run_here(options, progress)
+        progress("score", 0, None)
+        record = _record(options, output)
+        from HiggsML.score import run_scoring  # with the figures of the report
 
-    run_scoring(predictions, scoring, about=record)
-    _show(predictions, scoring)
+        run_scoring(predictions, scoring, about=record)
+        row = _row(predictions, scoring)
+    show_scores(**row)
 
 
 @click.command()
@@ -146,19 +145,34 @@ def score(
     figures: str | None,
 ) -> None:
     """Score the result files in the directory PREDICTIONS again."""
-    from HiggsML.ingestion.record import load_record
-    from HiggsML.score import run_scoring
-
     target = output or predictions.parent / "scores"
-    record = load_record(predictions.parent)
-    run_scoring(predictions, target, reference=reference, phase_2=phase_2, about=record)
-    if figures is not None:
-        _save_figures(predictions, target / "figures", figures)
-    _show(predictions, target)
+    with progress_bar("score", brief=True):
+        from HiggsML.ingestion.record import load_record
+        from HiggsML.score import run_scoring
+
+        record = load_record(predictions.parent)
+        run_scoring(predictions, target, reference=reference, phase_2=phase_2, about=record)
+        number = 0 if figures is None else _save_figures(predictions, target / "figures", figures)
+        row = _row(predictions, target)
+    if number:
+        click.echo(f"{number} figures: {target / 'figures'}")
+    show_scores(**row)
 
 
-def _save_figures(predictions: Path, directory: Path, file_format: str) -> None:
-    """Save the figures of a report."""
+def _run_here(options: IngestionOptions, progress: Report | None) -> None:
+    """Run a submission, and print what there is to notice."""
+    # Imported here: whoever mistypes an option waits for no library.
+    from HiggsML.ingestion import run_ingestion
+
+    settings = run_ingestion(options, progress)
+    for notice in settings.notices:
+        stderr.print(
+            f"Note: {notice}", style="yellow", markup=False, highlight=False, soft_wrap=True
+        )
+
+
+def _save_figures(predictions: Path, directory: Path, file_format: str) -> int:
+    """Save the figures of a report, and return how many there are."""
     from HiggsML.reports.run_page import save_figures
     from HiggsML.results import load_predictions
     from HiggsML.studies.comparison import load_run
@@ -172,7 +186,7 @@ def _save_figures(predictions: Path, directory: Path, file_format: str) -> None:
         settings=run.settings,
         bootstrap=run.resampled,
     )
-    click.echo(f"{len(paths)} figures: {directory}")
+    return len(paths)
 
 
 def _record(options: IngestionOptions, output: Path) -> dict[str, str]:
@@ -185,8 +199,8 @@ def _record(options: IngestionOptions, output: Path) -> dict[str, str]:
     )
 
 
-def _show(predictions: Path, scoring: Path) -> None:
-    """Print the leaderboard row, and describe the run for machines."""
+def _row(predictions: Path, scoring: Path) -> dict[str, Any]:
+    """Describe the run for machines; return what :func:`show_scores` prints."""
     from HiggsML.ingestion.record import describe_run, load_record
     from HiggsML.results import read_object
     from HiggsML.studies.comparison import load_run
@@ -201,8 +215,12 @@ def _show(predictions: Path, scoring: Path) -> None:
         "coverage": run.coverage_error,
         "interval": run.width_error,
     }
-    report = scoring / "detailed_results.html"
-    show_scores(scores, report, errors=errors, of_limit=run.of_limit)
+    return {
+        "scores": scores,
+        "report": scoring / "detailed_results.html",
+        "errors": errors,
+        "of_limit": run.of_limit,
+    }
 
 
 @contextmanager
@@ -232,6 +250,7 @@ def _run_in_docker(
     scoring: Path,
     image: str | None,
     worker: Worker | None,
+    progress: Report,
     *,
     as_platform: bool,
 ) -> dict[str, float]:
@@ -250,20 +269,19 @@ def _run_in_docker(
         # The container's limit, a share of which is then the submission's.
         restrictions = replace(restrictions, memory=f"{int(memory)}b")
         options = replace(options, budgets=replace(options.budgets, memory_bytes=None))
-    with progress_bar() as progress:
 
-        def log(stage: str, line: str) -> None:
-            step = read_progress(line)
-            if step is not None:
-                progress(*step)
-            elif stage != "scoring":  # its table of scores is printed by the caller
-                print_log(stage, line)
+    def log(stage: str, line: str) -> None:
+        step = read_progress(line)
+        if step is not None:
+            progress(*step)
+        elif stage != "scoring":  # its table of scores is printed by the caller
+            print_log(stage, line)
 
-        return run_in_docker(
-            options,
-            scoring,
-            image=image,
-            restrictions=restrictions,
-            worker=worker or NEWEST,
-            log=log,
-        )
+    return run_in_docker(
+        options,
+        scoring,
+        image=image,
+        restrictions=restrictions,
+        worker=worker or NEWEST,
+        log=log,
+    )

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from HiggsML.cli.console import output_console, stderr
 from HiggsML.cli.options import EXISTING, FILE
+from HiggsML.cli.progress import progress_bar
 from HiggsML.errors import ResultsError
 
 if TYPE_CHECKING:
@@ -26,15 +27,18 @@ def runs(directory: Path, page: Path | None) -> None:
 
     DIRECTORY is "outputs" by default.
     """
-    from HiggsML.studies.comparison import load_run
-
     found: dict[str, ComparedRun] = {}
-    for path in sorted(directory.rglob("predictions/test_settings.json")):
-        place = path.parents[1]
-        try:
-            found[str(place.relative_to(directory))] = load_run(place)
-        except ResultsError as error:
-            stderr.print(f"Note: {error}", style="yellow", soft_wrap=True)
+    with progress_bar("runs", brief=True) as progress:
+        from HiggsML.studies.comparison import load_run
+
+        paths = sorted(directory.rglob("predictions/test_settings.json"))
+        for done, path in enumerate(paths):
+            progress("runs", done, len(paths))
+            place = path.parents[1]
+            try:
+                found[str(place.relative_to(directory))] = load_run(place)
+            except ResultsError as error:
+                stderr.print(f"Note: {error}", style="yellow", soft_wrap=True)
     if not found:
         raise ResultsError(f"{directory} holds no run: 'higgsml run SUBMISSION' makes one")
     best_first = sorted(found.items(), key=lambda item: -item[1].quantiles_score)

@@ -10,13 +10,14 @@ import click
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from HiggsML.cli.console import output_console, progress_bar
+from HiggsML.cli.console import output_console
 from HiggsML.cli.options import (
     DIRECTORY,
     EXISTING,
     input_option,
     nuisance_names,
 )
+from HiggsML.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from HiggsML.studies.comparison import ComparedRun
@@ -96,27 +97,24 @@ def study(
 
     The submission runs in this process, without any protection: study code that you trust.
     """
-    from HiggsML.datasets.reader import Data
-    from HiggsML.pseudo_experiments.store import EventStore
-    from HiggsML.studies.figures import study_plot
-    from HiggsML.studies.study import (
-        fit_submission,
-        grid,
-        load_study,
-        paired_differences,
-        run_study,
-        save_study,
-    )
+    with progress_bar("import") as progress:
+        from HiggsML.datasets.reader import Data
+        from HiggsML.pseudo_experiments.store import EventStore
+        from HiggsML.studies.figures import study_plot
+        from HiggsML.studies.study import (
+            fit_submission,
+            grid,
+            load_study,
+            paired_differences,
+            run_study,
+            save_study,
+        )
 
-    others = {path.parent.name: load_study(path) for path in against}
-    data = Data(input_dir)
-    with progress_bar() as progress:
-        progress("fit", 0, 1)
-        model = fit_submission(submission, data)
-        progress("fit", 1, 1)
-        progress("read", 0, 1)
+        others = {path.parent.name: load_study(path) for path in against}
+        data = Data(input_dir)
+        model = fit_submission(submission, data, imported=lambda: progress("fit", 0, None))
+        progress("read", 0, None)
         store = EventStore.from_data(data)
-        progress("read", 1, 1)
         found = run_study(
             model,
             store,
@@ -125,11 +123,13 @@ def study(
             seed=seed,
             progress=lambda done, total: progress("predict", done, total),
         )
-    save_study(found, output / "study.json")
-    figure = study_plot({submission.name: found, **others})
-    figure.savefig(output / "study.png", dpi=120)
+        progress("draw", 0, None)
+        save_study(found, output / "study.json")
+        figure = study_plot({submission.name: found, **others})
+        figure.savefig(output / "study.png", dpi=120)
+        table = _study_table(found)
     console = output_console()
-    console.print(_study_table(found))
+    console.print(table)
     for name, other in others.items():
         differences = paired_differences(other.pooled("drawn"), found.pooled("drawn"))
         console.print(_difference_table(f"{submission.name} minus {name}", differences))
@@ -145,9 +145,10 @@ def compare(runs: tuple[Path, ...], markdown: bool) -> None:
     With the same seed and settings all runs have the same pseudo-experiments; each is then compared
     with the first one, experiment by experiment.
     """
-    from HiggsML.studies.comparison import compare_runs, markdown_table
+    with progress_bar("runs", brief=True):
+        from HiggsML.studies.comparison import compare_runs, markdown_table
 
-    compared, differences = compare_runs(runs)
+        compared, differences = compare_runs(runs)
     if markdown:
         click.echo(markdown_table(compared))
         return

@@ -118,6 +118,7 @@ class DryRun:
 def dry_run(
     options: DryRunOptions,
     *,
+    on_start: Callable[[str], None] = lambda _: None,
     on_step: Callable[[Step], None] = lambda _: None,
     log: Callable[[str, str], None] = lambda *_: None,
 ) -> DryRun:
@@ -127,13 +128,15 @@ def dry_run(
     ----------
     options : DryRunOptions
         What to do.
+    on_start : callable
+        Gets the name of every step when it begins.
     on_step : callable
         Gets every step when it is done.
     log : callable
         Gets where a line comes from ("image", "ingestion", "scoring") and the line.
     """
     result = DryRun()
-    recorder = _Recorder(result, on_step)
+    recorder = _Recorder(result, on_start, on_step)
     competition: Competition | None = None
     with tempfile.TemporaryDirectory(
         prefix="higgsml-dry-run-", ignore_cleanup_errors=True
@@ -191,14 +194,18 @@ class _StepFailedError(Exception):
 
 
 class _Recorder:
-    def __init__(self, result: DryRun, on_step: Callable[[Step], None]) -> None:
+    def __init__(
+        self, result: DryRun, on_start: Callable[[str], None], on_step: Callable[[Step], None]
+    ) -> None:
         self._result = result
+        self._on_start = on_start
         self._on_step = on_step
 
     @contextmanager
     def step(self, name: str) -> Iterator[list[str]]:
         """Time a step; what is put into the list is its detail."""
         detail: list[str] = []
+        self._on_start(name)
         started = time.monotonic()
         try:
             yield detail

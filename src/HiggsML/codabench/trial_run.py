@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +78,7 @@ def trial_run(
     experiments: int = 6,
     seed: int | None = None,
     isolation: str = "prefer",
+    progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
 ) -> Timing:
     """Run a submission on a few pseudo-experiments and say how long all would take.
 
@@ -92,13 +94,21 @@ def trial_run(
         Makes the trial repeatable.
     isolation : {"require", "prefer", "off"}
         As in :func:`HiggsML.ingestion.run_ingestion`.
+    progress : callable
+        Called with a stage, and how many of how many steps of it are done.
 
     Raises
     ------
     SubmissionError
         If the submission fails; the message quotes its traceback.
     """
-    marks: list[float] = []
+    marks: list[float] = []  # the end of the fit, then that of every prediction
+
+    def told(stage: str, done: int, total: int) -> None:
+        if done and stage in ("fit", "predict"):
+            marks.append(time.monotonic())
+        progress(stage, done, total)
+
     with tempfile.TemporaryDirectory(prefix="higgsml-check-") as temporary:
         predictions, scores = Path(temporary, "predictions"), Path(temporary, "scores")
         started = time.monotonic()
@@ -114,10 +124,10 @@ def trial_run(
                 workers=1,
                 isolation=isolation,  # type: ignore[arg-type]
             ),
-            lambda stage, done, total: marks.append(time.monotonic()),
+            told,
         )
         written = run_scoring(predictions, scores)
-    fitted, first, *later = marks[1:]  # the first mark is the start of the training
+    fitted, first, *later = marks
     # The first prediction warms caches up, so it counts only where it is the only one.
     predict = (later[-1] - first) / len(later) if later else first - fitted
     fit = fitted - started

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -42,7 +43,14 @@ class InThisProcess:
     def __exit__(self, *_: object) -> None:
         """There is no process to end."""
 
-    def fit(self, data: Data, *, seed: int = 0, timeout: float | None = None) -> None:
+    def fit(
+        self,
+        data: Data,
+        *,
+        seed: int = 0,
+        timeout: float | None = None,
+        imported: Callable[[], None] = lambda: None,
+    ) -> None:
         """Import the submission, build its Model and fit it."""
 
         def get_train_set(
@@ -55,7 +63,9 @@ class InThisProcess:
             return frame
 
         seed_generators(seed, ())
-        self._model = make_model(load_model_class(self._model_file), get_train_set, systematics)
+        loaded = load_model_class(self._model_file)
+        imported()
+        self._model = make_model(loaded, get_train_set, systematics)
         self._model.fit()
         self._generators = held_generators(self._model, self._model_file.parent)
 

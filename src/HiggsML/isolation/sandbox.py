@@ -185,7 +185,14 @@ class Sandbox:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def fit(self, data: Data, *, seed: int = 0, timeout: float | None = None) -> None:
+    def fit(
+        self,
+        data: Data,
+        *,
+        seed: int = 0,
+        timeout: float | None = None,
+        imported: Callable[[], None] = lambda: None,
+    ) -> None:
         """Import the submission, build its Model and fit it.
 
         Parameters
@@ -196,10 +203,14 @@ class Sandbox:
             Of its global random generators.
         timeout : float, optional
             Seconds that are left of the whole run.
+        imported : callable
+            Called between import and fit.
         """
         self._most_indices = 8 * data.train_size
         limit = _TimeLimit("import and fit", self._budgets.fit_seconds, timeout)
-        request = {"kind": "fit", "train_rows": data.train_size, "seed": seed}
+        self._ask({"kind": "preload", "seed": seed}, ("preloaded",), "import", limit)
+        imported()
+        request = {"kind": "fit", "train_rows": data.train_size}
         self._ask(
             request,
             ("fitted",),
@@ -223,7 +234,7 @@ class Sandbox:
     def preload(self, *, timeout: float | None = None) -> None:
         """Import the submission, so that :meth:`restore` need not."""
         limit = _TimeLimit("import", self._budgets.fit_seconds, timeout)
-        self._ask({"kind": "preload"}, ("preloaded",), "import", limit)
+        self._ask({"kind": "preload", "seed": 0}, ("preloaded",), "import", limit)
 
     def restore(self, state: bytes, *, timeout: float | None = None) -> None:
         """Load a Model that another process has fitted."""

@@ -46,7 +46,16 @@ from HiggsML.visualization.distributions import (
 from HiggsML.visualization.pyplot_figures import plain_figures
 from HiggsML.visualization.style import LABELS, column_values, panel_grid, present, style
 
-__all__ = ["FORMATS", "SECTIONS", "Plot", "explore", "score_events", "write_folder", "write_page"]
+__all__ = [
+    "FORMATS",
+    "SECTIONS",
+    "Plot",
+    "explore",
+    "most_plots",
+    "score_events",
+    "write_folder",
+    "write_page",
+]
 
 FORMATS = ("png", "svg", "pdf")
 """Formats of the files in a folder."""
@@ -152,6 +161,19 @@ def explore(
     yield from _cuts(events, names)
     if submission is not None:
         yield from _classifier(data, Path(submission), max_events, seed)
+
+
+def most_plots(columns: Sequence[str] | None, submission: object | None = None) -> int:
+    """Return how many plots :func:`explore` draws, where cuts can be scanned.
+
+    Examples
+    --------
+    >>> most_plots(["PRI_met"])
+    8
+    """
+    number = len(FEATURES if columns is None else columns)
+    correlations, cuts, classifier = int(number > 1), 1, 0 if submission is None else 2
+    return number + correlations + len(NUISANCES) + cuts + classifier
 
 
 def _features(events: pd.DataFrame, names: Sequence[str]) -> Iterator[Plot]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -86,13 +87,22 @@ class Judge:
         Training events without shifts: ``PRI_`` columns, "weights" and "detailed_labels".
     seed : int
         Of the shifts under which they are learned.
+    step : callable
+        Called with (classifiers trained, classifiers in all).
 
     Examples
     --------
     >>> scores = Judge(learned)(others)  # doctest: +SKIP
     """
 
-    def __init__(self, events: pd.DataFrame, *, seed: int = 1) -> None:
+    def __init__(
+        self,
+        events: pd.DataFrame,
+        *,
+        seed: int = 1,
+        step: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        step(0, 2)
         shifts = _prior_points(_LEARNING_GROUPS, np.random.default_rng(seed))
         parts = []
         for group, z in enumerate(shifts):
@@ -105,7 +115,9 @@ class Judge:
         signal = names == SIGNAL
         top = np.isin(names, ("ttbar", "diboson"))
         self._signal = _trees(150, inputs, signal, weights)
+        step(1, 2)
         self._top = _trees(50, inputs[~signal], top[~signal], weights[~signal])
+        step(2, 2)
 
     def __call__(self, events: pd.DataFrame) -> NDArray[np.float32]:
         """Return both scores, shape (2, n)."""
@@ -326,7 +338,7 @@ def library_counts(
     *,
     events: int,
     seed: int,
-    step: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
 ) -> tuple[ExpectedCounts, ExpectedCounts]:
     """Generate mini events, learn from one half of the library, and fill histograms from the other.
 
@@ -338,8 +350,8 @@ def library_counts(
         For the two datasets and the histograms.
     events, seed : int
         Rows of each dataset, and root of their randomness.
-    step : callable
-        As for :func:`expected_counts`.
+    progress : callable
+        Called with a stage ("generate", "learn", "count"), and how many of how many steps are done.
 
     Examples
     --------
@@ -347,8 +359,12 @@ def library_counts(
     """
     kept = directory / f"counts_{events}_{seed}.npz"
     if not kept.exists():
-        judge = Judge(_half(directory, 1, events, seed))
-        first, second = expected_counts(_half(directory, 2, events, seed), judge, step=step)
+        learned, counted = (
+            _half(directory, half, events, seed, partial(progress, "generate")) for half in (1, 2)
+        )
+        judge = Judge(learned, step=partial(progress, "learn"))
+        del learned
+        first, second = expected_counts(counted, judge, step=partial(progress, "count"))
         np.savez(
             kept,
             nominal=np.stack([first.nominal, second.nominal]),
@@ -359,11 +375,23 @@ def library_counts(
     return ExpectedCounts(nominal[0], changes[0]), ExpectedCounts(nominal[1], changes[1])
 
 
-def _half(directory: Path, half: Literal[1, 2], events: int, seed: int) -> pd.DataFrame:
-    """Return training events of one half of the library."""
+def _half(
+    directory: Path,
+    half: Literal[1, 2],
+    events: int,
+    seed: int,
+    step: Callable[[int, int], None],
+) -> pd.DataFrame:
+    """Return training events of one half of the library; tell how many of both there are."""
     place = directory / f"half{half}_{events}_{seed}"
     if not place.exists():
-        generate_dataset(place, events=events, seed=2 * seed + half, library_half=half)
+        generate_dataset(
+            place,
+            events=events,
+            seed=2 * seed + half,
+            library_half=half,
+            progress=lambda done, total: step(done + (half - 1) * total, 2 * total),
+        )
     data = Data(place)
     data.load_train_set()
     frame = data.get_train_set()

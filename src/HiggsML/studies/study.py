@@ -142,8 +142,19 @@ def nuisance_value(name: str, z: float) -> float:
     return min(max(value, prior.low), prior.high)
 
 
-def fit_submission(directory: Path, data: Data) -> Any:
+def fit_submission(
+    directory: Path, data: Data, *, imported: Callable[[], None] = lambda: None
+) -> Any:
     """Load, build and fit a submission in this process.
+
+    Parameters
+    ----------
+    directory : Path
+        Its folder.
+    data : Data
+        Serves the training events.
+    imported : callable
+        Called between import and fit.
 
     Raises
     ------
@@ -162,9 +173,9 @@ def fit_submission(directory: Path, data: Data) -> Any:
         data.delete_train_set()
         return frame
 
-    model = make_model(
-        load_model_class(Submission.of(directory).model_file), get_train_set, systematics
-    )
+    loaded = load_model_class(Submission.of(directory).model_file)
+    imported()
+    model = make_model(loaded, get_train_set, systematics)
     model.fit()
     return model
 

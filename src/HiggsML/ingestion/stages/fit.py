@@ -15,10 +15,15 @@ __all__ = ["fit"]
 
 def fit(run: Run) -> None:
     """Import and fit the Model, and take its state if another process will need it."""
-    run.progress("fit", 0, 1)
+    run.progress("import", 0, 1)
     began = time.monotonic()
+
+    def imported() -> None:
+        run.progress("import", 1, 1)
+        run.progress("fit", 0, 1)
+
     with _preloaded(run):
-        fit_in(run.sandbox, run)
+        fit_in(run.sandbox, run, imported=imported)
     run.fit_seconds = time.monotonic() - began
     run.progress("fit", 1, 1)
     options = run.options

@@ -43,6 +43,7 @@ def prepare(
 ) -> Run:
     """Return a run that can begin; ``held`` ends what it holds."""
     started, deadline = time.monotonic(), deadline_in(options.deadline)
+    progress("read", 0, 1)
     check_system()
     if problem := not_enforced():
         logger.warning("%s", problem)
@@ -71,6 +72,7 @@ def prepare(
         run.checkpoint.prepare()
         _start_others(run)
     _ = run.store  # the processes import their libraries while the test events are read
+    progress("read", 1, 1)
     return run
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import cast
@@ -48,9 +48,9 @@ def start_all(
         yield sandboxes
 
 
-def fit_in(sandbox: Sandbox, run: Run) -> None:
+def fit_in(sandbox: Sandbox, run: Run, *, imported: Callable[[], None] = lambda: None) -> None:
     """Import and fit the Model there, with the seed of every fit of this run."""
-    sandbox.fit(run.data, seed=model_seed(run.seed), timeout=run.seconds_left())
+    sandbox.fit(run.data, seed=model_seed(run.seed), timeout=run.seconds_left(), imported=imported)
 
 
 @contextmanager

@@ -21,7 +21,8 @@ from HiggsML.submission.value import Submission
 __all__ = ["Progress", "Run"]
 
 Progress = Callable[[str, int, int], None]
-"""Called with a stage ("fit", "predict", "repeat"), and how many of how many steps are done."""
+"""Called with a stage ("read", "import", "fit", "predict", "repeat"), and how many of how many
+steps are done."""
 
 
 @dataclass

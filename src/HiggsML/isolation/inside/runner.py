@@ -101,7 +101,6 @@ class _Runner:
     def fit(self, message: dict[str, Any], payload: bytes, descriptors: list[int]) -> _Answer:
         global _train_rows
         _train_rows = message["train_rows"]
-        seed_generators(message["seed"], ())
         self._model = make_model(self._load(), get_train_set, systematics)
         self._model.fit()
         self._generators = held_generators(self._model, self._model_file.parent)
@@ -119,6 +118,7 @@ class _Runner:
         return {"kind": "state"}, state
 
     def preload(self, message: dict[str, Any], payload: bytes, descriptors: list[int]) -> _Answer:
+        seed_generators(message["seed"], ())
         self._loaded = self._load()
         return {"kind": "preloaded"}, b""
 
