@@ -65,7 +65,7 @@ def test_split_can_keep_the_sums_of_the_weights(parts):
 
 def test_public_datasets_are_downloads(monkeypatch):
     asked = []
-    monkeypatch.setattr("HiggsML.old_names.datasets.download_dataset", asked.append)
+    monkeypatch.setattr("HiggsML.datasets.old_names.download_dataset", asked.append)
     datasets.Neurips2024_public_dataset()
     datasets.BlackSwan_public_dataset()
     assert asked == ["neurips2024_data", "blackSwan_data"]

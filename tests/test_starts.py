@@ -96,3 +96,26 @@ def test_the_sample_submission_needs_no_scikit_learn():
     where = str(ROOT / "sample_submission")
     _, libraries = imported(f"sys.path.append({where!r}); import model")
     assert not libraries & {"sklearn", "matplotlib"}
+
+
+ALONE = """
+import importlib, pathlib, sys, traceback
+for path in sorted(pathlib.Path("src/HiggsML").rglob("*.py")):
+    name = ".".join(path.relative_to("src").with_suffix("").parts).removesuffix(".__init__")
+    for one in [one for one in sys.modules if one.partition(".")[0] == "HiggsML"]:
+        del sys.modules[one]
+    if not name.endswith("__main__"):
+        try:
+            importlib.import_module(name)
+        except BaseException:
+            traceback.print_exc()
+        else:
+            print("imported", name)
+"""
+
+
+def test_every_module_can_be_imported_first():
+    """A circle shows only when a certain one of its modules is the first to be imported."""
+    end = run_process(sys.executable, "-c", ALONE, cwd=ROOT)
+    assert not end.stderr
+    assert end.stdout.count("imported HiggsML.") > 150

@@ -8,9 +8,7 @@ Examples
 """
 
 from HiggsML.datasets.download import AVAILABLE_DATASETS, download_dataset
-from HiggsML.datasets.reader import Data, split_size
-from HiggsML.installation import check_installation
-from HiggsML.old_names.datasets import (
+from HiggsML.datasets.old_names import (
     BLACK_SWAN_DATA_URL,
     SAMPLE_DATA_URL,
     ZENODO_URL,
@@ -19,6 +17,8 @@ from HiggsML.old_names.datasets import (
     available_datasets,
     train_test_split,
 )
+from HiggsML.datasets.reader import Data, split_size
+from HiggsML.installation import check_installation
 
 __all__ = [
     "AVAILABLE_DATASETS",

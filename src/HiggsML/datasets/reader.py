@@ -33,7 +33,8 @@ from HiggsML.schema import (
     SIGNAL,
 )
 from HiggsML.source_files import openable, refuse_pointer, visible
-from HiggsML.systematics import DEFAULT_SEED, random_generator, systematics
+from HiggsML.systematics import DEFAULT_SEED, systematics
+from HiggsML.systematics.arguments import random_generator
 
 __all__ = ["Data", "split_size"]
 

@@ -17,7 +17,6 @@ Examples
 """
 
 from HiggsML.installation import check_installation
-from HiggsML.old_names.visualization import Dataset_visualise, custom_pretty_print
 from HiggsML.visualization.distributions import (
     correlation_plots,
     histogram_classes,
@@ -34,6 +33,7 @@ from HiggsML.visualization.measurement import (
     visualize_scatter,
     width_and_coverage_plot,
 )
+from HiggsML.visualization.old_names import Dataset_visualise, custom_pretty_print
 from HiggsML.visualization.samples import (
     event_vise_syst,
     event_vise_syst_arrow,

@@ -1,165 +1,34 @@
-"""The six nuisance parameters on data frames: the interface of the reference implementation.
-
-What they do to events and rates is stated in :mod:`HiggsML.physics.shifts`. The functions here
-change none of their arguments.
-
-Examples
---------
->>> import pandas as pd
->>> from HiggsML.schema import MISSING
->>> event = dict.fromkeys(PRI_COLUMNS, MISSING) | {
-...     "PRI_lep_pt": 30.0, "PRI_lep_eta": 0.5, "PRI_lep_phi": 0.1,
-...     "PRI_had_pt": 40.0, "PRI_had_eta": 1.0, "PRI_had_phi": 3.0,
-...     "PRI_n_jets": 0, "PRI_jet_all_pt": 0.0, "PRI_met": 20.0, "PRI_met_phi": 1.0}
->>> shifted = systematics(pd.DataFrame([event]), tes=1.05)
->>> float(shifted["PRI_had_pt"].iloc[0])
-42.0
-"""
+"""Events of data frames under the nuisance parameters of energy scales and missing momentum."""
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections.abc import Mapping
 from typing import Any, overload
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from HiggsML.errors import DataError, SettingsError
-from HiggsML.old_names.systematics import make_unweighted_set, repeat_rows_by_weight
+from HiggsML.errors import DataError
 from HiggsML.physics.chunks import pieces, run_beside, run_in_chunks
 from HiggsML.physics.event import Event
 from HiggsML.physics.features import features_of, primary_columns
-from HiggsML.physics.four_vector import V4
 from HiggsML.physics.kinematics import Array, Vector
-from HiggsML.physics.shifts import (
-    HAD_PT_MIN,
-    draw_nuisances,
-    passes_cuts,
-    rate_factors,
-    rounded,
-    shifted,
-    without_soft_jets,
-)
-from HiggsML.schema import FEATURES, PRI_COLUMNS, PROCESSES
+from HiggsML.physics.shifts import HAD_PT_MIN, passes_cuts, rounded, shifted, without_soft_jets
+from HiggsML.schema import FEATURES, PRI_COLUMNS
+from HiggsML.systematics.arguments import DEFAULT_SEED, check_shifts, random_source
+from HiggsML.systematics.weights import scaled_weights
 
-__all__ = [
-    "DEFAULT_SEED",
-    "V4",
-    "all_bkg_weight_norm",
-    "diboson_bkg_weight_norm",
-    "generate_pseudo_exp_data",
-    "get_bootstrapped_dataset",
-    "get_systematics_dataset",
-    "make_unweighted_set",
-    "mom4_manipulate",
-    "postprocess",
-    "repeat_rows_by_weight",
-    "systematics",
-    "ttbar_bkg_weight_norm",
-]
-
-DEFAULT_SEED = 31415
-"""Seed of the soft missing momentum in the reference implementation."""
-
-
-def _scaled(weights: ArrayLike, selected: ArrayLike, factor: float) -> Any:
-    """Return a copy of the weights (array or Series) with the selected ones multiplied."""
-    result = weights.copy() if isinstance(weights, pd.Series) else np.array(weights)
-    mask = np.asarray(selected)
-    if mask.shape != result.shape:
-        raise DataError(f"{result.size} weights do not fit {mask.size} labels")
-    result[mask] = result[mask] * float(factor)
-    return result
-
-
-def ttbar_bkg_weight_norm(weights: Any, detailedlabel: Any, systBkgNorm: float) -> Any:  # noqa: N803
-    """Return the weights with those of ttbar multiplied by ``systBkgNorm``.
-
-    Examples
-    --------
-    >>> ttbar_bkg_weight_norm([1.0, 1.0], ["ttbar", "ztautau"], 1.02).tolist()
-    [1.02, 1.0]
-    """
-    return _scaled(weights, np.asarray(detailedlabel) == "ttbar", systBkgNorm)
-
-
-def diboson_bkg_weight_norm(weights: Any, detailedlabel: Any, systBkgNorm: float) -> Any:  # noqa: N803
-    """Return the weights with those of diboson multiplied by ``systBkgNorm``.
-
-    Examples
-    --------
-    >>> diboson_bkg_weight_norm([1.0, 1.0], ["diboson", "ztautau"], 1.25).tolist()
-    [1.25, 1.0]
-    """
-    return _scaled(weights, np.asarray(detailedlabel) == "diboson", systBkgNorm)
-
-
-def all_bkg_weight_norm(weights: Any, label: Any, systBkgNorm: float) -> Any:  # noqa: N803
-    """Return the weights with those of label 0, all backgrounds, multiplied by ``systBkgNorm``.
-
-    Examples
-    --------
-    >>> all_bkg_weight_norm([1.0, 1.0], [0, 1], 1.001).tolist()
-    [1.001, 1.0]
-    """
-    return _scaled(weights, np.asarray(label) == 0, systBkgNorm)
+__all__ = ["mom4_manipulate", "postprocess", "systematics"]
 
 
 def _soft_met_noise(soft_met: float, n_rows: int, seed: int | np.random.Generator) -> Vector | None:
     """Draw the soft missing momentum; an integer seed gives the reference's numbers."""
     if soft_met == 0:
         return None
-    source = _random_source(seed)
+    source = random_source(seed)
     x, y = (source.normal(0, soft_met, size=n_rows) for _ in "xy")
     return Vector(x, y)
-
-
-def _random_source(seed: Any) -> np.random.Generator | np.random.RandomState:
-    """Return the generator itself, or the legacy one that the reference seeds with a number."""
-    if isinstance(seed, (np.random.Generator, np.random.RandomState)):
-        return seed
-    try:
-        return np.random.RandomState(seed)
-    except (TypeError, ValueError) as error:
-        raise SettingsError(
-            f"seed must be an integer in 0 .. 2**32 - 1, None or a generator, got {seed!r}: {error}"
-        ) from error
-
-
-def random_generator(seed: Any) -> np.random.Generator:
-    """Return ``numpy.random.default_rng(seed)``, or a named error that says what a seed is."""
-    try:
-        return np.random.default_rng(seed)
-    except (TypeError, ValueError) as error:
-        raise SettingsError(
-            f"seed must be an integer of at least 0, None or a generator, got {seed!r}: {error}"
-        ) from error
-
-
-def _plain_number(value: Any, name: str) -> float:
-    """Return a number, NumPy scalar or array of one element as a Python float.
-
-    A Python float does not change an array's precision.
-    """
-    array = np.asarray(value)
-    if array.size != 1 or array.dtype.kind not in "iufb":
-        raise SettingsError(f"{name} must be one number, got {value!r}")
-    return float(array.item())
-
-
-def _check_shifts(tes: Any, jes: Any, soft_met: Any) -> tuple[float, float, float]:
-    """Return the three as Python floats; no soft momentum for a width below 0."""
-    factors = {"tes": _plain_number(tes, "tes"), "jes": _plain_number(jes, "jes")}
-    for name, value in factors.items():
-        if not 0 < value < math.inf:
-            raise SettingsError(f"{name} must be a positive factor, got {value:g}")
-    width = _plain_number(soft_met, "soft_met")
-    if not -math.inf < width < math.inf:
-        raise SettingsError(f"soft_met must be a finite width in GeV, got {width:g}")
-    return factors["tes"], factors["jes"], max(width, 0.0)
 
 
 def mom4_manipulate(
@@ -193,7 +62,7 @@ def mom4_manipulate(
     >>> mom4_manipulate(event, 1.1, 1.0, 0.0)[["PRI_had_pt", "PRI_lep_pt"]].iloc[0].tolist()
     [44.0, 30.0]
     """
-    tes, jes, soft_met = _check_shifts(systTauEnergyScale, systJetEnergyScale, soft_met)
+    tes, jes, soft_met = check_shifts(systTauEnergyScale, systJetEnergyScale, soft_met)
     noise = _soft_met_noise(soft_met, len(data), seed)
     event = shifted(Event(primary_columns(data)), tes=tes, jes=jes, soft_met=noise)
     return _with_columns(data, {name: rounded(event[name]) for name in PRI_COLUMNS})
@@ -339,7 +208,7 @@ def systematics(
         }
     else:
         raise DataError(f"data_set must be a DataFrame or a dict, not {type(data_set).__name__}")
-    tes, jes, soft_met = _check_shifts(tes, jes, soft_met)
+    tes, jes, soft_met = check_shifts(tes, jes, soft_met)
     noise = run_beside(len(frame), lambda: _soft_met_noise(soft_met, len(frame), seed))
     primaries, all_rows = primary_columns(frame), np.arange(len(frame))
     kept, index = _passing(primaries, tes) if dopostprocess else (all_rows, frame.index)
@@ -350,12 +219,12 @@ def systematics(
     result = _assemble(frame, block, others, index)
     scales = {"ttbar_scale": ttbar_scale, "diboson_scale": diboson_scale, "bkg_scale": bkg_scale}
     if isinstance(data_set, pd.DataFrame):
-        weights = _scaled_weights(result, scales)
+        weights = scaled_weights(result, scales)
         return result if weights is None else result.assign(weights=weights.astype(np.float32))
     rows = pd.DataFrame(
         {key: values.take(kept) for key, values in extra.items()}, index=index, copy=False
     )
-    weights = _scaled_weights(rows, scales)
+    weights = scaled_weights(rows, scales)
     if weights is not None:
         rows["weights"] = weights
     settings = {"settings": data_set["settings"]} if "settings" in data_set else {}
@@ -446,153 +315,3 @@ def _assemble(
         columns["PRI_n_jets"] = pd.array(columns["PRI_n_jets"]).astype(n_jets_type)
     order = [*frame.columns, *(name for name in FEATURES if name not in frame.columns)]
     return pd.DataFrame({name: columns[name] for name in order}, index=index, copy=False)
-
-
-def _scaled_weights(frame: pd.DataFrame, scales: Mapping[str, Any]) -> pd.Series | None:
-    """Return the ``weights`` of ``frame`` (1 without any) times the rate factors; None means as is.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Weights and labels.
-    scales : mapping of str to float or None
-        By the name of :func:`systematics`' parameter.
-    """
-    wanted = {
-        name: _plain_number(scale, name) for name, scale in scales.items() if scale is not None
-    }
-    factors = rate_factors(**wanted)
-    if all(factor == 1.0 for factor in factors.values()):
-        return None
-    if "detailed_labels" in frame.columns:
-        factor = frame["detailed_labels"].map(factors).to_numpy(dtype=np.float64, na_value=np.nan)
-        if np.isnan(factor).any():
-            strange = sorted(set(frame["detailed_labels"].unique()) - set(PROCESSES))
-            raise DataError(f"unknown process {strange} in detailed_labels; known are {PROCESSES}")
-    elif "labels" in frame.columns and set(wanted) == {"bkg_scale"}:
-        factor = np.where(frame["labels"] == 0, factors["ztautau"], 1.0)
-    else:
-        warnings.warn(
-            f"{' and '.join(wanted)} need the process of every event: the weights stay as they "
-            "are; add the column or key 'detailed_labels' (for bkg_scale alone, 'labels' is "
-            "enough)",
-            stacklevel=3,
-        )
-        return None
-    weights = frame["weights"] if "weights" in frame.columns else pd.Series(1.0, frame.index)
-    return weights * factor
-
-
-def get_bootstrapped_dataset(
-    test_set: Mapping[str, pd.DataFrame],
-    mu: float = 1.0,
-    seed: int | np.random.Generator = DEFAULT_SEED,
-    ttbar_scale: float | None = None,
-    diboson_scale: float | None = None,
-    bkg_scale: float | None = None,
-    poisson: bool = True,
-) -> pd.DataFrame:
-    """Draw a pseudo-experiment's events from a test set, without systematic shifts.
-
-    Each event appears Poisson(rate x weight) times; rows come shuffled. The number of events of a
-    process is drawn first and the events then by weight, which is the same distribution at a cost
-    that does not grow with the test set.
-
-    Parameters
-    ----------
-    test_set : mapping of str to DataFrame
-        One frame per process with its features and ``weights``.
-    mu, ttbar_scale, diboson_scale, bkg_scale : float, optional
-        Factors on the rates.
-    seed : int or numpy.random.Generator
-        Source of randomness.
-    poisson : bool
-        False repeats each event floor(rate x weight) times instead.
-
-    Returns
-    -------
-    DataFrame
-        The events without their weights.
-
-    Examples
-    --------
-    >>> drawn = get_bootstrapped_dataset(test_set, mu=1.5, seed=1)
-    >>> "weights" in drawn, len(drawn) > 0
-    (False, True)
-    """
-    rng = random_generator(seed)
-    factors = rate_factors(
-        mu=mu, ttbar_scale=ttbar_scale, diboson_scale=diboson_scale, bkg_scale=bkg_scale
-    )
-    drawn = []
-    for process, events in test_set.items():
-        if process not in factors:
-            raise DataError(f"unknown process {process!r} in the test set; known are {PROCESSES}")
-        expected = events["weights"].to_numpy(dtype=np.float64) * factors[process]
-        total = expected.sum()
-        if not poisson:
-            rows = np.repeat(np.arange(len(events)), expected.astype(np.int64))
-        elif total > 0:
-            rows = rng.choice(len(events), size=rng.poisson(total), p=expected / total)
-        else:
-            rows = np.empty(0, dtype=np.intp)
-        drawn.append(events.drop(columns="weights").take(rows))
-    if not poisson and not any(map(len, drawn)):
-        warnings.warn(
-            "no event weighs 1 or more, so none is repeated: poisson=False takes each event "
-            "floor(rate x weight) times; use poisson=True",
-            stacklevel=2,
-        )
-    return pd.concat(drawn).sample(frac=1, random_state=rng, ignore_index=True)
-
-
-def get_systematics_dataset(
-    data: pd.DataFrame,
-    tes: float = 1.0,
-    jes: float = 1.0,
-    soft_met: float = 0.0,
-    seed: int | np.random.Generator = DEFAULT_SEED,
-) -> dict[str, Any]:
-    """Shift, cut and derive events that all weigh one: what a model's ``predict`` is given.
-
-    Examples
-    --------
-    >>> shifted = get_systematics_dataset(events, tes=1.02, seed=1)
-    >>> sorted(shifted), len(shifted["data"]) == len(shifted["weights"])
-    (['data', 'weights'], True)
-    """
-    return systematics({"data": data, "weights": np.ones(len(data))}, tes, jes, soft_met, seed)
-
-
-def generate_pseudo_exp_data(
-    data: Mapping[str, pd.DataFrame],
-    set_mu: float = 1.0,
-    dict_systematics: Mapping[str, bool] | None = None,
-    seed: int | np.random.Generator = 0,
-) -> dict[str, Any]:
-    """Make one pseudo-experiment from frames: draw nuisances, bootstrap, shift, cut, derive.
-
-    :class:`HiggsML.pseudo_experiments.store.EventStore` does the same much faster.
-
-    Parameters
-    ----------
-    data : mapping of str to DataFrame
-        The test set by process, as :meth:`HiggsML.datasets.reader.Data.get_test_set` returns it.
-    set_mu : float
-        True signal strength.
-    dict_systematics : mapping of str to bool, optional
-        Which nuisances to draw; none by default.
-    seed : int or numpy.random.Generator
-        Source of all randomness; nuisances, events and soft missing momentum use separate streams.
-
-    Examples
-    --------
-    >>> experiment = generate_pseudo_exp_data(test_set, 2.0, {"tes": True}, seed=1)
-    >>> sorted(experiment), experiment["data"].shape[1]
-    (['data', 'weights'], 28)
-    """
-    rng_nuisances, rng_events, rng_soft_met = random_generator(seed).spawn(3)
-    drawn = draw_nuisances(dict_systematics or {}, rng_nuisances)
-    shifts = {name: drawn.pop(name) for name in ("tes", "jes", "soft_met")}
-    events = get_bootstrapped_dataset(data, mu=set_mu, seed=rng_events, **drawn)  # type: ignore[arg-type]
-    return get_systematics_dataset(events, seed=rng_soft_met, **shifts)  # type: ignore[arg-type]
