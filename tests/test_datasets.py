@@ -121,15 +121,15 @@ def test_row_groups_of_every_size_in_one_file(events, write_dataset):
 def test_only_the_row_groups_of_the_wanted_rows_are_read(events, write_dataset, monkeypatch):
     data = Data(write_dataset(events, row_group_size=10))
     read = []
-    original = data.parquet_file.read_row_group
+    original = data.parquet_file.iter_batches
 
     class Spy:
         def __getattr__(self, name):
             return getattr(file, name)
 
-        def read_row_group(self, group, **options):
-            read.append(group)
-            return original(group, **options)
+        def iter_batches(self, batch_size, *, row_groups, **options):
+            read.extend(row_groups)
+            return original(batch_size, row_groups=row_groups, **options)
 
     file = data.parquet_file
     monkeypatch.setattr(data, "parquet_file", Spy())

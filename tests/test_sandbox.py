@@ -10,7 +10,6 @@ import io
 import json
 import mmap
 import os
-import re
 import signal
 import socket
 import struct
@@ -34,7 +33,7 @@ from HiggsML.errors import (
     SubmissionError,
     TimeLimitError,
 )
-from HiggsML.isolation import sandbox as sandbox_module
+from HiggsML.isolation.budget.budgets import Budgets
 from HiggsML.isolation.cage.restrict import missing
 from HiggsML.isolation.sandbox import Sandbox
 from HiggsML.isolation.wire.channel import Channel, ChannelClosedError, ChannelError
@@ -786,21 +785,26 @@ def test_an_interrupted_start_leaves_nothing(monkeypatch, tmp_path):
     assert not private.exists()
 
 
-def test_training_events_that_can_not_fit_are_refused_with_what_fits(data):
-    request = {"train_size": None, "selected": False, "seed": 1}
-    memory = 1000 * 450 + 100
-    reply, descriptors = sandbox_module._train_set(data, request, b"", memory=memory)
-    assert reply["kind"] == "refused"
-    assert descriptors == []
-    assert re.search(
-        rf"{data.train_size:,} training events take .* limited to .*train_size=1000\) fits",
-        reply["reason"],
+def test_training_events_that_can_not_fit_are_refused_with_what_fits(data, tmp_path):
+    fit = """
+import HiggsML.datasets.training_store as store
+self.get_train_set()
+store._unshared_memory = lambda: (1 << 30) - 40 * 2800
+for keywords in ({}, {"train_size": 1000}, {"selected_indices": range(500)}):
+    try:
+        print("ROWS", len(self.get_train_set(**keywords)))
+    except Exception as error:
+        print("REFUSED", error)
+"""
+    directory = write_submission(tmp_path, model_text(fit=fit))
+    log = io.StringIO()
+    with Sandbox(directory, isolation="off", log=log, budgets=Budgets(memory_bytes=1 << 30)) as one:
+        one.fit(data, timeout=300)
+    said = [line for line in log.getvalue().splitlines() if "R" in line]
+    assert said[0].endswith("ROWS 2800"), "mapping all takes less than copying some"
+    assert said[1].endswith(
+        "REFUSED 1,000 training events take 156.2 kB, and of the submission's memory, 1.0 GB, "
+        "109.4 kB is left: get_train_set(train_size=187) fits, with room for a copy "
+        "(get_train_set() maps all events and copies none; what is made of them takes memory)"
     )
-    request["train_size"] = 1000
-    reply, (descriptor,) = sandbox_module._train_set(data, request, b"", memory=memory)
-    os.close(descriptor)
-    assert reply == {"kind": "train_set"}
-    reply, _ = sandbox_module._train_set(
-        data, request | {"selected": True, "train_size": None}, bytes(8 * 1001), memory=memory
-    )
-    assert reply["kind"] == "refused"
+    assert said[2].endswith("ROWS 500")

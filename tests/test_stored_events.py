@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 
-from HiggsML.datasets import Data
+from HiggsML.datasets import Data, cached_file
 from HiggsML.errors import DataError
 from HiggsML.pseudo_experiments import EventStore, store
 from HiggsML.pseudo_experiments import store_file as events_file
@@ -102,7 +102,7 @@ def test_a_full_disk_is_named(data, monkeypatch):
     def no_space(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(events_file.os, "posix_fallocate", no_space)
+    monkeypatch.setattr(os, "posix_fallocate", no_space)
     with pytest.raises(DataError, match=r"No space left on device.*free some space"):
         open_cached(data)
     assert not any(path.exists() for path in cache_path(data))
@@ -117,8 +117,8 @@ def test_the_user_cache_serves_where_the_dataset_can_not_be_written(data, monkey
 
 def test_the_head_is_readable_text(store_file):
     raw = store_file.read_bytes()
-    _, length, _ = events_file._HEAD.unpack(raw[: events_file._HEAD.size])
-    content = json.loads(raw[events_file._HEAD.size :][:length])
+    _, length, _ = cached_file._HEAD.unpack(raw[: cached_file._HEAD.size])
+    content = json.loads(raw[cached_file._HEAD.size :][:length])
     assert {stratum["process"] for stratum in content["strata"]} <= set(event_store.PROCESSES)
 
 
@@ -130,13 +130,13 @@ def test_the_head_is_readable_text(store_file):
 def described(path, change):
     """Change the description of a store file as a planted one would, with a right checksum."""
     raw = path.read_bytes()
-    magic, length, _ = events_file._HEAD.unpack(raw[: events_file._HEAD.size])
-    content = json.loads(raw[events_file._HEAD.size :][:length])
-    rows = raw[events_file._aligned(events_file._HEAD.size + length) :]
+    magic, length, _ = cached_file._HEAD.unpack(raw[: cached_file._HEAD.size])
+    content = json.loads(raw[cached_file._HEAD.size :][:length])
+    rows = raw[cached_file.aligned(cached_file._HEAD.size + length) :]
     change(content)
     text = json.dumps(content).encode()
-    head = events_file._HEAD.pack(magic, len(text), zlib.crc32(text)) + text
-    path.write_bytes(head.ljust(events_file._aligned(len(head)), b"\0") + rows)
+    head = cached_file._HEAD.pack(magic, len(text), zlib.crc32(text)) + text
+    path.write_bytes(head.ljust(cached_file.aligned(len(head)), b"\0") + rows)
 
 
 def flip(path):
@@ -147,7 +147,7 @@ def flip(path):
 
 def zero_half(path):
     raw = path.read_bytes()
-    half = events_file._ALIGNMENT + (len(raw) - events_file._ALIGNMENT) // 2
+    half = cached_file._ALIGNMENT + (len(raw) - cached_file._ALIGNMENT) // 2
     path.write_bytes(raw[:half] + bytes(len(raw) - half))
 
 
@@ -203,8 +203,8 @@ def test_the_file_is_readable_by_its_owner_only(store_file):
 
 
 def test_a_damaged_block_of_a_large_file_is_found_by_and_by(data, monkeypatch):
-    monkeypatch.setattr(events_file, "_CHECKED_BYTES", 1 << 12)
-    monkeypatch.setattr(events_file, "_CHECKED_BLOCKS", 4)
+    monkeypatch.setattr(cached_file, "CHECKED_BYTES", 1 << 12)
+    monkeypatch.setattr(cached_file, "CHECKED_BLOCKS", 4)
     open_cached(data)
     path = cache_path(data)[0]
     zero_half(path)
@@ -223,7 +223,7 @@ def test_parts_that_killed_conversions_left_are_removed(data, tmp_path):
     stale.write_bytes(b"left")
     planted.symlink_to(tmp_path / "data")
     with going_on.open("wb") as file:
-        events_file._lock(file)
+        cached_file._lock(file)
         convert(data, tmp_path / "test.events")
     assert sorted(path.name for path in tmp_path.glob("*.part")) == [going_on.name]
     assert (tmp_path / "data").exists()

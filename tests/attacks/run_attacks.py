@@ -36,7 +36,7 @@ PATTERN = "canary-[0-9a-f]{32}"
 BATCH = "batch of probes"
 N_SETS, N_EXPERIMENTS = 2, 2
 FACTS = (
-    *("ALONE", "ONCE", "EXPECT", "FILES", "WORKERS", "REQUIRE"),
+    *("ALONE", "ONCE", "EXPECT", "FILES", "WORKERS", "REQUIRE", "STORED"),
     *("DEADLINE", "FIT_SECONDS", "PREDICT_SECONDS", "REPEATABLE"),
 )
 
@@ -139,7 +139,7 @@ class Host:
         """Run one attack (or the batch of ``members``) and return what it came to."""
         from HiggsML.errors import HiggsMLError
         from HiggsML.ingestion import IngestionOptions, run_ingestion
-        from HiggsML.isolation import sandbox
+        from HiggsML.isolation import sandbox, training_events
         from HiggsML.isolation.budget.budgets import Budgets
 
         facts = {} if members else describe(SUBMISSIONS / f"{name}.py")
@@ -148,6 +148,8 @@ class Host:
         self._write(folder, output, name, members, facts)
         before, log, started = self._state(), io.StringIO(), time.monotonic()
         with_log = sandbox.OutputLog
+        most = training_events.MAX_EVENTS_IN_MEMORY
+        training_events.MAX_EVENTS_IN_MEMORY = 0 if facts.get("STORED", False) else most
         sandbox.OutputLog = lambda _, limit: with_log(log, limit)
         options = IngestionOptions(
             input_dir=self.scratch / "input",
@@ -180,6 +182,7 @@ class Host:
             outcome = f"NOT A NAMED ERROR: {error!r}"
         finally:
             sandbox.OutputLog = with_log
+            training_events.MAX_EVENTS_IN_MEMORY = most
         time.sleep(0.05)
         result = {
             "name": name,

@@ -39,6 +39,7 @@ _NAMES = {
     "read": "Reading the events",
     "import": "Importing the model",
     "fit": "Fitting the model",
+    "training": "Training events",
     "predict": "Pseudo-experiments",
     "repeat": "Some of them again",
     "score": "Scores and report",
@@ -55,6 +56,7 @@ _NAMES = {
     "probe": "Protections",
     "pack": "Packing",
 }
+_WITHIN = frozenset({"training"})  # stages during another, which goes on
 
 
 class _HowFar(MofNCompleteColumn):
@@ -117,7 +119,8 @@ class _Bars:
     def report(self, stage: str, done: int, total: int | None) -> None:
         """Show how far a stage is; the ones before it are over."""
         if stage not in self._bars:
-            self.finish()
+            if stage not in _WITHIN:
+                self.finish()
             self._bars[stage] = self._progress.add_task(
                 _NAMES.get(stage, escape(printable(stage))), total=None, said=""
             )

@@ -6,9 +6,7 @@ hold requested rows are read. Derived quantities that the file does not hold are
 
 from __future__ import annotations
 
-import json
 import logging
-import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,39 +15,42 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
+from HiggsML.datasets.checks import (
+    KNOWN,
+    REQUIRED,
+    check_schema,
+    check_split,
+    checked_columns,
+    other_columns,
+    read_metadata,
+)
 from HiggsML.errors import DataError, SettingsError
+from HiggsML.files import size_text
+from HiggsML.machine import machine_memory
 from HiggsML.physics.features import derive_in_chunks
 from HiggsML.schema import (
     DER_COLUMNS,
     FEATURES,
-    LABEL_COLUMNS,
-    MISSING,
     PRI_COLUMNS,
     PROCESSES,
-    SIGNAL,
 )
 from HiggsML.source_files import openable, refuse_pointer, visible
 from HiggsML.systematics import DEFAULT_SEED, systematics
 from HiggsML.systematics.arguments import random_generator
 
-__all__ = ["Data", "split_size"]
+__all__ = ["EVENT_BYTES", "Data", "split_size", "training_rows", "whole_numbers"]
 
 logger = logging.getLogger(__name__)
 
 
-_REQUIRED = (*PRI_COLUMNS, *LABEL_COLUMNS)
-_KNOWN = frozenset((*_REQUIRED, *DER_COLUMNS))
-_PANDAS_INDEX = "__index_level_"  # how pandas names the column of a frame's index
+EVENT_BYTES = 160
+"""Of a training event in memory: features, labels, name of the process, position."""
+
 _BATCH_ROWS = 250_000
-_OF_ONE_JET = ("PRI_jet_leading_pt", "PRI_jet_subleading_pt")
-_MOMENTA = ("PRI_lep_pt", "PRI_had_pt", "PRI_jet_all_pt", "PRI_met", *_OF_ONE_JET)
-_CHECKED_ROWS = 5_000_000  # of larger files, reading a column takes longer than is worth it
-_FEWEST_ROWS = 100  # in either split: of fewer, chance may leave out a class
-_BEYOND_CHANCE = 6.0  # standard deviations
+_BUFFER_BYTES = 1 << 20  # of each column: without buffers a whole row group would be in memory
 
 
 def split_size(size: Any, available: int, name: str) -> int:
@@ -126,16 +127,18 @@ class Data:
         refuse_pointer(self.path)
         try:
             source = openable(self.path)
-            self.parquet_file = pq.ParquetFile(source, read_dictionary=["detailed_labels"])
+            self.parquet_file = pq.ParquetFile(
+                source, read_dictionary=["detailed_labels"], buffer_size=_BUFFER_BYTES
+            )
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{self.path} is not a readable parquet file: {error}") from error
         self.total_rows = int(self.parquet_file.metadata.num_rows)
-        _check_schema(self.parquet_file.schema_arrow, self.path)
+        check_schema(self.parquet_file.schema_arrow, self.path)
         names = self.parquet_file.schema_arrow.names
-        self.metadata = _read_metadata(self.path, self.total_rows, names)
+        self.metadata = read_metadata(self.path, self.total_rows, names)
         self.test_size = split_size(test_size, self.total_rows, "test_size")
         self.train_size = self.total_rows - self.test_size
-        _check_split(self.parquet_file, self.test_size, self.path)
+        check_split(self.parquet_file, self.test_size, self.path)
         self._train_set: pd.DataFrame | None = None
         self._test_set: dict[str, pd.DataFrame] | None = None
 
@@ -160,14 +163,10 @@ class Data:
             implementation: ``numpy.random.seed`` makes the choice repeatable. (In a judged run it
             always is.)
         """
-        if train_size is not None:
-            count = split_size(train_size, self.train_size, "train_size")
-            source = np.random if seed is None else random_generator(seed)
-            chosen = np.sort(source.choice(self.train_size, size=count, replace=False))
-        elif selected_indices is not None:
-            chosen = _checked_indices(selected_indices, self.train_size)
-        else:
-            chosen = np.arange(self.train_size)
+        source = np.random if seed is None or train_size is None else random_generator(seed)
+        chosen = training_rows(self.train_size, train_size, selected_indices, source)
+        chosen = np.arange(self.train_size) if chosen is None else chosen
+        _warn_of_size(chosen.size, self.train_size)
         self._train_set = self._load(chosen + self.test_size)
 
     def load_test_set(self) -> None:
@@ -238,19 +237,15 @@ class Data:
         columns : sequence of str, optional
             Which to read; primaries and labels by default. The labels must be among them.
         """
-        left = self.test_size
-        batches = self.parquet_file.iter_batches(_BATCH_ROWS, columns=list(columns or _REQUIRED))
-        try:
-            for batch in batches:
-                table = pa.Table.from_batches([batch]).slice(0, left)
-                left -= len(table)
-                found = _checked_columns(table, self.path)
-                found["detailed_labels"] = found["detailed_labels"].to_pandas()
-                yield pd.DataFrame(found)
-                if left <= 0:
-                    break
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{self.path} can not be read: {error}") from error
+        for _, table in self._pieces(0, self.test_size, columns or REQUIRED):
+            found = checked_columns(table, self.path)
+            found["detailed_labels"] = found["detailed_labels"].to_pandas()
+            yield pd.DataFrame(found)
+
+    def iter_training_tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Yield the training set piece by piece, in file order, all columns or some, unchecked."""
+        for _, table in self._pieces(self.test_size, self.total_rows, columns):
+            yield table
 
     def sum_weights(self) -> float:
         """Expected number of events: the metadata's, or else the sum of the file's weights."""
@@ -275,16 +270,14 @@ class Data:
         weights, labels = np.empty((2, rows.size), dtype=np.float32)
         place |= {"weights": weights, "labels": labels}
         others: dict[str, list[pa.ChunkedArray]] = {
-            name: []
-            for name in columns
-            if name not in _KNOWN and not name.startswith(_PANDAS_INDEX)
+            name: [] for name in other_columns(self.parquet_file.schema_arrow)
         }
         processes, filled = [], 0
         for table in self._tables(rows, columns):
             for name, pieces in others.items():
                 pieces.append(table[name])
-            table = table.select([name for name in columns if name in _KNOWN])
-            for name, values in _checked_columns(table, self.path, filled).items():
+            table = table.select([name for name in columns if name in KNOWN])
+            for name, values in checked_columns(table, self.path, filled).items():
                 if name == "detailed_labels":
                     processes.append(values)
                 else:
@@ -323,24 +316,59 @@ class Data:
         }
 
     def _tables(self, rows: NDArray[np.intp], columns: list[str]) -> Iterator[pa.Table]:
-        """Yield the wanted rows (sorted positions) of each row group that has any."""
-        start = 0
-        for group in range(self.parquet_file.num_row_groups):
-            end = start + self.parquet_file.metadata.row_group(group).num_rows
-            first, last = np.searchsorted(rows, [start, end])
-            if last > first:
-                try:
-                    table = self.parquet_file.read_row_group(group, columns=columns)
-                except (pa.ArrowException, OSError) as error:
-                    raise DataError(f"{self.path}, row group {group}: {error}") from error
-                inside = rows[first:last] - start
+        """Yield the wanted rows (sorted positions), piece by piece."""
+        bounds = self._row_group_ends()
+        wanted = np.diff(np.searchsorted(rows, [0, *bounds])) > 0
+        # Each sequence of row groups that hold wanted rows is read on its own.
+        changes = np.flatnonzero(np.diff(np.concatenate([[False], wanted, [False]])))
+        for first, last in changes.reshape(-1, 2):
+            ends = int(bounds[first - 1]) if first else 0, int(bounds[last - 1])
+            for start, table in self._pieces(*ends, columns):
+                begin, end = np.searchsorted(rows, [start, start + len(table)])
+                if end == begin:
+                    continue
+                inside = rows[begin:end] - start
                 # Rows in sequence need no copy. Counting them is not enough: an index may come
                 # twice, and rows that nobody asked for (of the test set) would be handed out.
                 if (np.diff(inside) == 1).all():
                     yield table.slice(int(inside[0]), inside.size)
                 else:
                     yield table.take(pa.array(inside))
-            start = end
+
+    def _pieces(
+        self, first: int, last: int, columns: Sequence[str] | None = None
+    ) -> Iterator[tuple[int, pa.Table]]:
+        """Yield the rows from ``first`` to before ``last``, a few at a time, with their position.
+
+        However large a row group is, never more than a part of it is in memory.
+        """
+        names = list(columns or self.parquet_file.schema_arrow.names)
+        ends = self._row_group_ends()
+        starts = np.concatenate([[0], ends[:-1]])
+        groups = np.flatnonzero((ends > first) & (starts < last))
+        # Arrow keeps something of every row group that it has read until the last of them is done:
+        # so no more are read together than make a batch.
+        batch = (starts[groups] - starts[groups[:1]]) // _BATCH_ROWS
+        for together in np.split(groups, np.flatnonzero(np.diff(batch)) + 1):
+            start = int(starts[together[0]]) if together.size else last
+            try:
+                for piece in self.parquet_file.iter_batches(
+                    _BATCH_ROWS, row_groups=together.tolist(), columns=names
+                ):
+                    before = max(0, first - start)
+                    table = pa.Table.from_batches([piece]).slice(before, last - start - before)
+                    if len(table):
+                        yield start + before, table
+                    start += piece.num_rows
+            except (pa.ArrowException, OSError) as error:
+                group = int(np.searchsorted(ends, start, side="right"))
+                raise DataError(f"{self.path}, row group {group}: {error}") from error
+
+    def _row_group_ends(self) -> NDArray[np.int64]:
+        """Return the position after the last row of each row group."""
+        metadata = self.parquet_file.metadata
+        sizes = [metadata.row_group(k).num_rows for k in range(metadata.num_row_groups)]
+        return np.cumsum(np.array(sizes, dtype=np.int64))
 
 
 def _single_parquet(directory: Path) -> Path:
@@ -361,58 +389,40 @@ def _single_parquet(directory: Path) -> Path:
     return found[0]
 
 
-def _check_schema(schema: pa.Schema, path: Path) -> None:
-    missing = [name for name in _REQUIRED if name not in schema.names]
-    if missing:
-        raise DataError(f"{path} lacks the columns {', '.join(missing)}")
-    if len(set(schema.names)) < len(schema.names):
-        raise DataError(f"{path} names a column twice")
-    for field in schema:
-        if field.name not in _KNOWN:
-            continue
-        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-        is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-        is_number = pa.types.is_floating(kind) or pa.types.is_integer(kind)
-        if field.name == "detailed_labels" and not is_text:
-            raise DataError(f"{path}: column detailed_labels must hold text, not {field.type}")
-        if field.name != "detailed_labels" and not is_number:
-            raise DataError(f"{path}: column {field.name} must be numeric, not {field.type}")
+def training_rows(
+    available: int,
+    train_size: float | None,
+    selected_indices: ArrayLike | None,
+    source: Any,
+) -> NDArray[np.intp] | None:
+    """Return which training rows were asked for, sorted; None means all, without any choice.
+
+    Parameters
+    ----------
+    available : int
+        How many there are.
+    train_size, selected_indices
+        See :meth:`Data.load_train_set`.
+    source : numpy.random.Generator or module
+        Has the method ``choice``.
+    """
+    if train_size is not None:
+        count = split_size(train_size, available, "train_size")
+        chosen: NDArray[np.intp] = np.sort(source.choice(available, size=count, replace=False))
+        return chosen
+    return None if selected_indices is None else _checked_indices(selected_indices, available)
 
 
-def _read_metadata(parquet: Path, total_rows: int, schema_names: Sequence[str]) -> dict[str, Any]:
-    """Read and check the metadata file beside ``parquet``; without one, return {}."""
-    found = visible(parquet.parent, "*_metadata.json")
-    if not found:
-        logger.warning("no *_metadata.json beside %s: the sum of its weights is used", parquet)
-        return {}
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found)
-        raise DataError(f"{parquet.parent} holds several metadata files ({names}): leave one")
-    path = found[0]
-    refuse_pointer(path)
-    try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DataError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(metadata, dict):
-        raise DataError(f"{path} must hold a JSON object")
-    if metadata.get("total_rows", total_rows) != total_rows:
-        raise DataError(
-            f"{path} says total_rows = {metadata['total_rows']!r}, but {parquet.name} has "
-            f"{total_rows}: the two belong to different datasets, or one is cut short"
+def _warn_of_size(count: int, available: int) -> None:
+    """Warn of a training set that is larger than the machine's memory."""
+    size, memory = count * EVENT_BYTES, machine_memory()
+    if size > memory:
+        warnings.warn(
+            f"{count:,} of {available:,} training events take {size_text(size)}, and this machine "
+            f"has {size_text(memory)} of memory: load_train_set(train_size="
+            f"{memory // (2 * EVENT_BYTES)}) leaves room for a copy",
+            stacklevel=3,
         )
-    names = metadata.get("columns", [])
-    if names and (not isinstance(names, list) or set(map(str, names)) != set(schema_names)):
-        raise DataError(f"{path} lists other columns than {parquet.name} has")
-    processes = metadata.get("detailed_labels", [])
-    if not isinstance(processes, list) or not set(map(str, processes)) <= set(PROCESSES):
-        raise DataError(f"{path}: unknown process in detailed_labels; known are {PROCESSES}")
-    if "sum_weights" in metadata:
-        total = metadata["sum_weights"]
-        valid = isinstance(total, (int, float)) and not isinstance(total, bool)
-        if not (valid and 0 < total <= sys.float_info.max):
-            raise DataError(f"{path}: sum_weights must be a positive number, got {total!r}")
-    return metadata
 
 
 def whole_numbers(selected: ArrayLike) -> NDArray[Any]:
@@ -432,40 +442,6 @@ def whole_numbers(selected: ArrayLike) -> NDArray[Any]:
     return indices
 
 
-def _check_split(file: pq.ParquetFile, test_size: int, path: Path) -> None:
-    """Compare the shares of signal in the test and the training rows, as far as they can be read.
-
-    Raises
-    ------
-    DataError
-        If one of them has no signal or no background.
-    """
-    n_rows = np.array([test_size, file.metadata.num_rows - test_size])
-    if file.metadata.num_rows > _CHECKED_ROWS or n_rows.min() < _FEWEST_ROWS:
-        return
-    try:
-        label = file.read(columns=["labels"])["labels"].to_numpy()
-    except (pa.ArrowException, OSError):
-        return  # reading the rows says more
-    signal = np.array([np.sum(label[:test_size] == 1), np.sum(label[test_size:] == 1)])
-    for name, rows, found in zip(("test", "training"), n_rows, signal, strict=True):
-        if found in (0, rows):
-            raise DataError(
-                f"{path}: the {name} split ({rows} rows) has no "
-                f"{'background' if found else 'signal'}; the first rows of the file are the test "
-                "split: shuffle the rows"
-            )
-    share = signal.sum() / n_rows.sum()
-    spread = np.sqrt(share * (1 - share) * (1 / n_rows).sum())
-    of_test, of_training = signal / n_rows
-    if abs(of_test - of_training) > _BEYOND_CHANCE * spread:
-        warnings.warn(
-            f"{path}: {of_test:.2%} of the test rows are signal, but {of_training:.2%} of the "
-            "training rows, which chance does not do: shuffle the rows if the file is sorted",
-            stacklevel=3,
-        )
-
-
 def _checked_indices(selected: ArrayLike, available: int) -> NDArray[np.intp]:
     indices = whole_numbers(selected)
     if indices.size and (indices.min() < 0 or indices.max() >= available):
@@ -474,56 +450,3 @@ def _checked_indices(selected: ArrayLike, available: int) -> NDArray[np.intp]:
             f"set), got {indices.min()} .. {indices.max()}"
         )
     return np.sort(indices.astype(np.intp))
-
-
-def _check_momenta(name: str, values: NDArray[np.float32], path: Path, first_row: int) -> None:
-    """Refuse negative momenta; a jet that is not there has -25, and nothing else."""
-    if name not in _MOMENTA:
-        return
-    wrong = values < 0
-    if name in _OF_ONE_JET:
-        wrong &= values != MISSING
-    if wrong.any():
-        bad = np.flatnonzero(wrong)
-        raise DataError(
-            f"{path}: column {name} has {bad.size} negative values, the first is "
-            f"{values[bad[0]]:g} in row {first_row + bad[0]} of those read; only a jet that is "
-            f"not there is marked, with {MISSING:g}"
-        )
-
-
-def _checked_columns(table: pa.Table, path: Path, first_row: int = 0) -> dict[str, Any]:
-    """Return a table's columns, after checking every value: arrays (float32), processes as text."""
-    columns: dict[str, Any] = {}
-    for name in table.column_names:
-        column = table[name]
-        if column.null_count:
-            raise DataError(f"{path}: column {name} has {column.null_count} empty values")
-        # Combining even a single chunk would copy it.
-        column = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-        if name == "detailed_labels":
-            columns[name] = column.cast(pa.string())
-            unknown = set(column.unique().to_pylist()) - set(PROCESSES)
-            if unknown:
-                raise DataError(
-                    f"{path}: unknown process {sorted(unknown)} in detailed_labels; known are "
-                    f"{', '.join(PROCESSES)}"
-                )
-            continue
-        values = column.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
-        finite = np.isfinite(values)
-        if not finite.all():
-            bad = np.flatnonzero(~finite)
-            raise DataError(
-                f"{path}: column {name} has {bad.size} values that are NaN or infinite, the first "
-                f"in row {first_row + bad[0]} of those read"
-            )
-        columns[name] = values
-        _check_momenta(name, values, path, first_row)
-    if len(table) and columns["weights"].min() < 0:
-        raise DataError(f"{path}: {(columns['weights'] < 0).sum()} weights are negative")
-    is_signal = pc.equal(columns["detailed_labels"], SIGNAL).to_numpy(zero_copy_only=False)
-    wrong = np.count_nonzero(columns["labels"] != is_signal)
-    if wrong:
-        raise DataError(f"{path}: labels must be 1 for {SIGNAL} and 0 else; {wrong} rows differ")
-    return columns

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from HiggsML.datasets.cached_file import Progress
 from HiggsML.datasets.reader import Data
 from HiggsML.isolation.inside.generators import held_generators, seed_generators
 from HiggsML.pseudo_experiments.store import features_frame, unit_weights
@@ -50,6 +51,7 @@ class InThisProcess:
         seed: int = 0,
         timeout: float | None = None,
         imported: Callable[[], None] = lambda: None,
+        progress: Progress | None = None,
     ) -> None:
         """Import the submission, build its Model and fit it."""
 

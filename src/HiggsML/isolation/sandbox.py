@@ -19,45 +19,44 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import IO, Any, Self
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from HiggsML.datasets.reader import Data, split_size
+from HiggsML.datasets.cached_file import Progress
+from HiggsML.datasets.reader import Data
+from HiggsML.datasets.training_store import advice
 from HiggsML.errors import (
     BudgetError,
-    DataError,
-    HiggsMLError,
     IsolationError,
     PredictionError,
     SettingsError,
     SubmissionError,
     TimeLimitError,
 )
-from HiggsML.files import PACKAGE, remove_tree, size_text
-from HiggsML.isolation.budget.budgets import Budgets, machine_memory
+from HiggsML.files import PACKAGE, remove_tree
+from HiggsML.isolation.budget.budgets import Budgets
 from HiggsML.isolation.budget.output_log import OutputLog
 from HiggsML.isolation.budget.process import WatchedProcess
 from HiggsML.isolation.cage.restrict import IsolationMode, missing, protect_parent
+from HiggsML.isolation.training_events import TrainingEvents
 from HiggsML.isolation.wire.channel import Channel, ChannelClosedError, ChannelError
 from HiggsML.isolation.wire.messages import check_message, one_line, quoted
 from HiggsML.isolation.wire.shared_files import SharedFiles
-from HiggsML.isolation.wire.shared_memory import SharedBlock, sealed_memory
+from HiggsML.isolation.wire.shared_memory import SharedBlock
+from HiggsML.machine import machine_memory
 from HiggsML.submission.model import check_prediction
 from HiggsML.submission.value import Submission
-from HiggsML.systematics import DEFAULT_SEED
 
 __all__ = ["Sandbox", "check_system", "not_enforced"]
 
 _MAX_QUOTED = 20_000  # characters of a participant's traceback that are quoted
 _START_TIMEOUT = 60.0  # s
 _SMALL = 1 / 16  # of the machine's memory
-_BYTES_PER_EVENT = 450
-"""A training event takes 140 bytes, and is copied twice on its way to the submission."""
+_OF_LIBRARIES = 256 << 20
+"""Memory of a submission before it has any events."""
 _SEND_TIMEOUT = 60.0  # s
 
 # Started with -I: no PYTHON* variables, no user site, no current directory on the path.
@@ -71,7 +70,7 @@ _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "CUDA_VISI
 _KEPT_PREFIXES = ("OPENBLAS_", "OMP_", "MKL_", "NUMEXPR_", "NVIDIA_")
 
 _Reply = tuple[dict[str, Any], list[int]]
-_Server = Callable[[dict[str, Any], bytes], _Reply]
+_Server = Callable[[], _Reply]
 
 
 def check_system() -> None:
@@ -117,6 +116,10 @@ class Sandbox:
         What it may use.
     log : text stream, optional
         Where the submission's output goes; standard error by default.
+    mapped_bytes : int
+        Size of training events that it may map in :meth:`fit`, on top of its memory: see
+        :func:`HiggsML.datasets.training_store.mapped_bytes`. They are no memory of its own until
+        it writes to them.
 
     Attributes
     ----------
@@ -139,6 +142,7 @@ class Sandbox:
         threads: int | None = None,
         budgets: Budgets | None = None,
         log: IO[str] | None = None,
+        mapped_bytes: int = 0,
     ) -> None:
         check_system()
         self.report: dict[str, str] = {}
@@ -147,7 +151,8 @@ class Sandbox:
         self._request = 0
         self._received: list[int] = []
         self._train_sets = 0
-        self._most_indices = 0  # bytes of row numbers that get_train_set may ask for
+        self._train_rows = 0
+        self._mapped_bytes = mapped_bytes
         self._budgets = (budgets or Budgets()).resolved()
         output = OutputLog(log if log is not None else sys.stderr, self._budgets.log_bytes)
         with contextlib.ExitStack() as stack:
@@ -173,6 +178,7 @@ class Sandbox:
                     descriptor=theirs.fileno(),
                     budgets=self._budgets,
                     log=output,
+                    mapped_bytes=mapped_bytes,
                 )
             stack.callback(self._stop_serving)
             stack.callback(self._process.close)
@@ -192,6 +198,7 @@ class Sandbox:
         seed: int = 0,
         timeout: float | None = None,
         imported: Callable[[], None] = lambda: None,
+        progress: Progress | None = None,
     ) -> None:
         """Import the submission, build its Model and fit it.
 
@@ -205,19 +212,23 @@ class Sandbox:
             Seconds that are left of the whole run.
         imported : callable
             Called between import and fit.
+        progress : callable, optional
+            Called with how many of how many steps are done where training events are converted.
         """
-        self._most_indices = 8 * data.train_size
+        self._train_rows = data.train_size
         limit = _TimeLimit("import and fit", self._budgets.fit_seconds, timeout)
         self._ask({"kind": "preload", "seed": seed}, ("preloaded",), "import", limit)
         imported()
-        request = {"kind": "fit", "train_rows": data.train_size}
-        self._ask(
-            request,
-            ("fitted",),
-            "fit",
-            limit,
-            serve=partial(_train_set, data, memory=self._budgets.memory_bytes),
-        )
+        request = {"kind": "fit", "memory": self._budgets.memory_bytes}
+        with contextlib.closing(TrainingEvents(data, progress)) as events:
+
+            def serve() -> _Reply:
+                began = time.monotonic()
+                descriptor = events.descriptor()
+                limit.extend(time.monotonic() - began)  # converting events is no work of its own
+                return {"kind": "train_set"}, [descriptor]
+
+            self._ask(request, ("fitted",), "fit", limit, serve=serve)
 
     def state(self, *, timeout: float | None = None) -> bytes | str:
         """Return the fitted Model as opaque bytes for :meth:`restore`, or why that is impossible.
@@ -315,7 +326,7 @@ class Sandbox:
             "restricted": isolation != "off",
             "readable": [str(PACKAGE), str(self.model_file.parent)],
             "writable": [str(private)],
-            "limits": asdict(self._budgets.limits()),
+            "limits": asdict(self._budgets.limits(mapped_bytes=self._mapped_bytes)),
             "model_file": str(self.model_file),
         }
         limit = _TimeLimit("starting its process", _START_TIMEOUT, None)
@@ -365,7 +376,7 @@ class Sandbox:
             how = self._process.how_it_ended()
             self._process.kill()
             if self._process.exceeded is not None:
-                raise BudgetError(self._process.exceeded) from None
+                raise BudgetError(self._process.exceeded + self._advice()) from None
             raise SubmissionError(f"{how} during {stage}") from None
         except ChannelError as error:
             self._process.kill()
@@ -392,8 +403,6 @@ class Sandbox:
 
         def payload_limit(answer: dict[str, Any]) -> int:
             kind = check_message(answer, allowed=allowed, request=self._request)
-            if kind == "train_set" and answer["selected"]:
-                return self._most_indices
             return self._budgets.state_bytes if kind == "state" else 0
 
         while True:
@@ -413,12 +422,19 @@ class Sandbox:
                     f"the submission called get_train_set {self._train_sets} times; its budget is "
                     f"{self._budgets.train_sets}"
                 )
-            reply, fds = (serve or _refuse)(answer, data)
+            reply, fds = (serve or _refuse)()
             try:
                 self._send(reply, limit, b"", fds)
             finally:
                 for descriptor in fds:
                     os.close(descriptor)
+
+    def _advice(self) -> str:
+        """Say which training events fit where these may have been too many."""
+        memory = self._budgets.memory_bytes
+        if not self._train_sets or memory is None or "of memory" not in str(self._process.exceeded):
+            return ""
+        return advice(self._train_rows, memory - _OF_LIBRARIES)
 
     def _send(
         self, message: dict[str, Any], limit: _TimeLimit, payload: bytes, descriptors: list[int]
@@ -436,7 +452,7 @@ class _FailedError(Exception):
         self.answer = answer
 
 
-def _refuse(request: dict[str, Any], payload: bytes) -> _Reply:
+def _refuse() -> _Reply:
     reason = "get_train_set can be called in __init__ and fit, not in predict"
     return {"kind": "refused", "reason": reason}, []
 
@@ -454,6 +470,11 @@ class _TimeLimit:
     def left(self) -> float | None:
         """Return the seconds that are left, or None without a limit."""
         return None if self._end is None else self._end - time.monotonic()
+
+    def extend(self, seconds: float) -> None:
+        """Give time back, except that of the whole run."""
+        if self._end is not None and not self._of_run:
+            self._end += seconds
 
     def sentence(self, stage: str) -> str:
         """Say which limit has come."""
@@ -487,43 +508,3 @@ def _failure(answer: dict[str, Any], stage: str) -> SubmissionError:
         return kind(error.split(": ", 1)[-1])
     traceback = quoted(answer["traceback"].rstrip(), _MAX_QUOTED)
     return SubmissionError(f"the submission failed in {stage}: {error}\n\n{traceback}")
-
-
-def _train_set(
-    data: Data, request: dict[str, Any], payload: bytes, *, memory: int | None = None
-) -> _Reply:
-    """Answer a request for training events with a descriptor of an Arrow file in memory."""
-    size, seed, selected = request["train_size"], request["seed"], None
-    if request["selected"]:
-        if len(payload) % 8:
-            return {"kind": "refused", "reason": "selected_indices must be whole numbers"}, []
-        selected = np.frombuffer(payload, dtype=np.int64)
-    # Without a seed of its own a submission gets the same rows in every run.
-    seed = DEFAULT_SEED if seed is None or seed < 0 else seed
-    try:
-        count = data.train_size if selected is None else selected.size
-        if size is not None:
-            count = split_size(size, data.train_size, "train_size")
-        if memory is not None and count * _BYTES_PER_EVENT > memory:
-            raise SettingsError(_too_many(count, memory))
-        data.load_train_set(train_size=size, selected_indices=selected, seed=seed)
-    except DataError:
-        raise
-    except (HiggsMLError, ValueError, TypeError, OverflowError) as error:
-        return {"kind": "refused", "reason": str(error)[:1000]}, []
-    table = pa.Table.from_pandas(data.get_train_set(), preserve_index=False)
-    data.delete_train_set()
-
-    def write(file: IO[bytes]) -> None:
-        with pa.ipc.new_file(file, table.schema) as writer:
-            writer.write_table(table)
-
-    return {"kind": "train_set"}, [sealed_memory(write)]
-
-
-def _too_many(count: int, memory: int) -> str:
-    return (
-        f"{count:,} training events take {size_text(count * _BYTES_PER_EVENT)} on their way, and "
-        f"the submission's memory is limited to {size_text(memory)}: "
-        f"get_train_set(train_size={memory // _BYTES_PER_EVENT}) fits"
-    )

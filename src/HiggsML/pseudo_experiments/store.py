@@ -37,6 +37,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from HiggsML.datasets.cached_file import Progress
 from HiggsML.datasets.identity import data_identity
 from HiggsML.datasets.reader import Data
 from HiggsML.errors import DataError, SettingsError
@@ -118,14 +119,21 @@ class EventStore:
         self._starts = np.array([stratum.start for stratum in events.strata], dtype=np.int64)
 
     @classmethod
-    def from_data(cls, data: Data) -> EventStore:
+    def from_data(cls, data: Data, progress: Progress | None = None) -> EventStore:
         """Build a store from the test split of a dataset.
 
         A large one (see :data:`MAX_EVENTS_IN_MEMORY`) is memory-mapped: converted the first time,
         then opened at once.
+
+        Parameters
+        ----------
+        data : Data
+            The dataset.
+        progress : callable, optional
+            Called with how many of how many steps of a conversion are done.
         """
         if data.test_size > MAX_EVENTS_IN_MEMORY:
-            return cls(open_cached(data))
+            return cls(open_cached(data, progress))
         frame = pd.concat(list(data.iter_test_groups()) or [pd.DataFrame()], ignore_index=True)
         total = frame["weights"].to_numpy().sum(dtype=np.float64) if len(frame) else 0.0
         if total <= 0:

@@ -31,7 +31,7 @@ DEFAULT_IMAGE = "higgsml/uncertainty-challenge:0.1"
 """Where there is no competition.yaml to name one."""
 
 _SCRIPTS = ("ingestion_program/run_ingestion.py", "scoring_program/run_scoring.py")
-_PROGRESS = re.compile(r"(?:INFO: )?(read|import|fit|predict|repeat): (\d+) of (\d+)")
+_PROGRESS = re.compile(r"(?:INFO: )?(read|import|fit|training|predict|repeat): (\d+) of (\d+)")
 _START_UP = 60.0  # s that a container may take beyond the ingestion's own deadline
 
 

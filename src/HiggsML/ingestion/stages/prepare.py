@@ -55,7 +55,7 @@ def prepare(
     if options.scheduler is not None:
         check_cluster(options.scheduler, data, options.test_size)
     processes = held.enter_context(ExitStack())
-    sandbox = processes.enter_context(start_one(options, submission))
+    sandbox = processes.enter_context(start_one(options, submission, data))
     run = Run(
         options=options,
         progress=progress,
@@ -84,7 +84,7 @@ def _start_others(run: Run) -> None:
             start_all(options, run.submission, options.processes)
         )
     elif options.repeatable != "off" and options.scheduler is None and not options.debug:
-        run.spare = run.processes.enter_context(start_one(options, run.submission))
+        run.spare = run.processes.enter_context(start_one(options, run.submission, run.data))
 
 
 def _checkpoint(

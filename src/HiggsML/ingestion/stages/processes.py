@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import cast
 
+from HiggsML.datasets.reader import Data
+from HiggsML.datasets.training_store import mapped_bytes
 from HiggsML.ingestion.in_process import InThisProcess
 from HiggsML.ingestion.options import IngestionOptions
 from HiggsML.ingestion.stages.state import Run
@@ -19,12 +22,17 @@ from HiggsML.submission.value import Submission
 __all__ = ["cluster", "fit_in", "fitted_again", "start_all", "start_one", "workers"]
 
 
-def start_one(options: IngestionOptions, submission: Submission) -> Sandbox:
+def start_one(options: IngestionOptions, submission: Submission, data: Data) -> Sandbox:
     """Start a sandbox with all of the machine for itself."""
     if options.debug:
         return cast(Sandbox, InThisProcess(submission))
     budgets = options.budgets.resolved()
-    return Sandbox(submission, isolation=options.isolation, budgets=budgets)
+    return Sandbox(
+        submission,
+        isolation=options.isolation,
+        budgets=budgets,
+        mapped_bytes=mapped_bytes(data),
+    )
 
 
 @contextmanager
@@ -50,13 +58,19 @@ def start_all(
 
 def fit_in(sandbox: Sandbox, run: Run, *, imported: Callable[[], None] = lambda: None) -> None:
     """Import and fit the Model there, with the seed of every fit of this run."""
-    sandbox.fit(run.data, seed=model_seed(run.seed), timeout=run.seconds_left(), imported=imported)
+    sandbox.fit(
+        run.data,
+        seed=model_seed(run.seed),
+        timeout=run.seconds_left(),
+        imported=imported,
+        progress=partial(run.progress, "training"),
+    )
 
 
 @contextmanager
 def fitted_again(run: Run) -> Iterator[ThisProcess]:
     """Fit the Model once more, in a fresh process, and give what measures with it."""
-    with start_one(run.options, run.submission) as sandbox:
+    with start_one(run.options, run.submission, run.data) as sandbox:
         fit_in(sandbox, run)
         (worker,) = workers(run, [sandbox])
         yield ThisProcess(worker)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 from HiggsML.datasets.reader import Data
 from HiggsML.errors import BudgetError
@@ -21,8 +21,11 @@ from HiggsML.submission.value import Submission
 __all__ = ["Progress", "Run"]
 
 Progress = Callable[[str, int, int], None]
-"""Called with a stage ("read", "import", "fit", "predict", "repeat"), and how many of how many
-steps are done."""
+"""Called with a stage and how many of how many steps are done.
+
+Stages are "read", "import", "fit", "predict" and "repeat"; within "fit" also "training", while the
+training events of a large dataset are converted.
+"""
 
 
 @dataclass
@@ -102,7 +105,7 @@ class Run:
     @cached_property
     def store(self) -> EventStore:
         """The test events."""
-        return EventStore.from_data(self.data)
+        return EventStore.from_data(self.data, partial(self.progress, "read"))
 
     def tasks(self) -> Iterator[Task]:
         """Yield the pseudo-experiments that have no answer yet, in random order."""

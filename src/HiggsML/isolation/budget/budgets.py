@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 
 from HiggsML.errors import SettingsError
 from HiggsML.isolation.cage.restrict import Limits
+from HiggsML.machine import machine_memory
 
 __all__ = [
     "BUDGET_FLAGS",
     "BudgetFlag",
     "Budgets",
     "available_processors",
-    "machine_memory",
     "parse_amount",
 ]
 
@@ -34,7 +34,6 @@ _CGROUP_PROCESSORS = (
     ("/sys/fs/cgroup/cpu.max",),
     ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
 )
-_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 @dataclass(frozen=True)
@@ -105,15 +104,18 @@ class Budgets:
                 words += [flag, f"{value}"]
         return words
 
-    def limits(self) -> Limits:
-        """Return those that the kernel can enforce on each process."""
+    def limits(self, *, mapped_bytes: int = 0) -> Limits:
+        """Return those that the kernel can enforce on each process.
+
+        It counts address space, so that of ``mapped_bytes`` of training events comes on top.
+        """
         own = self.resolved()
         assert own.memory_bytes is not None  # noqa: S101 (for the type checker)
         reserved = _RESERVED_BYTES + _RESERVED_BYTES_PER_CPU * (os.cpu_count() or 1)
         # Drivers of graphics cards reserve more address space than any machine has memory.
         has_gpu = any(Path("/dev").glob("nvidia[0-9]*"))
         return Limits(
-            memory_bytes=None if has_gpu else own.memory_bytes + reserved,
+            memory_bytes=None if has_gpu else own.memory_bytes + reserved + mapped_bytes,
             processes=own.tasks,
             file_bytes=own.disk_bytes,
             open_files=own.open_files,
@@ -184,21 +186,3 @@ def _cgroup_processors() -> Iterator[tuple[int, int]]:
         except (OSError, ValueError):  # "max" means no limit
             continue
         yield quota, period
-
-
-def machine_memory() -> int:
-    """Return the memory of this machine, or of this container if it has less [bytes].
-
-    Where it can not be told (Windows), it is taken as without limit.
-    """
-    if not hasattr(os, "sysconf"):
-        return 1 << 62
-    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for name in _CGROUP_LIMITS:
-        try:
-            text = Path(name).read_text(encoding="ascii").strip()
-        except (OSError, ValueError):
-            continue
-        if text.isdigit():
-            found.append(int(text))
-    return min(value for value in found if value > 0)

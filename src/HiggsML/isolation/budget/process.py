@@ -42,6 +42,9 @@ class WatchedProcess:
         With the machine's defaults filled in.
     log : OutputLog
         Where its output goes.
+    mapped_bytes : int
+        Most pages of files that are not counted as its memory, see
+        :class:`HiggsML.isolation.budget.watch.Watch`.
 
     Attributes
     ----------
@@ -58,6 +61,7 @@ class WatchedProcess:
         descriptor: int,
         budgets: Budgets,
         log: OutputLog,
+        mapped_bytes: int = 0,
     ) -> None:
         self.exceeded: str | None = None
         self._command = list(command)
@@ -65,6 +69,7 @@ class WatchedProcess:
         self._private = private
         self._budgets = budgets
         self._log = log
+        self._mapped_bytes = mapped_bytes
         self._started, self._closing = threading.Event(), threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._problem: BaseException | None = None
@@ -183,7 +188,9 @@ class WatchedProcess:
             return
         finally:
             self._started.set()
-        watch = Watch(self._process.pid, self._private, self._budgets)
+        watch = Watch(
+            self._process.pid, self._private, self._budgets, mapped_bytes=self._mapped_bytes
+        )
         while not self._closing.wait(TICK):
             watch.unseen = self._unseen
             if problem := watch.exceeded():

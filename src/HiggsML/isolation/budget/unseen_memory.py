@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-__all__ = ["UnseenMemory", "proportional"]
+__all__ = ["UnseenMemory", "of_files", "proportional"]
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (the fixed place of POSIX shared memory)
 _PAGE = mmap.PAGESIZE
@@ -112,6 +112,8 @@ class UnseenMemory:
 def proportional(members: Iterable[int], without: int | None = None) -> int:
     """Return the memory of processes, shared pages counted once [bytes].
 
+    Of files that are mapped privately, pages that were written to count: the others are the files'.
+
     Parameters
     ----------
     members : iterable of int
@@ -122,19 +124,32 @@ def proportional(members: Iterable[int], without: int | None = None) -> int:
     device = b"" if without is None else b"%02x:%02x" % (os.major(without), os.minor(without))
     total = 0
     for pid in members:
-        counts = True
         try:
             with open(f"/proc/{pid}/smaps", "rb") as file:  # noqa: PTH123
+                counts, of_file, pages = True, False, 0
                 for line in file:
                     if line.startswith(b"Pss:"):
-                        total += int(line.split()[1]) * 1024 if counts else 0
+                        pages = int(line.split()[1]) * 1024 if counts else 0
+                        total += 0 if of_file else pages
+                    elif of_file and line.startswith(b"Anonymous:"):
+                        total += min(pages, int(line.split()[1]) * 1024)
                     elif not line[:1].isupper():  # the heading of a mapping
-                        counts = line.split(None, 4)[3] != device
+                        _, mode, _, place, inode, *_ = line.split()
+                        counts, of_file = place != device, b"p" in mode and inode != b"0"
         except PermissionError:
             total += _resident(pid)  # it has made itself non-dumpable: all of its pages count
         except (OSError, ValueError, IndexError):
             continue  # ended meanwhile
     return total
+
+
+def of_files(pid: int) -> int:
+    """Return the pages of files, shared memory too, that a process has mapped [bytes]."""
+    try:
+        fields = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()
+    except OSError:
+        return 0
+    return int(fields[2]) * _PAGE
 
 
 def _resident(pid: int) -> int:

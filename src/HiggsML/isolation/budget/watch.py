@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from HiggsML.files import size_text
 from HiggsML.isolation.budget.budgets import Budgets
-from HiggsML.isolation.budget.unseen_memory import UnseenMemory, proportional
+from HiggsML.isolation.budget.unseen_memory import UnseenMemory, of_files, proportional
 
 __all__ = ["TICK", "Watch"]
 
@@ -52,6 +52,9 @@ class Watch:
         Directory of its temporary files.
     budgets : Budgets
         With the machine's defaults filled in.
+    mapped_bytes : int
+        Size of a file that each process may map: what it has not written to is no memory of its
+        own, since the kernel can drop it.
 
     Attributes
     ----------
@@ -59,10 +62,13 @@ class Watch:
         Counts what is in no process's account, once the submission is about to run.
     """
 
-    def __init__(self, group: int, private: Path, budgets: Budgets) -> None:
+    def __init__(
+        self, group: int, private: Path, budgets: Budgets, *, mapped_bytes: int = 0
+    ) -> None:
         self._group = group
         self._private = private
         self._budgets = budgets
+        self._mapped_bytes = mapped_bytes
         self._strangers: set[str] = set()
         self._ticks = 0
         self._counting: threading.Thread | None = None
@@ -133,6 +139,8 @@ class Watch:
         limit = self._budgets.memory_bytes
         elsewhere = self._most_elsewhere(usage.members)
         used = usage.resident + elsewhere
+        if limit is not None and used > limit and self._mapped_bytes:
+            used -= sum(min(self._mapped_bytes, of_files(pid)) for pid in usage.members)
         if limit is None or used <= limit or (len(usage.members) == 1 and not elsewhere):
             return used
         # The kernel's exact count waits for processes that are just forking. While many are, the

@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import contextlib
 import math
-import mmap
 import os
 import pickle
 import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
-from HiggsML.datasets.reader import whole_numbers
+from HiggsML.datasets.reader import split_size, training_rows, whole_numbers
+from HiggsML.datasets.training_store import TrainingColumns
 from HiggsML.errors import SettingsError, SubmissionError
 from HiggsML.files import PACKAGE
 from HiggsML.isolation.inside.generators import held_generators, seed_generators
@@ -31,14 +31,15 @@ from HiggsML.isolation.wire.channel import Channel, ChannelClosedError
 from HiggsML.isolation.wire.shared_memory import map_block
 from HiggsML.pseudo_experiments.store import features_frame, unit_weights
 from HiggsML.submission.model import check_prediction, load_model_class, make_model
-from HiggsML.systematics import systematics
+from HiggsML.systematics import DEFAULT_SEED, systematics
+from HiggsML.systematics.arguments import random_generator
 
 __all__ = ["get_train_set", "serve"]
 
 _Answer = tuple[dict[str, Any], bytes]
 _channel: Channel | None = None
 _request = 0  # number of the request that is being answered
-_train_rows = 0  # rows of the training set
+_memory: int | None = None  # budget [bytes]
 _one_at_a_time = threading.Lock()
 _MAX_SUMMARY = 6000  # characters
 _MAX_TRACEBACK = 15_000  # characters; one may take twelve bytes in a frame
@@ -49,38 +50,43 @@ def get_train_set(
 ) -> pd.DataFrame:
     """Return training events; see :meth:`HiggsML.datasets.reader.Data.load_train_set`.
 
-    The trusted process reads the file and sends the events: this one has no access to it.
+    The trusted process opens the events for this one, which has no access to the file otherwise.
+    All of them are mapped, not read: only what is written to, or copied, takes memory.
     """
-    assert _channel is not None  # noqa: S101 (set before any submission code runs)
-    indices = b""
-    if selected_indices is not None:
-        array = whole_numbers(selected_indices)
-        indices = array.astype(np.int64).tobytes()
-        if array.size > _train_rows:
-            raise SettingsError(f"selected_indices: at most {_train_rows} rows can be asked for")
-    if isinstance(train_size, (np.floating, np.integer)):
-        train_size = train_size.item()
     plain = train_size is None or type(train_size) in (int, float)
+    if isinstance(train_size, (np.floating, np.integer)):
+        train_size, plain = train_size.item(), True
     if not plain or (isinstance(train_size, float) and not math.isfinite(train_size)):
         raise SettingsError(f"train_size must be a share or a count, not {train_size!r}")
+    with closing(_training_columns()) as columns:
+        # Without a seed of its own a submission gets the same rows in every run.
+        generator = random_generator(DEFAULT_SEED if seed is None or seed < 0 else int(seed))
+        count = None
+        if train_size is not None:
+            count = split_size(train_size, columns.n_rows, "train_size")
+            if count == columns.n_rows:
+                count = train_size = selected_indices = None
+        elif selected_indices is not None:
+            selected_indices = whole_numbers(selected_indices)
+            count = selected_indices.size
+            if count > columns.n_rows:
+                raise SettingsError(
+                    f"selected_indices: at most {columns.n_rows} rows can be asked for"
+                )
+        columns.check_room(count, _memory)
+        rows = training_rows(columns.n_rows, train_size, selected_indices, generator)
+        return columns.frame(rows)
+
+
+def _training_columns() -> TrainingColumns:
+    """Ask the trusted process for the training events."""
+    assert _channel is not None  # noqa: S101 (set before any submission code runs)
     with _one_at_a_time:
-        _channel.send(
-            {
-                "kind": "train_set",
-                "request": _request,
-                "train_size": train_size,
-                "selected": selected_indices is not None,
-                "seed": None if seed is None else int(seed),
-            },
-            indices,
-        )
+        _channel.send({"kind": "train_set", "request": _request})
         reply, _, descriptors = _channel.receive(with_descriptors=True)
     if reply["kind"] == "refused":
         raise SettingsError(reply["reason"])
-    memory = mmap.mmap(descriptors[0], 0, mmap.MAP_SHARED, mmap.PROT_READ)
-    os.close(descriptors[0])
-    frame: pd.DataFrame = pa.ipc.open_file(pa.py_buffer(memory)).read_pandas()
-    return frame
+    return TrainingColumns(descriptors[0])
 
 
 class _Runner:
@@ -99,8 +105,8 @@ class _Runner:
         return load_model_class(self._model_file) if loaded is None else loaded
 
     def fit(self, message: dict[str, Any], payload: bytes, descriptors: list[int]) -> _Answer:
-        global _train_rows
-        _train_rows = message["train_rows"]
+        global _memory
+        _memory = message["memory"]
         self._model = make_model(self._load(), get_train_set, systematics)
         self._model.fit()
         self._generators = held_generators(self._model, self._model_file.parent)

@@ -13,7 +13,6 @@ from HiggsML.isolation.wire.channel import ChannelError
 __all__ = ["check_message", "clean_text", "one_line", "quoted"]
 
 _NUMBER = (int, float)
-_NONE = type(None)
 _KINDS: dict[str, dict[str, tuple[type, ...]]] = {
     "ready": {"report": (dict,)},
     "fitted": {},
@@ -23,11 +22,7 @@ _KINDS: dict[str, dict[str, tuple[type, ...]]] = {
     "restored": {},
     "prediction": dict.fromkeys(("mu_hat", "delta_mu_hat", "p16", "p84"), _NUMBER),
     "failed": {"error": (str,), "type": (str,), "ours": (bool,), "traceback": (str,)},
-    "train_set": {
-        "train_size": (*_NUMBER, _NONE),
-        "selected": (bool,),
-        "seed": (int, _NONE),
-    },
+    "train_set": {},
 }
 _ALWAYS: dict[str, tuple[type, ...]] = {"kind": (str,), "request": (int,)}
 
