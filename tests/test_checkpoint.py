@@ -27,7 +27,7 @@ from HiggsML.ingestion.checkpoint import (
 from HiggsML.ingestion.workers import Task
 from HiggsML.isolation.cage.restrict import probe
 from HiggsML.isolation.sandbox import Sandbox
-from HiggsML.results import load_duration
+from HiggsML.results import Answer, load_duration
 
 SETS, EXPERIMENTS, SEED = 2, 6, 8
 TOTAL = SETS * EXPERIMENTS
@@ -128,7 +128,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 
-from HiggsML.ingestion import IngestionOptions, run, run_ingestion
+from HiggsML.ingestion import IngestionOptions, run_ingestion
+from HiggsML.ingestion.stages import write
 
 moment, workers = sys.argv[4], int(sys.argv[5])
 
@@ -144,7 +145,7 @@ def progress(stage, done, total):
 
 if __name__ == "__main__":
     if moment == "write":
-        run.write_settings = die
+        write.write_settings = die
     data, submission, output = map(Path, sys.argv[1:4])
     run_ingestion(
         IngestionOptions(
@@ -315,7 +316,7 @@ def test_other_software_is_refused(dataset, submission, tmp_path, monkeypatch):
 # The file.
 
 IDENTITY = RunIdentity({"seed": 1}, {"rows": "2"}, {"model.py": "ab"}, {"numpy": "2"})
-ANSWER = {"mu_hat": 1 / 3, "delta_mu_hat": 5e-324, "p16": -0.0, "p84": 1e4}
+ANSWER = Answer(mu_hat=1 / 3, delta_mu_hat=5e-324, p16=-0.0, p84=1e4)
 
 
 @pytest.fixture
@@ -326,7 +327,7 @@ def written(tmp_path):
         kept.prepare()
         kept.start()
         for number in range(3):
-            kept.append(Task(0, number), ANSWER | {"mu_hat": number / 7}, 2.5 * number)
+            kept.append(Task(0, number), ANSWER._replace(mu_hat=number / 7), 2.5 * number)
     return path
 
 
@@ -335,7 +336,7 @@ def test_what_was_kept_comes_back_exactly(written):
         assert kept.seed == 2**128 - 1
         assert kept.earlier == 5.0
         assert [*kept.answers] == [Task(0, number) for number in range(3)]
-        assert repr(kept.answers[Task(0, 1)]) == repr(ANSWER | {"mu_hat": 1 / 7})
+        assert repr(kept.answers[Task(0, 1)]) == repr(ANSWER._replace(mu_hat=1 / 7))
         kept.start()  # changes nothing
         kept.append(Task(1, 0), ANSWER, 9.0)
     with Checkpoint.resume(written, IDENTITY) as kept:
@@ -356,7 +357,7 @@ def test_a_last_line_cut_short_is_dropped(written, caplog, cut):
     written.write_bytes(content[:-cut])
     with Checkpoint.resume(written, IDENTITY) as kept:
         assert [*kept.answers] == [Task(0, 0), Task(0, 1)]
-        kept.append(Task(0, 2), ANSWER | {"mu_hat": 2 / 7}, 5.0)
+        kept.append(Task(0, 2), ANSWER._replace(mu_hat=2 / 7), 5.0)
     assert "cut short" in caplog.text
     assert written.read_bytes() == content
 

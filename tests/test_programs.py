@@ -237,7 +237,7 @@ def sample_answers(mini_dataset):
 def test_the_sample_submission_covers(sample_answers):
     """68.27 % within 4 binomial standard deviations (0.24 for 60), by the definition of a
     coverage. Seen when this was written: 0.65; and 0.667 with 150,000 training events."""
-    covered = np.mean([answer["p16"] <= mu <= answer["p84"] for mu, answer in sample_answers])
+    covered = np.mean([answer.p16 <= mu <= answer.p84 for mu, answer in sample_answers])
     sigma = np.sqrt(COVERAGE_TARGET * (1 - COVERAGE_TARGET) / PSEUDO_EXPERIMENTS)
     assert abs(covered - COVERAGE_TARGET) < 4 * sigma
 
@@ -246,13 +246,13 @@ def test_the_sample_submission_is_precise(sample_answers):
     """Mean width 0.130 when this was written. No method can be much below 2 sqrt(mu / 1015), the
     Poisson error of a pure signal of 1,015 mu events (0.076 on average); counting alone, without
     a classifier, is far above 0.25."""
-    width = np.mean([answer["p84"] - answer["p16"] for _, answer in sample_answers])
+    width = np.mean([answer.p84 - answer.p16 for _, answer in sample_answers])
     assert 0.076 < width < 0.25
 
 
 def test_the_sample_submission_is_unbiased(sample_answers):
     """Mean pull -0.30, standard deviation 0.93 when this was written: the bias comes from the
     smaller training set, in which the templates are poorer."""
-    pulls = [(answer["mu_hat"] - mu) / answer["delta_mu_hat"] for mu, answer in sample_answers]
+    pulls = [(answer.mu_hat - mu) / answer.delta_mu_hat for mu, answer in sample_answers]
     assert abs(np.mean(pulls)) < 0.75
     assert 0.6 < np.std(pulls) < 1.5

@@ -16,14 +16,15 @@ from HiggsML.ingestion import IngestionOptions, run_ingestion
 from HiggsML.ingestion.repeatability import LEAST, ask_again, chosen, detection_probability
 from HiggsML.ingestion.workers import Task
 from HiggsML.pseudo_experiments import EventStore, Purpose, draw_mu, draw_order, seed_sequence
+from HiggsML.results import Answer
 from HiggsML.score import run_scoring
 
 TASKS = [Task(i, j) for i in range(10) for j in range(100)]
-ANSWER = {"mu_hat": 1.0, "delta_mu_hat": 0.1, "p16": 0.9, "p84": 1.1}
+ANSWER = Answer(mu_hat=1.0, delta_mu_hat=0.1, p16=0.9, p84=1.1)
 
 
 def answered(task, **changes):
-    return task, {**ANSWER, **changes}
+    return task, ANSWER._replace(**changes)
 
 
 # --- which, and how they are compared -----------------------------------------------------------
@@ -75,7 +76,7 @@ def test_every_number_is_the_same_within_a_thousandth_of_the_interval(again, sta
 
 def test_an_interval_without_width_must_be_the_same():
     point = {"p16": 1.0, "p84": 1.0}
-    before = {TASKS[0]: {**ANSWER, **point}}
+    before = {TASKS[0]: ANSWER._replace(**point)}
     assert ask_again(TASKS[:1], before, lambda t: [answered(t[0], **point)]).state == "yes"
     moved = ask_again(TASKS[:1], before, lambda t: [answered(t[0], **point, mu_hat=1.001)])
     assert moved.state == "no"
@@ -83,7 +84,7 @@ def test_an_interval_without_width_must_be_the_same():
 
 def test_a_swapped_interval_repeats_as_well_as_any_other():
     swapped = {"p16": 1.1, "p84": 0.9}
-    before = {TASKS[0]: {**ANSWER, **swapped}}
+    before = {TASKS[0]: ANSWER._replace(**swapped)}
 
     def again(mu):
         return ask_again(TASKS[:1], before, lambda t: [answered(t[0], **swapped, mu_hat=mu)]).state
@@ -181,7 +182,7 @@ def test_remembering_models_are_caught(kind, share, experiments):
 
     def answer(model, task):
         mu = model.predict(experiments(task))
-        return {"mu_hat": mu, "delta_mu_hat": 0.1, "p16": mu - 0.1, "p84": mu + 0.1}
+        return Answer(mu_hat=mu, delta_mu_hat=0.1, p16=mu - 0.1, p84=mu + 0.1)
 
     def ask(tasks):
         fresh = pickle.loads(state)
@@ -190,7 +191,7 @@ def test_remembering_models_are_caught(kind, share, experiments):
     order = [Task(*pair) for pair in draw_order(4, 10, 100)]
     answers = {task: answer(model, task) for task in order}
     alone = {task: answer(pickle.loads(state), task) for task in order}
-    affected = [t for t in order if abs(alone[t]["mu_hat"] - answers[t]["mu_hat"]) > 0.2e-3]
+    affected = [t for t in order if abs(alone[t].mu_hat - answers[t].mu_hat) > 0.2e-3]
     assert len(affected) > 0.75 * share * len(order)
     expected = detection_probability(len(order), len(affected))
     assert expected > (0.999 if share == 1 else 0.9)

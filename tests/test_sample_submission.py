@@ -83,9 +83,9 @@ def test_every_submission_measures(name, data):
     answers = [
         check_prediction(model.predict(store.pseudo_experiment(mu=mu, seed=3))) for mu in (0.2, 2.5)
     ]
-    errors = [a["mu_hat"] - mu for a, mu in zip(answers, (0.2, 2.5), strict=True)]
+    errors = [a.mu_hat - mu for a, mu in zip(answers, (0.2, 2.5), strict=True)]
     assert np.abs(errors).max() < 0.6
-    assert all(a["p84"] - a["p16"] < 0.8 for a in answers)
+    assert all(a.p84 - a.p16 < 0.8 for a in answers)
 
 
 @pytest.mark.usefixtures("fresh_imports")

@@ -389,7 +389,7 @@ def test_every_answer_is_taken_or_named(tmp_path, data):
         sandbox.fit(data, timeout=300)
         for number, expected in enumerate(EXPECTED):
             if isinstance(expected, dict):
-                assert measure(sandbox) == expected, number
+                assert measure(sandbox)._asdict() == expected, number
                 continue
             kind, parts = expected
             with pytest.raises(SubmissionError) as caught:
@@ -454,7 +454,7 @@ def test_every_stage_that_fails_is_named_with_the_participants_own_lines(tmp_pat
                 assert unwanted not in str(caught.value), f"{stage}: {caught.value}"
         write_submission(directory, model_text())
         sandbox.fit(data, timeout=300)
-        assert measure(sandbox)["mu_hat"] == 1.0
+        assert measure(sandbox).mu_hat == 1.0
 
 
 TRAINING = """
@@ -606,9 +606,9 @@ def test_a_model_sees_28_float32_columns_and_weights_of_one(session):
 
 def test_what_a_model_does_to_its_events_stays_its_own(session):
     first, second = session["answers"]
-    assert first["mu_hat"] == second["mu_hat"] == 3.0
+    assert first.mu_hat == second.mu_hat == 3.0
     assert session["block"] == [3.0]
-    assert session["larger"]["mu_hat"] == 5.0
+    assert session["larger"].mu_hat == 5.0
 
 
 def test_a_submission_starts_in_a_clean_place_of_its_own(session):
@@ -691,7 +691,7 @@ def test_floods_are_cut_and_a_model_that_can_not_be_pickled_says_why(tmp_path, d
         assert "cannot pickle '_thread.lock' object" in sandbox.state(timeout=300)
         with pytest.raises(SettingsError, match="before predict"):
             sandbox.predict(10)
-        assert measure(sandbox)["mu_hat"] == 1.0
+        assert measure(sandbox).mu_hat == 1.0
     text = log.getvalue()
     assert "[submission] json.py can not be imported: an installed module has that name" in text
     assert "[submission] first line\n" in text

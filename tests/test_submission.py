@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from HiggsML.errors import PredictionError, SubmissionError
-from HiggsML.results import ANSWER_LIMIT
+from HiggsML.results import ANSWER_LIMIT, Answer
 from HiggsML.submission.model import (
-    PREDICTION_KEYS,
     check_prediction,
     load_model_class,
     make_model,
@@ -189,9 +188,8 @@ def test_model_type_goes_where_it_is_wanted(model_class, given_type, expected):
 )
 def test_numbers_of_every_kind(number):
     answer = check_prediction({**GOOD, "mu_hat": number, "more": object()})
-    assert answer == GOOD
-    assert list(answer) == list(PREDICTION_KEYS)
-    assert all(type(value) is float for value in answer.values())
+    assert answer._asdict() == GOOD
+    assert all(type(value) is float for value in answer)
 
 
 def test_an_interval_of_no_width_and_the_largest_numbers_are_allowed():
@@ -199,7 +197,7 @@ def test_an_interval_of_no_width_and_the_largest_numbers_are_allowed():
     check_prediction({**GOOD, "p16": -ANSWER_LIMIT, "p84": ANSWER_LIMIT})
 
 
-@pytest.mark.parametrize("key", PREDICTION_KEYS)
+@pytest.mark.parametrize("key", Answer._fields)
 @pytest.mark.parametrize(
     ("value", "says"),
     [
@@ -231,7 +229,7 @@ def test_what_is_no_number(key, value, says):
         check_prediction({**GOOD, key: value})
 
 
-@pytest.mark.parametrize("key", PREDICTION_KEYS)
+@pytest.mark.parametrize("key", Answer._fields)
 def test_a_missing_number(key):
     with pytest.raises(PredictionError, match=f"predict returned no '{key}'"):
         check_prediction({name: value for name, value in GOOD.items() if name != key})
@@ -246,7 +244,7 @@ def test_no_dict(answer):
 def test_a_swapped_interval_is_no_error():
     """Scoring counts it as one that misses; it ended the winner's own method once."""
     answer = {**GOOD, "p16": 1.3, "p84": 0.7}
-    assert check_prediction(answer) == answer
+    assert check_prediction(answer)._asdict() == answer
 
 
 anything = (
@@ -260,11 +258,10 @@ anything = (
 )
 
 
-@given(st.dictionaries(st.sampled_from([*PREDICTION_KEYS, "other"]), anything))
+@given(st.dictionaries(st.sampled_from([*Answer._fields, "other"]), anything))
 def test_an_answer_is_four_finite_numbers_or_an_error(answer):
     try:
         checked = check_prediction(answer)
     except PredictionError:
         return
-    assert set(checked) == set(PREDICTION_KEYS)
-    assert np.all(np.abs(list(checked.values())) <= ANSWER_LIMIT)
+    assert np.all(np.abs(checked) <= ANSWER_LIMIT)

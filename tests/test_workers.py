@@ -282,10 +282,10 @@ def test_what_is_sent_to_the_cluster(submission, tmp_path):
     (copy / "__pycache__").mkdir()
     (copy / "__pycache__" / "model.pyc").write_bytes(b"old")
     assert Submission.of(copy).identity == Submission.of(submission).identity
-    assert packed_files(copy) == packed_files(submission)
+    assert packed_files(Submission.of(copy)) == packed_files(Submission.of(submission))
     assert sorted(Submission.of(copy).identity) == ["model.py", "tools/helper.py"]
     (copy / "model.py").write_text("x = 1")
-    assert packed_files(copy) != packed_files(submission)
+    assert packed_files(Submission.of(copy)) != packed_files(Submission.of(submission))
 
 
 def test_workers_end_when_the_run_is_killed(dataset, submission, tmp_path):

@@ -22,7 +22,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ from HiggsML.schema import NUISANCES
 
 __all__ = [
     "ANSWER_LIMIT",
+    "Answer",
     "Predictions",
     "Settings",
     "as_predictions",
@@ -101,9 +102,18 @@ def is_result_name(name: str) -> bool:
     return any(fnmatchcase(seen.strip(" ."), pattern) for pattern in _RESERVED)
 
 
+class Answer(NamedTuple):
+    """What a model answered for one pseudo-experiment."""
+
+    mu_hat: float
+    delta_mu_hat: float
+    p16: float
+    p84: float
+
+
 @dataclass(frozen=True)
 class Predictions:
-    """What a model answered for one set: four arrays of shape (number of pseudo-experiments,)."""
+    """The answers of one set: four arrays of shape (number of pseudo-experiments,)."""
 
     mu_hat: NDArray[np.float64]
     delta_mu_hat: NDArray[np.float64]

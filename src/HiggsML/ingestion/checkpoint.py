@@ -29,9 +29,9 @@ from typing import Any, Self
 from HiggsML.errors import CheckpointError
 from HiggsML.files import forbidden, locked, remedy
 from HiggsML.ingestion.identity import differences
-from HiggsML.ingestion.workers import Answer, Task
+from HiggsML.ingestion.workers import Task
 from HiggsML.isolation.cage.system_paths import opening
-from HiggsML.submission.model import PREDICTION_KEYS, find_model
+from HiggsML.results import Answer
 
 __all__ = ["Checkpoint", "RunIdentity", "begin", "checkpoint_path", "exposed_to_submission"]
 
@@ -106,13 +106,13 @@ def exposed_to_submission(
     path : Path
         The file, whether or not it exists.
     submission : Path
-        The submission's directory.
+        The submission's folder.
     protections : mapping of str to str
         Those of its sandbox.
     """
     if (state := protections.get("landlock-files", "isolation is off")) != "on":
         return f"the submission's access to files is not restricted ({state})"
-    where = opening(path.parent, find_model(submission).parent)
+    where = opening(path.parent, submission)
     return None if where is None else f"the submission can read {where}"
 
 
@@ -205,7 +205,7 @@ class Checkpoint:
             kept = cls(RunIdentity(**header["run"]), int(header["seed"]), path)
             for record in rest:
                 task = Task(int(record["set"]), int(record["experiment"]))
-                kept.answers[task] = {key: float(record[key]) for key in PREDICTION_KEYS}
+                kept.answers[task] = Answer(*(float(record[key]) for key in Answer._fields))
                 kept.earlier = float(record["seconds"])
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
@@ -281,10 +281,9 @@ class Checkpoint:
             before stays.
         """
         if self._descriptor is not None:
-            numbers = {key: answer[key] for key in PREDICTION_KEYS}
             # The submission can see the size of any file: it must not tell one set from another.
             which = {"set": f"{task.set_index:9}", "experiment": f"{task.experiment:9}"}
-            record = {**which, **numbers}
+            record = {**which, **answer._asdict()}
             try:
                 self._write(_packed({**record, "seconds": round(seconds, 3)}))
                 if time.monotonic() - self._synced >= _SYNC_INTERVAL:

@@ -21,8 +21,8 @@ from HiggsML.pseudo_experiments.seeds import (
     seed_sequence,
 )
 from HiggsML.pseudo_experiments.store import EventStore
-from HiggsML.results import write_duration
-from HiggsML.submission.model import PREDICTION_KEYS, check_prediction, make_model
+from HiggsML.results import Answer, write_duration
+from HiggsML.submission.model import check_prediction, make_model
 from HiggsML.systematics import DEFAULT_SEED, systematics
 from HiggsML.timer import Timer
 
@@ -172,7 +172,7 @@ def _stored(answer: Any, task: tuple[int, int]) -> dict[str, Any]:
         check_prediction(answer)
     stored, remark = dict(answer), ""
     try:
-        stored |= check_prediction(answer)
+        stored |= check_prediction(answer)._asdict()
         if stored["p16"] > stored["p84"]:
             remark = "predict returned p16 above p84, which scoring counts as a miss"
     except PredictionError as error:
@@ -187,7 +187,7 @@ def _as_lists(answers: list[dict[str, Any]]) -> dict[str, list[Any]]:
     ordered = sorted(answers, key=lambda answer: int(answer["test_set_index"]))
     keys = list(dict.fromkeys(key for answer in ordered for key in answer))
     lists: dict[str, list[Any]] = {}
-    for key in sorted(keys, key=lambda name: name not in PREDICTION_KEYS):
+    for key in sorted(keys, key=lambda name: name not in Answer._fields):
         if key == "test_set_index":
             continue
         plural = key if key.endswith("s") else f"{key}s"

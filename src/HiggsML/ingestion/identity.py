@@ -13,7 +13,6 @@ import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from HiggsML.files import PACKAGE
@@ -30,9 +29,8 @@ _DISTRIBUTION = "higgsml-uncertainty"
 _PACKAGES = ("numpy", "pandas", "pyarrow", "scikit-learn", "scipy")
 
 
-def packed_files(folder: Path) -> bytes:
-    """Return the files of a submission's folder as a zip archive, the same bytes every time."""
-    submission = Submission.of(folder)
+def packed_files(submission: Submission) -> bytes:
+    """Return the files of a submission as a zip archive, the same bytes every time."""
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name in submission.files:

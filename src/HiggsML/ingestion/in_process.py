@@ -14,6 +14,7 @@ from HiggsML.datasets.cached_file import Progress
 from HiggsML.datasets.reader import Data
 from HiggsML.isolation.inside.generators import held_generators, seed_generators
 from HiggsML.pseudo_experiments.store import features_frame, unit_weights
+from HiggsML.results import Answer
 from HiggsML.schema import FEATURES
 from HiggsML.submission.model import check_prediction, load_model_class, make_model
 from HiggsML.submission.value import Submission
@@ -78,7 +79,7 @@ class InThisProcess:
 
     def predict(
         self, n_events: int, number: int = 0, *, seed: int = 0, timeout: float | None = None
-    ) -> dict[str, float]:
+    ) -> Answer:
         """Have the Model measure the events in :meth:`block`."""
         seed_generators(seed, self._generators)
         test_set = {

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from HiggsML.errors import SubmissionError, TimeLimitError
-from HiggsML.ingestion.workers import Answer, Task
+from HiggsML.ingestion.workers import Task
 from HiggsML.pseudo_experiments.seeds import Purpose, seed_sequence
-from HiggsML.submission.model import PREDICTION_KEYS
+from HiggsML.results import Answer
+from HiggsML.statistics.measurements import width
 
 __all__ = ["Repeatability", "ask_again", "chosen", "detection_probability"]
 
@@ -53,22 +54,26 @@ class _Difference:
 
     @property
     def key(self) -> str:
-        return max(PREDICTION_KEYS, key=lambda key: abs(self.again[key] - self.before[key]))
+        return max(Answer._fields, key=lambda key: abs(np.subtract(*self._of(key))))
 
     @property
     def share(self) -> float:
         """How much the answer differs, in units of its interval."""
-        distance = abs(self.again[self.key] - self.before[self.key])
-        width = abs(self.before["p84"] - self.before["p16"])  # a swapped interval has one, too
+        distance = float(abs(np.subtract(*self._of(self.key))))
+        unit = float(width(self.before.p16, self.before.p84))
         if distance == 0:
             return 0.0
-        return distance / width if width > 0 else math.inf
+        return distance / unit if unit > 0 else math.inf
+
+    def _of(self, key: str) -> tuple[float, float]:
+        return getattr(self.again, key), getattr(self.before, key)
 
     def __str__(self) -> str:
         size = f"{self.share:.2g} of its interval" if math.isfinite(self.share) else "no interval"
+        again, before = self._of(self.key)
         return (
             f"set {self.task.set_index}, pseudo-experiment {self.task.experiment}: {self.key} is "
-            f"{self.again[self.key]:.6g} instead of {self.before[self.key]:.6g} ({size})"
+            f"{again:.6g} instead of {before:.6g} ({size})"
         )
 
 

@@ -47,6 +47,7 @@ from HiggsML.isolation.wire.messages import check_message, one_line, quoted
 from HiggsML.isolation.wire.shared_files import SharedFiles
 from HiggsML.isolation.wire.shared_memory import SharedBlock
 from HiggsML.machine import machine_memory
+from HiggsML.results import Answer
 from HiggsML.submission.model import check_prediction
 from HiggsML.submission.value import Submission
 
@@ -267,7 +268,7 @@ class Sandbox:
 
     def predict(
         self, n_events: int, number: int = 0, *, seed: int = 0, timeout: float | None = None
-    ) -> dict[str, float]:
+    ) -> Answer:
         """Have the Model measure the ``n_events`` that were put into :meth:`block`.
 
         Parameters
@@ -281,8 +282,8 @@ class Sandbox:
 
         Returns
         -------
-        dict of str to float
-            ``mu_hat``, ``delta_mu_hat``, ``p16`` and ``p84``, checked.
+        Answer
+            Checked.
         """
         block = self._blocks.get(number)
         if block is None or block.capacity < n_events:

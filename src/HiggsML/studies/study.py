@@ -228,8 +228,7 @@ def measure(
             mu=mu, nuisances=truth, seed=seed_sequence(seed, Purpose.EVENTS, place, number)
         )
         raw = model.predict(experiment)
-        answer = check_prediction(raw)
-        rows.append((mu, *(answer[name] for name in COLUMNS[1:])))
+        rows.append((mu, *check_prediction(raw)))
         for name, pull in _nuisance_pulls(raw, truth).items():
             pulls.setdefault(name, []).append(pull)
         step()

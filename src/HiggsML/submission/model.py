@@ -24,28 +24,17 @@ from typing import Any
 import numpy as np
 
 from HiggsML.errors import PredictionError, SubmissionError
-from HiggsML.results import ANSWER_LIMIT
+from HiggsML.results import ANSWER_LIMIT, Answer
 from HiggsML.submission.layout import BUNDLE_NAMES
-from HiggsML.submission.value import Submission
 
 __all__ = [
-    "PREDICTION_KEYS",
     "check_prediction",
-    "find_model",
     "load_model_class",
     "make_model",
 ]
 
 _PLATFORM = Path("/app/program")
 """Where the platform's container has the program."""
-
-PREDICTION_KEYS = ("mu_hat", "delta_mu_hat", "p16", "p84")
-"""What ``Model.predict`` must return: estimate, its uncertainty, and the interval's ends."""
-
-
-def find_model(directory: Path) -> Path:
-    """Return the ``model.py`` of the submission in a directory; see :class:`Submission`."""
-    return Submission.of(directory).model_file
 
 
 class _BundleNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -168,7 +157,7 @@ def make_model(
     return model_class(**arguments)
 
 
-def check_prediction(answer: Any) -> dict[str, float]:
+def check_prediction(answer: Any) -> Answer:
     """Return the four numbers of an answer as floats.
 
     Parameters
@@ -185,15 +174,13 @@ def check_prediction(answer: Any) -> dict[str, float]:
     """
     if not isinstance(answer, Mapping):
         raise PredictionError(
-            f"predict must return a dict with {', '.join(PREDICTION_KEYS)}, not "
+            f"predict must return a dict with {', '.join(Answer._fields)}, not "
             f"{type(answer).__name__}"
         )
-    numbers_ = {}
-    for key in PREDICTION_KEYS:
+    for key in Answer._fields:
         if key not in answer:
             raise PredictionError(f"predict returned no {key!r}")
-        numbers_[key] = _finite(answer[key], key)
-    return numbers_
+    return Answer(*(_finite(answer[key], key) for key in Answer._fields))
 
 
 def _finite(value: Any, key: str) -> float:

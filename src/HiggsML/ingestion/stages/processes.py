@@ -89,7 +89,7 @@ def cluster(run: Run, model_state: bytes) -> DaskCluster:
     settings = WorkerSettings(
         input_dir=options.input_dir,
         test_size=options.test_size,
-        submission=run.submission.folder,
+        submission=run.submission,
         state=model_state,
         draws=run.draws,
         isolation=options.isolation,

@@ -10,8 +10,9 @@ from HiggsML.errors import SubmissionError, TimeLimitError
 from HiggsML.ingestion.repeatability import Repeatability, ask_again, chosen
 from HiggsML.ingestion.stages.processes import cluster, fitted_again, start_all, workers
 from HiggsML.ingestion.stages.state import Run
-from HiggsML.ingestion.workers import Answer, Executor, LocalProcesses, Task
+from HiggsML.ingestion.workers import Executor, LocalProcesses, Task
 from HiggsML.isolation.sandbox import Sandbox
+from HiggsML.results import Answer
 
 __all__ = ["repeat"]
 

@@ -12,13 +12,14 @@ from HiggsML.ingestion.options import IngestionOptions
 from HiggsML.ingestion.output import replacement
 from HiggsML.ingestion.repeatability import Repeatability
 from HiggsML.ingestion.stages.state import Run
-from HiggsML.ingestion.workers import Answer, Task
+from HiggsML.ingestion.workers import Task
 from HiggsML.isolation.cage.restrict import isolation_level
 from HiggsML.pseudo_experiments.seeds import draw_mu
 from HiggsML.pseudo_experiments.store import EventStore
 from HiggsML.results import (
     REPEATABLE,
     REPEATS,
+    Answer,
     Predictions,
     Settings,
     write_duration,
@@ -26,7 +27,6 @@ from HiggsML.results import (
     write_settings,
 )
 from HiggsML.seal import Recorder
-from HiggsML.submission.model import PREDICTION_KEYS
 
 __all__ = ["write"]
 
@@ -58,9 +58,7 @@ def write(run: Run, repeatability: Repeatability, recorder: Recorder) -> Setting
 def _by_set(answers: Mapping[Task, Answer], options: IngestionOptions) -> dict[int, Predictions]:
     count = range(options.num_pseudo_experiments)
     return {
-        index: Predictions(
-            *(np.array([answers[Task(index, j)][key] for j in count]) for key in PREDICTION_KEYS)
-        )
+        index: Predictions(*np.array([answers[Task(index, number)] for number in count]).T)
         for index in range(options.num_of_sets)
     }
 

@@ -7,7 +7,6 @@ when, changes no number: every pseudo-experiment has its own branch of the seed 
 from HiggsML.ingestion.workers.cluster import DaskCluster, check_cluster
 from HiggsML.ingestion.workers.processes import LocalProcesses, ThisProcess
 from HiggsML.ingestion.workers.worker import (
-    Answer,
     Draws,
     Executor,
     Task,
@@ -18,7 +17,6 @@ from HiggsML.ingestion.workers.worker import (
 )
 
 __all__ = [
-    "Answer",
     "DaskCluster",
     "Draws",
     "Executor",

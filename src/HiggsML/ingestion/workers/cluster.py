@@ -34,7 +34,6 @@ from HiggsML.datasets.reader import Data
 from HiggsML.errors import ClusterError, DataError, HiggsMLError, SettingsError, TimeLimitError
 from HiggsML.ingestion.identity import differences, packed_files, software_identity
 from HiggsML.ingestion.workers.worker import (
-    Answer,
     Answers,
     Task,
     Worker,
@@ -44,7 +43,7 @@ from HiggsML.ingestion.workers.worker import (
 )
 from HiggsML.isolation.sandbox import Sandbox
 from HiggsML.pseudo_experiments.store import EventStore
-from HiggsML.submission.model import find_model
+from HiggsML.results import Answer
 
 __all__ = ["DaskCluster", "check_cluster"]
 
@@ -154,7 +153,7 @@ class DaskCluster:
             requirements=_Requirements.of(
                 Data(settings.input_dir, settings.test_size), settings.test_size
             ),
-            files=packed_files(find_model(settings.submission).parent),
+            files=packed_files(settings.submission),
         )
         with _connected(self._address) as client, _our_errors(self._address):
             if not client.scheduler_info()["workers"]:

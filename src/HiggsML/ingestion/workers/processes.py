@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 
-from HiggsML.ingestion.workers.worker import Answer, Answers, Task, Worker
+from HiggsML.ingestion.workers.worker import Answers, Task, Worker
+from HiggsML.results import Answer
 
 __all__ = ["LocalProcesses", "ThisProcess"]
 

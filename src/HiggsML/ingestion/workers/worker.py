@@ -27,9 +27,10 @@ from HiggsML.pseudo_experiments.seeds import (
     seed_sequence,
 )
 from HiggsML.pseudo_experiments.store import EventStore
+from HiggsML.results import Answer
+from HiggsML.submission.value import Submission
 
 __all__ = [
-    "Answer",
     "Answers",
     "Draws",
     "Executor",
@@ -39,8 +40,6 @@ __all__ = [
     "deadline_in",
     "seconds_left",
 ]
-
-Answer = dict[str, float]
 
 
 class Task(NamedTuple):
@@ -90,8 +89,8 @@ class WorkerSettings:
     ----------
     input_dir, test_size
         The dataset, as for :class:`HiggsML.datasets.reader.Data`.
-    submission : Path
-        The submission's directory.
+    submission : Submission
+        On the client's machine.
     state : bytes
         The fitted Model, see :meth:`HiggsML.isolation.sandbox.Sandbox.state`.
     draws : Draws
@@ -108,7 +107,7 @@ class WorkerSettings:
 
     input_dir: Path
     test_size: float
-    submission: Path
+    submission: Submission
     state: bytes
     draws: Draws
     isolation: IsolationMode

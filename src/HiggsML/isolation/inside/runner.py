@@ -150,7 +150,8 @@ class _Runner:
             "data": features_frame(block),
             "weights": unit_weights(n_events),
         }
-        return {"kind": "prediction", **check_prediction(self._model.predict(test_set))}, b""
+        answer = check_prediction(self._model.predict(test_set))
+        return {"kind": "prediction", **answer._asdict()}, b""
 
     def _saved(self) -> dict[str, bytes]:
         """Return the files that the submission has written beside its model.py."""
