@@ -165,7 +165,9 @@ def test_two_packages_of_one_name_are_noticed(tmp_path):
     for replaced in (False, True):
         if replaced:
             (package / "__init__.py").write_text("")  # as that of the other package
-        code = "import sys; sys.path.insert(0, '.'); import HiggsML.datasets"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=tmp_path)
-        assert done.returncode != 0
-        assert b"have overwritten each other" in done.stderr
+            (package / "systematics.py").write_text("def systematics(): ...")
+        for name in ("datasets", "ingestion", "visualization", "cli", "pseudo_experiments"):
+            code = f"import sys; sys.path.insert(0, '.'); import HiggsML.{name}"
+            done = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=tmp_path)
+            assert done.returncode != 0, name
+            assert b"which have overwritten each other" in done.stderr, name

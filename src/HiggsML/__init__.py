@@ -4,9 +4,7 @@
 replaces; ``__version__`` is this package's own, and always above it.
 """
 
-from HiggsML.installation import check_installation
+import HiggsML.installation  # noqa: F401 (it refuses a mixture of two packages)
 
 __version__ = "0.2.0"
 __api_version__ = "0.1.5"
-
-check_installation()

@@ -1,4 +1,8 @@
-"""Whether another package of the same name has been installed over this one."""
+"""Whether another package of the same name has been installed over this one.
+
+Importing this module finds out. Every package that a program may import first does so before
+anything else, since the other distribution has a file of the same name for most modules.
+"""
 
 from __future__ import annotations
 
@@ -26,3 +30,6 @@ def check_installation(package: Path = Path(__file__).parent) -> None:
             "have overwritten each other: remove both (python -m pip uninstall -y HiggsML "
             "higgsml-uncertainty), delete the folder if it is still there, and install one of them"
         )
+
+
+check_installation()

@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 import click
 
+import HiggsML.installation  # noqa: F401 (first: it refuses a mixture of two packages)
+
+# isort: split
 from HiggsML import __version__
 from HiggsML.cli.console import fail_cleanly, log_to_stderr
 

@@ -7,6 +7,9 @@ Examples
 ['blackSwan_data', 'neurips2024_data', 'sample_data']
 """
 
+import HiggsML.installation  # noqa: F401 (first: it refuses a mixture of two packages)
+
+# isort: split
 from HiggsML.datasets.download import AVAILABLE_DATASETS, download_dataset
 from HiggsML.datasets.old_names import (
     BLACK_SWAN_DATA_URL,
@@ -18,7 +21,6 @@ from HiggsML.datasets.old_names import (
     train_test_split,
 )
 from HiggsML.datasets.reader import Data, split_size
-from HiggsML.installation import check_installation
 
 __all__ = [
     "AVAILABLE_DATASETS",
@@ -33,5 +35,3 @@ __all__ = [
     "split_size",
     "train_test_split",
 ]
-
-check_installation()

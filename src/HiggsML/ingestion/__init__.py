@@ -10,6 +10,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import HiggsML.installation  # noqa: F401 (first: it refuses a mixture of two packages)
+
+# isort: split
 from HiggsML.ingestion.options import IngestionOptions
 
 if TYPE_CHECKING:

@@ -7,6 +7,9 @@ Examples
 True
 """
 
+import HiggsML.installation  # noqa: F401 (first: it refuses a mixture of two packages)
+
+# isort: split
 from HiggsML.pseudo_experiments.seeds import (
     Purpose,
     draw_mu,

@@ -16,7 +16,9 @@ Examples
 1
 """
 
-from HiggsML.installation import check_installation
+import HiggsML.installation  # noqa: F401 (first: it refuses a mixture of two packages)
+
+# isort: split
 from HiggsML.visualization.distributions import (
     correlation_plots,
     histogram_classes,
@@ -61,5 +63,3 @@ __all__ = [
     "visualize_scatter",
     "width_and_coverage_plot",
 ]
-
-check_installation()
