@@ -178,6 +178,39 @@ def test_missing_jets_stay_missing(events):
     assert (shifted.loc[events["PRI_n_jets"] < 2, "PRI_jet_subleading_pt"] == MISSING).all()
 
 
+@pytest.mark.parametrize(
+    "shift", [{"tes": 1.01, "jes": 0.97}, {"jes": 1.02, "dopostprocess": False}]
+)
+def test_jets_may_be_missing_as_nan(events, shift):
+    """As with the reference 0.1.5, which gave the same: cuts and MET do not see them."""
+    jets = [
+        f"PRI_jet_{jet}_{part}"
+        for jet in ("leading", "subleading")
+        for part in ("pt", "eta", "phi")
+    ]
+    second = [
+        "DER_deltaeta_jet_jet",
+        "DER_mass_jet_jet",
+        "DER_prodeta_jet_jet",
+        "DER_lep_eta_centrality",
+    ]
+    cleaned = events.assign(**{name: events[name].replace(-25, np.nan) for name in jets})
+    marked, unmarked = (
+        systematics(frame.assign(row=np.arange(len(events))), **shift)
+        for frame in (cleaned, events)
+    )
+    assert marked["row"].equals(unmarked["row"])
+    others = [name for name in marked if name not in (*jets, *second, "DER_pt_tot")]
+    pd.testing.assert_frame_equal(marked[others], unmarked[others])
+    none = events["PRI_n_jets"].to_numpy()[marked["row"]] == 0
+    one = events["PRI_n_jets"].to_numpy()[marked["row"]] <= 1
+    for name in (*jets[:3], "DER_pt_tot"):
+        assert (marked[name].isna() == (one if name == "DER_pt_tot" else none)).all(), name
+    for name in (*jets[3:], *second):
+        assert (marked[name].isna() == one).all(), name
+        assert marked[name][~one].equals(unmarked[name][~one])
+
+
 def test_soft_met_has_the_width_that_it_says(make_events):
     n, width = 20_000, 3.0
     events = make_events(n).astype(dict.fromkeys(PRI_COLUMNS, np.float64))

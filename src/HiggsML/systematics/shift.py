@@ -14,6 +14,7 @@ from HiggsML.physics.chunks import pieces, run_beside, run_in_chunks
 from HiggsML.physics.event import Event
 from HiggsML.physics.features import features_of, primary_columns
 from HiggsML.physics.kinematics import Array, Vector
+from HiggsML.physics.missing_jets import filled, put_back
 from HiggsML.physics.shifts import HAD_PT_MIN, passes_cuts, rounded, shifted, without_soft_jets
 from HiggsML.schema import FEATURES, PRI_COLUMNS
 from HiggsML.systematics.arguments import DEFAULT_SEED, check_shifts, random_source
@@ -64,8 +65,11 @@ def mom4_manipulate(
     """
     tes, jes, soft_met = check_shifts(systTauEnergyScale, systJetEnergyScale, soft_met)
     noise = _soft_met_noise(soft_met, len(data), seed)
-    event = shifted(Event(primary_columns(data)), tes=tes, jes=jes, soft_met=noise)
-    return _with_columns(data, {name: rounded(event[name]) for name in PRI_COLUMNS})
+    columns, absent = filled(primary_columns(data))
+    event = shifted(Event(columns), tes=tes, jes=jes, soft_met=noise)
+    changed = {name: rounded(event[name]) for name in PRI_COLUMNS}
+    changed |= {name: np.where(none, np.nan, changed[name]) for name, none in absent.items()}
+    return _with_columns(data, changed)
 
 
 def postprocess(data: pd.DataFrame, *, corrected: bool = False) -> pd.DataFrame:
@@ -157,7 +161,8 @@ def systematics(
         Either a frame with the sixteen ``PRI_`` columns (and perhaps ``weights``,
         ``detailed_labels``, ``labels`` and others), or a dict with such a frame under "data",
         an array under "weights", and perhaps further arrays of the same length and "settings".
-        A Series in a dict is matched with the frame by its index.
+        A Series in a dict is matched with the frame by its index. NaN in a jet's columns means that
+        it does not exist, and stays.
     tes, jes : float
         Factors of the tau's and the jets' energy.
     soft_met : float
@@ -210,12 +215,13 @@ def systematics(
         raise DataError(f"data_set must be a DataFrame or a dict, not {type(data_set).__name__}")
     tes, jes, soft_met = check_shifts(tes, jes, soft_met)
     noise = run_beside(len(frame), lambda: _soft_met_noise(soft_met, len(frame), seed))
-    primaries, all_rows = primary_columns(frame), np.arange(len(frame))
+    (primaries, absent), all_rows = filled(primary_columns(frame)), np.arange(len(frame))
     kept, index = _passing(primaries, tes) if dopostprocess else (all_rows, frame.index)
     others = _other_columns(frame, kept)
     block = _shifted_features(
         primaries, kept, noise(), tes=tes, jes=jes, cuts=dopostprocess, corrected=corrected
     )
+    put_back(block, absent, kept)
     result = _assemble(frame, block, others, index)
     scales = {"ttbar_scale": ttbar_scale, "diboson_scale": diboson_scale, "bkg_scale": bkg_scale}
     if isinstance(data_set, pd.DataFrame):
