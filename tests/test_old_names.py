@@ -166,7 +166,8 @@ def test_two_packages_of_one_name_are_noticed(tmp_path):
         if replaced:
             (package / "__init__.py").write_text("")  # as that of the other package
             (package / "systematics.py").write_text("def systematics(): ...")
-        for name in ("datasets", "ingestion", "visualization", "cli", "pseudo_experiments"):
+        packages = ("datasets", "ingestion", "systematics", "visualization", "pseudo_experiments")
+        for name in (*packages, "cli"):
             code = f"import sys; sys.path.insert(0, '.'); import HiggsML.{name}"
             done = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=tmp_path)
             assert done.returncode != 0, name

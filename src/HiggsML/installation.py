@@ -13,7 +13,9 @@ from HiggsML.errors import InstallationError
 __all__ = ["check_installation"]
 
 # Files of the PyPI package HiggsML where this package has folders, or nothing.
-_OF_THE_REFERENCE = ("__version__.py", "datasets.py", "ingestion.py", "visualization.py")
+_OF_THE_REFERENCE = (
+    *("__version__.py", "datasets.py", "ingestion.py", "systematics.py", "visualization.py"),
+)
 
 
 def check_installation(package: Path = Path(__file__).parent) -> None:

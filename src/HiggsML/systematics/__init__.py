@@ -16,6 +16,9 @@ Examples
 42.0
 """
 
+import HiggsML.installation  # noqa: F401 (first: it refuses a mixture of two packages)
+
+# isort: split
 from HiggsML.physics.four_vector import V4
 from HiggsML.systematics.arguments import DEFAULT_SEED
 from HiggsML.systematics.old_names import make_unweighted_set, repeat_rows_by_weight

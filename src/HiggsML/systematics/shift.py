@@ -215,13 +215,13 @@ def systematics(
         raise DataError(f"data_set must be a DataFrame or a dict, not {type(data_set).__name__}")
     tes, jes, soft_met = check_shifts(tes, jes, soft_met)
     noise = run_beside(len(frame), lambda: _soft_met_noise(soft_met, len(frame), seed))
-    (primaries, absent), all_rows = filled(primary_columns(frame)), np.arange(len(frame))
+    (primaries, no_jets), all_rows = filled(primary_columns(frame)), np.arange(len(frame))
     kept, index = _passing(primaries, tes) if dopostprocess else (all_rows, frame.index)
     others = _other_columns(frame, kept)
     block = _shifted_features(
         primaries, kept, noise(), tes=tes, jes=jes, cuts=dopostprocess, corrected=corrected
     )
-    put_back(block, absent, kept)
+    put_back(block, no_jets, kept)
     result = _assemble(frame, block, others, index)
     scales = {"ttbar_scale": ttbar_scale, "diboson_scale": diboson_scale, "bkg_scale": bkg_scale}
     if isinstance(data_set, pd.DataFrame):
