@@ -133,7 +133,7 @@ def test_cleaned_text_can_be_printed(text):
 
 @given(st.binary(max_size=200))
 def test_any_metadata_is_accepted_or_refused_by_name(tmp_path_factory, content):
-    from HiggsML.score import check_platform_metadata
+    from HiggsML.score.planted import check_platform_metadata
 
     directory = tmp_path_factory.mktemp("results")
     (directory / "metadata").write_bytes(content)
@@ -163,7 +163,7 @@ BOMB = "a: &a [x, x]\n" + "".join(
     ],
 )
 def test_hostile_metadata_is_refused(tmp_path, text):
-    from HiggsML.score import check_platform_metadata
+    from HiggsML.score.planted import check_platform_metadata
 
     (tmp_path / "metadata").write_text(text)
     with pytest.raises(ResultsError) as caught:

@@ -231,7 +231,7 @@ def play(worker, source, competition, place, *, upload=True, before_scoring=lamb
 @pytest.fixture(autouse=True)
 def quick_page(monkeypatch):
     """No figures: what is on the page is tested elsewhere."""
-    monkeypatch.setattr("HiggsML.score.render_report", lambda *_, **__: None)
+    monkeypatch.setattr("HiggsML.score.run.render_report", lambda *_, **__: None)
 
 
 @pytest.mark.parametrize("kind", ["keyed", "plain"])

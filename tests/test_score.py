@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 
 from HiggsML.errors import ResultsError, SettingsError
-from HiggsML.score import SCORE_KEYS, Scoring, check_platform_metadata, finite_scores, run_scoring
+from HiggsML.score import SCORE_KEYS, Scoring, run_scoring
+from HiggsML.score.planted import check_platform_metadata
+from HiggsML.score.run import finite_scores
 from tests.pipeline_fixtures import ALL_OFF, ALL_ON, SCORING, doors
 
 __all__ = ["doors"]
@@ -180,7 +182,7 @@ def test_files_of_the_package_and_further_keys_are_read(tmp_path):
 
 def test_truth_is_matched_by_the_number_of_the_set(tmp_path, monkeypatch):
     """With more than ten sets the order of file names is not that of the sets."""
-    monkeypatch.setattr("HiggsML.score.render_report", lambda *_, **__: None)
+    monkeypatch.setattr("HiggsML.score.run.render_report", lambda *_, **__: None)
     order = [3, 1, 0, 2, 2, 0, 1, 3, 0, 1, 2, 3]
     results, mus = [RESULTS[k] for k in order], [MUS[k] for k in order]
     settings = SETTINGS | {"num_of_sets": len(order), "ground_truth_mus": mus}
@@ -197,7 +199,7 @@ def test_truth_is_matched_by_the_number_of_the_set(tmp_path, monkeypatch):
 
 def test_the_reference_asks_for_the_section_of_the_final_phase(tmp_path, monkeypatch):
     seen = {}
-    monkeypatch.setattr("HiggsML.score.render_report", lambda _, **more: seen.update(more))
+    monkeypatch.setattr("HiggsML.score.run.render_report", lambda _, **more: seen.update(more))
     for wanted in (True, False):
         reference = write_reference(tmp_path / "r", final_phase=wanted)
         run_scoring(write(tmp_path / "p"), tmp_path / "s", reference=reference)
@@ -229,7 +231,7 @@ def test_swapped_intervals_miss_and_the_report_says_how_many(tmp_path, caplog):
 def test_phase_2_is_in_the_report(tmp_path, monkeypatch):
     seen = {}
     monkeypatch.setattr(
-        "HiggsML.score.render_report", lambda path, **more: seen.update(more, path=path)
+        "HiggsML.score.run.render_report", lambda path, **more: seen.update(more, path=path)
     )
     run_scoring(write(tmp_path / "p"), tmp_path / "s", phase_2=True)
     assert seen["phase_2"].n_predictions == SETS * EXPERIMENTS
@@ -528,7 +530,9 @@ def test_figures_and_bootstrap_page(scoring, tmp_path, monkeypatch):
     with pytest.raises(SettingsError, match="call compute_bootstraped_scores first"):
         scoring.plot_bootstraped_scores()
     seen = {}
-    monkeypatch.setattr("HiggsML.score.render_report", lambda path, **more: seen.update(more))
+    monkeypatch.setattr(
+        "HiggsML.score.drop_in.render_report", lambda path, **more: seen.update(more)
+    )
     scoring.compute_bootstraped_scores()
     scoring.plot_bootstraped_scores()
     assert len(seen["phase_2"].interval) == 10

@@ -29,7 +29,7 @@ with atheris.instrument_imports(
     from HiggsML.isolation.budget import output_log
     from HiggsML.isolation.wire import channel, messages
     from HiggsML.results import Settings, load_predictions, load_settings
-    from HiggsML.score import check_platform_metadata
+    from HiggsML.score.planted import check_platform_metadata
     from HiggsML.submission.archive import unpacked
 
 SCRATCH = Path(tempfile.mkdtemp(prefix="higgsml-fuzz-"))

@@ -31,14 +31,13 @@ from HiggsML.statistics.official_scores import (
     coverage_band,
 )
 from HiggsML.visualization.measurement import (
-    bootstrap_plot,
-    coverage_function_plot,
     interval_plot,
     pull_plot,
     visualize_scatter,
     width_and_coverage_plot,
 )
 from HiggsML.visualization.pyplot_figures import plain_figures
+from HiggsML.visualization.scores import bootstrap_plot, coverage_function_plot
 
 __all__ = ["render_report", "save_figures"]
 

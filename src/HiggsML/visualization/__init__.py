@@ -27,8 +27,6 @@ from HiggsML.visualization.distributions import (
     stacked_histogram,
 )
 from HiggsML.visualization.measurement import (
-    bootstrap_plot,
-    coverage_function_plot,
     interval_plot,
     pull_plot,
     visualize_coverage,
@@ -42,6 +40,7 @@ from HiggsML.visualization.samples import (
     pair_plots,
     pair_plots_syst,
 )
+from HiggsML.visualization.scores import bootstrap_plot, coverage_function_plot
 
 __all__ = [
     "Dataset_visualise",

@@ -1,43 +1,26 @@
-"""Scoring of a directory of results: validate, compute, write scores and the report.
-
-The formulas are in :mod:`HiggsML.statistics.official_scores`. :func:`run_scoring` is the judged
-form; the class :class:`Scoring` keeps the interface of the reference implementation.
-"""
+"""The reference implementation's interface to scoring."""
 
 from __future__ import annotations
 
-import filecmp
-import logging
-import stat
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import ArrayLike
 
 from HiggsML.errors import ResultsError, SettingsError
 from HiggsML.reports.run_page import render_report
 from HiggsML.results import (
-    DURATION_FILE,
-    METADATA_FILE,
-    REPEATABLE,
-    SETTINGS_FILE,
     Predictions,
     Settings,
     as_predictions,
     load_answers,
     load_duration,
-    load_fit_duration,
-    load_predictions,
-    load_settings,
-    names_at_the_top,
-    reserved_names,
     write_json,
 )
-from HiggsML.seal import check_record, load_key
+from HiggsML.score.run import REPORT_FILE, finite_scores, swapped_notice
 from HiggsML.statistics.official_scores import (
     EPSILON,
     BootstrapScores,
@@ -50,261 +33,7 @@ from HiggsML.statistics.official_scores import (
 from HiggsML.timer import Timer
 from HiggsML.visualization import interval_plot
 
-__all__ = ["SCORE_KEYS", "Scoring", "run_scoring"]
-
-logger = logging.getLogger(__name__)
-
-SCORE_KEYS = (
-    *("rmse", "mae", "interval", "coverage", "quantiles_score"),
-    *("ingestion_duration", "isolation", "repeatable"),
-)
-"""Keys of ``scores.json``; the leaderboard's columns name them.
-
-``isolation`` tells organizers how well the submission was locked in: 1 if every protection held,
-0.5 if the essential ones did, 0 else. ``repeatable`` tells whether answers that were asked for
-again were the same: 1 if so, 0 if not, 0.5 if nobody knows.
-"""
-
-_REPEATABLE = {"yes": 1.0, "not checked": 0.5, "off": 0.5, "no": 0.0}
-_SCORE_LIMIT = 1e10  # the platform refuses numbers of this size
-_MAX_METADATA = 1 << 16  # bytes
-_REPORT_FILE = "detailed_results.html"
-
-
-def run_scoring(
-    prediction: Path,
-    output: Path,
-    *,
-    reference: Path | None = None,
-    submission: Path | None = None,
-    phase_2: bool = False,
-    about: Mapping[str, str] | None = None,
-) -> dict[str, float]:
-    """Score a directory that an ingestion has filled.
-
-    Parameters
-    ----------
-    prediction : Path
-        Directory with result files, duration and ``test_settings.json``.
-    output : Path
-        Where ``scores.json`` and ``detailed_results.html`` go.
-    reference : Path, optional
-        Directory with ``settings.json``, which says what a complete result contains, and with the
-        key of the results' record, if there is one.
-    submission : Path, optional
-        The submission, where scoring sees it: its files are ignored among the results.
-    phase_2 : bool
-        Add the final phase's bootstrap over sets to the report, even if the reference's settings do
-        not ask for it.
-    about : mapping of str to str, optional
-        What the report's head tells of the run: "submission", "date", "command" and "seed".
-
-    Returns
-    -------
-    dict of str to float
-        What is in ``scores.json``: :data:`SCORE_KEYS`.
-
-    Raises
-    ------
-    IngestionFailedError
-        If the ingestion says that it did not finish.
-    ResultsError
-        If anything is missing, broken or inconsistent; no score is written then.
-
-    Examples
-    --------
-    >>> scores = run_scoring(folder / "run" / "predictions", folder / "scores")
-    >>> sorted(path.name for path in (folder / "scores").iterdir())
-    ['detailed_results.html', 'scores.json']
-    """
-    try:
-        return _run_scoring(prediction, output, reference, submission, phase_2, about)
-    except OSError as error:
-        raise ResultsError(
-            f"{error.filename or output}: {error.strerror or error}; no score is written (make "
-            "room where the disk is full)"
-        ) from error
-
-
-def _run_scoring(
-    prediction: Path,
-    output: Path,
-    reference: Path | None,
-    submission: Path | None,
-    phase_2: bool,
-    about: Mapping[str, str] | None,
-) -> dict[str, float]:
-    for name in ("scores.json", _REPORT_FILE):
-        (output / name).unlink(missing_ok=True)
-    signed = check_record(prediction, load_key(reference))
-    if submission is not None:
-        _refuse_planted(prediction, submission, signed=signed)
-    check_platform_metadata(prediction)
-    run = load_settings(prediction / SETTINGS_FILE, with_truth=True)
-    if reference is not None:
-        wanted = load_settings(reference / "settings.json", with_truth=False)
-        if differences := wanted.same_run_as(run):
-            raise ResultsError(
-                f"{prediction / SETTINGS_FILE} does not fit {reference / 'settings.json'}: "
-                + "; ".join(differences)
-            )
-        phase_2 = phase_2 or wanted.final_phase
-    ignored = [] if submission is None else copied_names(prediction, submission)
-    predictions = load_predictions(prediction, run, ignored=ignored)
-    minutes = load_duration(prediction / DURATION_FILE)
-    scores = compute_scores(predictions, run.mus)
-    entries = finite_scores(
-        {
-            **scores.as_dict(),
-            "ingestion_duration": minutes,
-            "isolation": _isolation(run, prediction / SETTINGS_FILE),
-            "repeatable": _repeatable(run, prediction / SETTINGS_FILE),
-        }
-    )
-    output.mkdir(parents=True, exist_ok=True)
-    render_report(
-        output / _REPORT_FILE,
-        predictions=predictions,
-        mus=run.mus,
-        scores=scores,
-        settings=run,
-        duration_minutes=minutes,
-        fit_minutes=load_fit_duration(prediction / DURATION_FILE),
-        about=about,
-        bootstrap=bootstrap_scores(predictions, run.mus),
-        phase_2=bootstrap_scores(predictions, run.mus, unit="set") if phase_2 else None,
-        details=run.details,
-        notices=(*run.notices, *swapped_notice(predictions)),
-    )
-    write_json(output / "scores.json", entries)
-    return entries
-
-
-def swapped_notice(predictions: Mapping[int, Predictions]) -> list[str]:
-    """Return a sentence, in a list, if some intervals have p16 above p84; else an empty list."""
-    count = sum(result.n_swapped for result in predictions.values())
-    if not count:
-        return []
-    total = sum(result.p16.size for result in predictions.values())
-    notice = (
-        f"{count:,} of {total:,} intervals have p16 above p84: each counts with its width "
-        "|p84 - p16|, and as one that misses the true mu."
-    )
-    logger.warning(notice)
-    return [notice]
-
-
-def copied_names(prediction: Path, submission: Path) -> list[str]:
-    """Return the entries among the results that are files or folders of the submission.
-
-    They have the same path and the same bytes there; of a folder, all that is in it has.
-    """
-    return [path.name for path in prediction.iterdir() if _is_copy(path, submission / path.name)]
-
-
-def _is_copy(path: Path, original: Path) -> bool:
-    try:
-        kinds = {stat.S_IFMT(one.lstat().st_mode) for one in (path, original)}
-        if kinds == {stat.S_IFDIR}:
-            return all(_is_copy(inner, original / inner.name) for inner in path.iterdir())
-        return kinds == {stat.S_IFREG} and filecmp.cmp(path, original, shallow=False)
-    except (OSError, RecursionError):  # a submission may be nested deep
-        return False
-
-
-def _refuse_planted(prediction: Path, submission: Path, *, signed: bool) -> None:
-    """Refuse a submission that brings something called like a result.
-
-    Some workers keep genuine results in the submission's folder: there they are what the ingestion
-    has signed, byte by byte.
-    """
-    for name in reserved_names(names_at_the_top(submission)):
-        if not (signed and _is_copy(submission / name, prediction / name)):
-            raise ResultsError(
-                f"the submission brings {name!a}, which is called like a file between ingestion "
-                "and scoring: submit it without"
-            )
-
-
-def _isolation(run: Settings, path: Path) -> float:
-    level = run.details.get("isolation level", "0")
-    if level not in ("0", "0.5", "1"):
-        raise ResultsError(f"{path}: the isolation level must be 0, 0.5 or 1, not {level[:40]!r}")
-    return float(level)
-
-
-class _OneOfEachKey(yaml.SafeLoader):
-    """Refuses a mapping with a key twice: which value counts would be the reader's choice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value]
-        if len(set(map(str, names))) < len(names):
-            raise yaml.YAMLError("a key stands there twice")
-        return super().construct_mapping(node, deep)
-
-
-def _repeatable(run: Settings, path: Path) -> float:
-    state = run.details.get(REPEATABLE, "off")
-    if state not in _REPEATABLE:
-        raise ResultsError(f"{path}: repeatable must be one of {', '.join(_REPEATABLE)}")
-    return _REPEATABLE[state]
-
-
-def check_platform_metadata(prediction: Path) -> None:
-    """Refuse results of a run that failed, or in which the submission ran a command of its own.
-
-    The platform leaves a YAML file named ``metadata`` among the results; elsewhere there is none.
-
-    Raises
-    ------
-    ResultsError
-        If the file says that the results can not be trusted, or can not be read.
-    """
-    path = prediction / METADATA_FILE
-    try:
-        status = path.lstat()
-    except FileNotFoundError:
-        return
-    if not stat.S_ISREG(status.st_mode):
-        raise ResultsError(f"{path} is not a regular file: the results are refused")
-    if status.st_size > _MAX_METADATA:
-        raise ResultsError(f"{path} has {status.st_size} bytes: the platform's has a few lines")
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _OneOfEachKey)  # noqa: S506 (safe)
-    except Exception as error:  # safe_load raises whatever its conversions raise
-        raise ResultsError(f"{path} is not valid YAML ({type(error).__name__})") from error
-    if not isinstance(content, dict):
-        raise ResultsError(f"{path} must hold keys and values")
-    for key in ("exitCode", "ingestionExitCode"):
-        if not isinstance(content.get(key), (int, type(None))):  # also: nothing huge is shown
-            found = type(content[key]).__name__
-            raise ResultsError(f"{path}: {key} must be a whole number, not of type {found}")
-    if content.get("exitCode") is not None:
-        raise ResultsError(
-            f"{path}: the submission brought a command of its own (exitCode is "
-            f"{content['exitCode']!r}); submit model.py without a metadata file"
-        )
-    code = content.get("ingestionExitCode")
-    if code != 0 or isinstance(code, bool):
-        raise ResultsError(
-            f"{path}: the ingestion failed or was stopped (ingestionExitCode is {code!r}); its log "
-            "says why"
-        )
-
-
-def finite_scores(scores: Mapping[str, float]) -> dict[str, float]:
-    """Return scores as plain floats, all of which the platform accepts.
-
-    Raises
-    ------
-    ResultsError
-        If one is not finite or its magnitude is 1e10 or more.
-    """
-    entries = {name: float(value) for name, value in scores.items()}
-    for name, value in entries.items():
-        if not abs(value) < _SCORE_LIMIT:  # False for NaN too
-            raise ResultsError(f"the score {name} is {value}, which can not be ranked")
-    return entries
+__all__ = ["Scoring"]
 
 
 class Scoring(Timer):
@@ -357,7 +86,7 @@ class Scoring(Timer):
 
     def _place_files(self, directory: Path) -> None:
         self.score_dir = directory
-        self.score_file, self.html_file = directory / "scores.json", directory / _REPORT_FILE
+        self.score_file, self.html_file = directory / "scores.json", directory / REPORT_FILE
 
     def load_ingestion_duration(self, ingestion_duration_file: str | Path) -> None:
         """Read the ingestion's duration [minutes]; 0, with a warning, if there is none."""
