@@ -21,7 +21,6 @@ from HiggsML.codabench.rules.submission import check_layout
 from HiggsML.codabench.trial_run import Timing, pack, trial_run
 from HiggsML.errors import BundleError, SubmissionError
 from HiggsML.files import is_junk
-from HiggsML.results import load_settings
 from HiggsML.score import SCORE_KEYS
 from HiggsML.seal import new_key
 
@@ -114,7 +113,7 @@ def test_both_phases_the_columns_and_the_rule():
     content = yaml.safe_load((ROOT / "competition.yaml").read_text())
     assert len(content["phases"]) == 2
     assert {task["scoring_program"] for task in content["tasks"]} == {"scoring_program/"}
-    assert load_settings(ROOT / "reference_data" / "settings.json", with_truth=False).final_phase
+    assert content["settings"]["final_phase"] is True
     assert all(solution["name"] for solution in content["solutions"])
     board = content["leaderboards"][0]
     keys = [column["key"] for column in board["columns"]]

@@ -386,7 +386,9 @@ def test_score_computes_the_same_again(doors, counting_run, tmp_path):
 
 def test_score_refuses_what_does_not_fit(doors, counting_run, tmp_path):
     output, _ = counting_run
-    end = higgsml(doors, "score", output / "predictions", "--reference", ROOT / "reference_data")
+    wanted = {"num_of_sets": 10, "num_pseudo_experiments": 3, "systematics": ALL_ON}
+    (tmp_path / "settings.json").write_text(json.dumps(wanted))
+    end = higgsml(doors, "score", output / "predictions", "--reference", tmp_path)
     assert end.returncode == 1
     assert end.stderr.startswith("Error: ")
     assert "num_of_sets is 2 instead of 10" in end.stderr

@@ -25,7 +25,7 @@ def checkout(tmp_path):
     """A checkout whose solution is the smallest example, which is fitted in no time."""
     target = tmp_path / "checkout"
     for name in (
-        *("ingestion_program", "scoring_program", "reference_data"),
+        *("ingestion_program", "scoring_program"),
         *("input_data", "examples", "sample_submission", "pages", "src"),
     ):
         ignore = shutil.ignore_patterns("__pycache__")

@@ -15,6 +15,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from HiggsML.codabench.bundle.program import program_files
+from HiggsML.codabench.bundle.source import assemble
 from HiggsML.codabench.bundle.tree import Tree
 from HiggsML.datasets import Data
 from HiggsML.pseudo_experiments import (
@@ -109,7 +110,7 @@ def platform_run(bundle, tiny_dataset, tmp_path_factory):
     (base / "res" / "metadata").write_text("exitCode: null\ningestionExitCode: 0\n")
     reference = base / "ref"
     reference.mkdir()
-    wanted = json.loads((ROOT / "reference_data" / "settings.json").read_text())
+    wanted = json.loads(assemble(ROOT).read("reference_data/settings.json"))
     wanted |= {"num_of_sets": 2, "num_pseudo_experiments": 3}
     (reference / "settings.json").write_text(json.dumps(wanted))
     scoring = on_the_platform(

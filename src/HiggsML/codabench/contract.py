@@ -99,6 +99,7 @@ _TODAY: Mapping[str, Mapping[str, Key]] = {
         "contact_email": Key("email", longest=256),
         "queue": Key("any", default_if_empty=True),
         "fact_sheet": Key("any", default_if_empty=True),
+        "settings": Key("any", ignored=True),  # this project's own
     },
     "page": {
         "title": Key("text", required=True, longest=255),
@@ -115,6 +116,7 @@ _TODAY: Mapping[str, Mapping[str, Key]] = {
         "reference_data": _DATASET,
         "ingestion_only_during_scoring": Key("flag"),
         "is_public": Key("any", ignored=True),
+        "settings": Key("any", ignored=True),
     },
     "solution": {
         "index": Key("any", required=True),

@@ -9,7 +9,7 @@ Examples
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from HiggsML.errors import SettingsError
@@ -70,14 +70,17 @@ def read_options(flags: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def words(options: IngestionOptions) -> tuple[str, ...]:
-    """Return the words of a command line for the program that ask for the same run elsewhere."""
+def words(options: IngestionOptions, *, stated: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the words of a command line for the program that ask for the same run elsewhere.
+
+    Options that have their defaults are left out, unless they are among those ``stated``.
+    """
     found: list[str] = [_flag_of(name) for name in NUISANCES if options.enabled[name]]
     for option in OPTIONS:
         if option.kind is dict:
             continue
         value = getattr(options, option.name)
-        if option.elsewhere and value != option.default:
+        if option.elsewhere and (value != option.default or option.name in stated):
             found += (
                 [option.program_flag] if option.kind is bool else [option.program_flag, str(value)]
             )

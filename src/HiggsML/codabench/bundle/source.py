@@ -1,4 +1,4 @@
-"""From a checkout to the files of a bundle: add the library, the starting kit and the key.
+"""From a checkout to the files of a bundle: add the library, the starting kit, settings, the key.
 
 Nothing is copied here: the result is a :class:`~HiggsML.codabench.bundle.tree.Tree` whose files
 are those of the checkout under the names that they get in the bundle.
@@ -6,20 +6,25 @@ are those of the checkout under the names that they get in the bundle.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from HiggsML.codabench.bundle.program import program_files
-from HiggsML.codabench.bundle.tree import Tree
-from HiggsML.errors import BundleError
+from HiggsML.codabench.bundle.settings import RunSettings, run_plan, without_settings
+from HiggsML.codabench.bundle.tree import Tree, in_memory
+from HiggsML.errors import BundleError, SettingsError
 from HiggsML.files import PACKAGE, Entry, is_junk, on_disk
 from HiggsML.seal import KEY_FILE, new_key
 
 __all__ = ["KEY_PLACES", "assemble", "find_checkout", "is_checkout", "starting_kit"]
 
+COMPETITION_FILE = "competition.yaml"
+PROGRAM_METADATA = "metadata.yaml"
 LIBRARY = Path("src", "HiggsML")
 PROGRAM_SCRIPTS = {
     "ingestion_program": Path("ingestion_program", "run_ingestion.py"),
@@ -37,7 +42,7 @@ _KIT_DIRECTORIES = ("examples", "sample_submission", "ingestion_program", "scori
 def is_checkout(directory: Path) -> bool:
     """Return whether this is the project itself, of which a bundle is yet to be made."""
     return (directory / LIBRARY / "__init__.py").is_file() and (
-        directory / "competition.yaml"
+        directory / COMPETITION_FILE
     ).is_file()
 
 
@@ -77,9 +82,9 @@ def assemble(source: Path, *, input_data: Path | None = None, key: str | None = 
     """
     if input_data is not None and not input_data.is_dir():
         raise BundleError(f"{input_data} is not a directory: name the one with the dataset")
-    files = {"competition.yaml": on_disk(source / "competition.yaml")}
+    files = {COMPETITION_FILE: on_disk(source / COMPETITION_FILE)}
     try:
-        document = yaml.safe_load((source / "competition.yaml").read_text(encoding="utf-8"))
+        document = yaml.safe_load((source / COMPETITION_FILE).read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError):
         return Tree(files)  # validation says where
     if not isinstance(document, dict):
@@ -87,12 +92,54 @@ def assemble(source: Path, *, input_data: Path | None = None, key: str | None = 
     for name in _single_files(document):
         if (path := _inside(source, name)) is not None and path.is_file():
             files[name] = on_disk(path)
-    signing = Tree.from_bytes({KEY_FILE: (key or new_key()).encode()}).files[KEY_FILE]
+    signing = in_memory((key or new_key()).encode())
     for role, name in _directories(document):
         files |= dict(_directory(source, role, name, input_data))
-        if role in KEY_PLACES and (source / name).is_dir():
-            files[f"{name.rstrip('/')}/{KEY_FILE}"] = signing
+    with contextlib.suppress(SettingsError):  # validation says where
+        files |= _settings_files(source, document, files)
+    for role, name in _directories(document):
+        prefix = f"{name.rstrip('/')}/"
+        if role in KEY_PLACES and any(file.startswith(prefix) for file in files):
+            files[f"{prefix}{KEY_FILE}"] = signing
     return Tree({name: files[name] for name in sorted(files)})
+
+
+def _settings_files(
+    source: Path, document: dict[str, Any], files: Mapping[str, Entry]
+) -> dict[str, Entry]:
+    """Return the files that follow from the settings of the runs, and ``competition.yaml``."""
+    plan = run_plan(document)
+    made: dict[str, str] = {}
+    for role, name in _directories(document):
+        path = name.rstrip("/")
+        settings = plan.of_directory.get(path)
+        if settings is None or path in files:  # no settings, or a zip
+            continue
+        if role == "reference_data":
+            made[f"{path}/settings.json"] = settings.reference()
+        elif role == "ingestion_program":
+            here = source / path / PROGRAM_METADATA
+            start = here if here.is_file() else source / role / PROGRAM_METADATA
+            made[f"{path}/{PROGRAM_METADATA}"] = _with_words(start, settings)
+    if plan.of_pages is not None:
+        pages = [name for name in _single_files(document) if name.endswith(".md")]
+        kits = [f"{name.rstrip('/')}/README.md" for _, name in _directories(document, "phases")]
+        for name in (*pages, *kits):
+            if name in files:
+                with files[name].open() as file:
+                    made[name] = plan.of_pages.fill(file.read().decode("utf-8"))
+    text = (source / COMPETITION_FILE).read_text(encoding="utf-8")
+    made[COMPETITION_FILE] = without_settings(text)
+    return {name: in_memory(text.encode()) for name, text in made.items()}
+
+
+def _with_words(metadata: Path, settings: RunSettings) -> str:
+    """Return a program's metadata with the words of its settings at the end of its command."""
+    lines = metadata.read_text(encoding="utf-8").splitlines()
+    added = shlex.join(settings.words())
+    return "".join(
+        f"{line} {added}\n" if line.startswith("command:") else f"{line}\n" for line in lines
+    )
 
 
 def starting_kit(source: Path) -> Tree:
@@ -120,14 +167,16 @@ def _single_files(document: dict[str, Any]) -> Iterator[str]:
             yield name
 
 
-def _directories(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield role and path of all that the tasks, solutions and phases name."""
+def _directories(document: dict[str, Any], only: str = "") -> Iterator[tuple[str, str]]:
+    """Yield role and path of all that the tasks, solutions and phases (or only those) name."""
     roles = {
         "tasks": (*PROGRAM_SCRIPTS, "input_data", "reference_data"),
         "solutions": ("path",),
         "phases": ("public_data", "starting_kit"),
     }
     for section, names in roles.items():
+        if only not in ("", section):
+            continue
         for entry in _dicts(document.get(section)):
             for role in names:
                 if isinstance(entry.get(role), str):
@@ -148,8 +197,11 @@ def _directory(
         for inner, entry in starting_kit(source).files.items():
             yield prefix + inner, entry
     else:
-        yield from _files(path, prefix)
-        if role in PROGRAM_SCRIPTS and path.is_dir():
+        if path.is_dir():
+            yield from _files(path, prefix)
+        elif role in PROGRAM_SCRIPTS:  # one of a task with settings of its own
+            yield from _files(source / role, prefix)
+        if role in PROGRAM_SCRIPTS:
             script = source / PROGRAM_SCRIPTS[role]
             if script.is_file():
                 for inner, entry in program_files(script, source / LIBRARY).items():

@@ -17,7 +17,7 @@ from typing import IO
 from HiggsML.errors import BundleError
 from HiggsML.files import REGULAR, Entry, on_disk, whole_file
 
-__all__ = ["Tree", "write_zip"]
+__all__ = ["Tree", "in_memory", "write_zip"]
 
 _LONGEST_NAME = 255  # bytes of one part of a path, on the usual file systems
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
@@ -51,7 +51,7 @@ class Tree:
     @classmethod
     def from_bytes(cls, files: Mapping[str, bytes], prefix: str = "") -> Tree:
         """Make a tree of contents in memory."""
-        return cls({name: _in_memory(files[name]) for name in sorted(files)}, prefix)
+        return cls({name: in_memory(files[name]) for name in sorted(files)}, prefix)
 
     @classmethod
     def from_directory(cls, directory: Path, prefix: str = "") -> Tree:
@@ -180,7 +180,8 @@ def write_zip(tree: Tree, path: Path) -> None:
                 _copy(source, sink)
 
 
-def _in_memory(content: bytes) -> Entry:
+def in_memory(content: bytes) -> Entry:
+    """Return a file of a tree that is nowhere on disk."""
     return Entry(len(content), REGULAR, lambda: io.BytesIO(content))
 
 

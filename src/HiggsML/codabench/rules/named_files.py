@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 
 from PIL import Image, UnidentifiedImageError
 
+from HiggsML.codabench.bundle.settings import PAGE_MARK
 from HiggsML.codabench.bundle.tree import Tree
 from HiggsML.codabench.rules.document import entries
 from HiggsML.codabench.rules.findings import Findings, Place
@@ -218,6 +219,10 @@ def _check_page(item: Item, content: bytes, report: Findings) -> None:
     if len(content) > _MAX_PAGE_BYTES:
         message = f"{len(content) / 1e6:.1f} MB are much for a page"
         report.advise("size", place, message, "Move images out of it.")
+    if mark := PAGE_MARK.search(text):
+        where = Place(item.value, text[: mark.start()].count("\n") + 1, "", mark[0])
+        message = "there is no setting of this name in competition.yaml"
+        report.need("page-mark", where, message, "Correct the name, or write the value alone.")
     for number, written in enumerate(text.splitlines(), start=1):
         for match in _RELATIVE_LINK.finditer(written):
             target = match.group(1) or match.group(2)

@@ -16,6 +16,7 @@ from HiggsML.codabench.rules.located_yaml import Item
 from HiggsML.codabench.rules.named_files import check_files
 from HiggsML.codabench.rules.old_format import in_todays_format
 from HiggsML.codabench.rules.programs import check_programs
+from HiggsML.codabench.rules.run_settings import check_settings
 from HiggsML.codabench.rules.secrets import check_datasets, check_everything, check_keys
 from HiggsML.errors import BundleError
 from HiggsML.score import SCORE_KEYS
@@ -109,6 +110,7 @@ def validate_tree(
         check_programs(document, tree, report)
         check_everything(document, tree, report)
         if report.ours:
+            check_settings(document, report)
             check_datasets(document, tree, report, competition=competition)
             check_keys(document, tree, report)
     unique = dict.fromkeys(report.found)
