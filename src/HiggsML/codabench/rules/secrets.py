@@ -22,7 +22,7 @@ from HiggsML.seal import KEY_FILE
 __all__ = ["PRIVATE_DATASET", "check_datasets", "check_everything", "check_keys"]
 
 PRIVATE_DATASET = (
-    "Make a private one with `higgsml generate --scenario mini --events 480000 --output DIR` (no "
+    "Make a private one with `higgsml generate --scenario mini --events 500000 --output DIR` (no "
     "--seed), keep it to yourself, and build with `--input DIR`."
 )
 
