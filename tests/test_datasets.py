@@ -854,3 +854,18 @@ def test_shares_that_chance_does_not_make_are_warned_of(make_events, write_datas
         Data(partly)
     fine = with_signal(events, np.random.default_rng(1).choice(1000, 300, replace=False))
     assert Data(write_dataset(fine, name="fine")).total_rows == 1000
+
+
+def test_loading_more_training_events_than_the_memory_holds_is_warned_of(
+    events, write_dataset, monkeypatch
+):
+    monkeypatch.setattr("HiggsML.datasets.reader.machine_memory", lambda: 16_000)
+    data = Data(write_dataset(events))
+    with pytest.warns(
+        UserWarning,
+        match=r"140 of 140 training events take 21.9 kB, and this machine has 15.6 kB of memory: "
+        r"load_train_set\(train_size=50\) leaves room for a copy",
+    ):
+        data.load_train_set()
+    data.load_train_set(train_size=50)
+    assert len(data.get_train_set()) == 50

@@ -13,10 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from HiggsML.cli.doctor import converted_events
 from HiggsML.datasets import Data, cached_file
 from HiggsML.datasets import training_store as store
 from HiggsML.datasets.training_store import TrainingColumns, cache_path, open_cached, open_file
 from HiggsML.errors import DataError
+from HiggsML.files import converted_files, size_text
 from HiggsML.isolation import training_events
 from HiggsML.isolation.sandbox import Sandbox
 from HiggsML.isolation.training_events import TrainingEvents
@@ -161,7 +163,12 @@ def test_a_file_of_a_dataset_that_has_changed_is_not_used(data):
     first = mapped_frame(data)
     os.utime(data.path, ns=(1, 1))
     pd.testing.assert_frame_equal(mapped_frame(data), first)
-    assert len(list((data.input_dir / cached_file.CACHE_DIRECTORY).iterdir())) == 2
+    files = converted_files(cache_path(data)[0].parent)
+    assert len(files) == 2
+    assert f"2 files, {size_text(sum(files.values()))}; " in converted_events(
+        data.input_dir / (".higgsml-cache")
+    )
+    assert converted_events(cache_path(data)[1].parent).endswith(": none")
 
 
 def test_the_user_cache_serves_where_the_dataset_can_not_be_written(data):
@@ -178,7 +185,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(data, monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", no_space)
     with pytest.raises(DataError, match="No space left on device; free some space"):
         open_cached(data)
-    assert cached_file.stored_files(*(path.parent for path in cache_path(data))) == {}
+    assert not any(converted_files(path.parent) for path in cache_path(data))
 
 
 def test_wrong_values_are_named_and_leave_nothing(make_events, write_dataset):
@@ -187,7 +194,7 @@ def test_wrong_values_are_named_and_leave_nothing(make_events, write_dataset):
     data = Data(write_dataset(events))
     with pytest.raises(DataError, match="PRI_met has 1 values that are NaN"):
         open_cached(data)
-    assert cached_file.stored_files(cache_path(data)[0].parent) == {}
+    assert not converted_files(cache_path(data)[0].parent)
 
 
 def test_parts_that_killed_conversions_left_are_removed(data):

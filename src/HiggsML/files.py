@@ -20,6 +20,8 @@ __all__ = [
     "REGULAR",
     "Entry",
     "allocate",
+    "cache_directories",
+    "converted_files",
     "forbidden",
     "is_junk",
     "locked",
@@ -248,6 +250,21 @@ def _locked(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def cache_directories(dataset: Path) -> list[Path]:
+    """Return where converted events may be: beside their dataset, or in the user's cache."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return [dataset / ".higgsml-cache", cache / "higgsml"]
+
+
+def converted_files(directory: Path) -> dict[Path, int]:
+    """Return the files of converted events in a directory, unfinished ones too, and their sizes."""
+    found = {}
+    for path in sorted(directory.glob("*.events*")):
+        with contextlib.suppress(OSError):
+            found[path] = path.lstat().st_size
+    return found
 
 
 def size_text(size: float) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 from HiggsML.cli.progress import progress_bar
-from HiggsML.files import size_text
+from HiggsML.files import cache_directories, converted_files, size_text
 from HiggsML.isolation.budget.budgets import Budgets
 from HiggsML.isolation.cage.privileges import NAMESPACES
 from HiggsML.isolation.cage.restrict import ESSENTIAL, MECHANISMS, isolation_level, missing, probe
@@ -62,12 +64,34 @@ def verdict(level: float) -> str:
     return _VERDICTS[level]
 
 
+def converted_events(directory: Path) -> str:
+    """Say how much converted events take in a directory, and how to remove them."""
+    files = converted_files(directory)
+    if not files:
+        return f"{directory}: none"
+    count = "one file" if len(files) == 1 else f"{len(files)} files"
+    return (
+        f"{directory}: {count}, {size_text(sum(files.values()))}; "
+        f"removed with rm -r {shlex.quote(str(directory))}, and made anew when needed"
+    )
+
+
 @click.command()
+@click.option(
+    "--input",
+    "input_dir",
+    type=click.Path(path_type=Path),
+    default=Path("input_data"),
+    show_default=True,
+    help="Dataset whose converted events are listed.",
+)
 @click.option(
     "--require", is_flag=True, help="Exit with code 1 if an essential protection is missing."
 )
-def doctor(require: bool) -> None:
+def doctor(input_dir: Path, require: bool) -> None:
     """Show which protections against a submission's code hold on this machine.
+
+    And how much disk the converted events of large datasets take.
 
     Everything is tried out by a process that then ends; nothing is changed.
     """
@@ -99,6 +123,10 @@ def doctor(require: bool) -> None:
         f"files, {budgets.predict_seconds:g} s for one prediction",
         highlight=False,
     )
+    for directory in cache_directories(input_dir):
+        console.print(
+            f"Converted events in {converted_events(directory)}", highlight=False, soft_wrap=True
+        )
     console.print(f"Isolation here is {verdict(isolation_level(report))}", highlight=False)
     if require and missing(report):
         sys.exit(1)

@@ -22,7 +22,7 @@ from typing import IO, Any, TypeVar
 
 from HiggsML.datasets.reader import Data
 from HiggsML.errors import DataError
-from HiggsML.files import size_text
+from HiggsML.files import cache_directories, size_text
 
 try:
     import fcntl
@@ -30,7 +30,6 @@ except ImportError:  # Windows: what is being written can not be removed there
     fcntl = None  # type: ignore[assignment]
 
 __all__ = [
-    "CACHE_DIRECTORY",
     "Progress",
     "Steps",
     "aligned",
@@ -42,15 +41,11 @@ __all__ = [
     "open_cached",
     "opened",
     "read_description",
-    "stored_files",
-    "user_cache",
     "write_description",
 ]
 
 logger = logging.getLogger(__name__)
 
-CACHE_DIRECTORY = ".higgsml-cache"
-"""Name of the directory beside the dataset."""
 CHECKED_BYTES = 1 << 23
 """Size of a block with a checksum."""
 CHECKED_BLOCKS = 32
@@ -156,26 +151,11 @@ def open_cached(
     )
 
 
-def user_cache() -> Path:
-    """Return where the files of datasets lie beside which nothing can be written."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "higgsml"
-
-
 def cache_path(data: Data, identity: Mapping[str, Any], ending: str) -> list[Path]:
     """Return where a converted file may be: beside the data, or in the user's cache."""
     text = json.dumps(dict(identity), sort_keys=True)
     name = f"{data.path.stem}-{zlib.crc32(text.encode()):08x}.{ending}"
-    return [data.input_dir / CACHE_DIRECTORY / name, user_cache() / name]
-
-
-def stored_files(*directories: Path) -> dict[Path, int]:
-    """Return the converted files in directories, unfinished ones too, and their sizes [bytes]."""
-    found = {}
-    for directory in directories:
-        for path in sorted(directory.glob("*.events*")):
-            with suppress(OSError):
-                found[path] = path.lstat().st_size
-    return found
+    return [directory / name for directory in cache_directories(data.input_dir)]
 
 
 def identity_of(data: Data) -> dict[str, Any]:

@@ -37,6 +37,7 @@ from HiggsML.physics.features import derive_in_chunks
 from HiggsML.schema import DER_COLUMNS, FEATURES, PRI_COLUMNS, PROCESSES
 
 __all__ = [
+    "OF_LIBRARIES",
     "TrainingColumns",
     "advice",
     "cache_path",
@@ -61,6 +62,10 @@ _BYTES_OF_ALL = 32
 """Memory for each event where all are mapped: its weight, and the name of its process."""
 _BYTES_WITH_A_COPY = 3 * EVENT_BYTES
 """Memory for each event that is copied once more, by ``systematics`` for instance."""
+
+
+OF_LIBRARIES = 256 << 20
+"""Memory of a submission's process before it has any events."""
 
 
 class _Layout:
@@ -240,14 +245,14 @@ class TrainingColumns:
         columns |= {name: others[name].to_pandas() for name in others.column_names}
         return pd.DataFrame(columns, copy=False)
 
-    def check_room(self, count: int | None, memory: int | None) -> None:
+    def check_room(self, count: int | None, memory: int) -> None:
         """Refuse a frame that does not fit into memory.
 
         Parameters
         ----------
         count : int, optional
             Events that are copied; without it all are mapped.
-        memory : int, optional
+        memory : int
             Of this process [bytes].
 
         Raises
@@ -256,8 +261,6 @@ class TrainingColumns:
             The message says how much the frame takes, and how many events fit.
         """
         needed = self.n_rows * _BYTES_OF_ALL if count is None else count * EVENT_BYTES
-        if memory is None:
-            return
         left = memory - _unshared_memory()
         if needed > left:
             raise SettingsError(

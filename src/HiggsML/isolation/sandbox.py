@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from HiggsML.datasets.cached_file import Progress
 from HiggsML.datasets.reader import Data
-from HiggsML.datasets.training_store import advice
+from HiggsML.datasets.training_store import OF_LIBRARIES, advice
 from HiggsML.errors import (
     BudgetError,
     IsolationError,
@@ -56,8 +56,6 @@ __all__ = ["Sandbox", "check_system", "not_enforced"]
 _MAX_QUOTED = 20_000  # characters of a participant's traceback that are quoted
 _START_TIMEOUT = 60.0  # s
 _SMALL = 1 / 16  # of the machine's memory
-_OF_LIBRARIES = 256 << 20
-"""Memory of a submission before it has any events."""
 _SEND_TIMEOUT = 60.0  # s
 
 # Started with -I: no PYTHON* variables, no user site, no current directory on the path.
@@ -435,7 +433,7 @@ class Sandbox:
         memory = self._budgets.memory_bytes
         if not self._train_sets or memory is None or "of memory" not in str(self._process.exceeded):
             return ""
-        return advice(self._train_rows, memory - _OF_LIBRARIES)
+        return advice(self._train_rows, memory - OF_LIBRARIES)
 
     def _send(
         self, message: dict[str, Any], limit: _TimeLimit, payload: bytes, descriptors: list[int]

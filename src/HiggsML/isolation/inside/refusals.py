@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["explain", "explanation"]
+__all__ = ["advise", "explain", "explanation"]
 
 _MAX_CHAIN = 20
 _NETWORK = (
@@ -70,8 +70,8 @@ _OF_BUDGETS = {
 }
 _THREADS = "The budget of processes and threads is used up, or the memory for their stacks."
 _MEMORY = (
-    "The budget of memory (--memory) is used up; reserved address space counts: read less with "
-    "get_train_set(train_size=...), or work on the events in parts."
+    "The budget of memory (--memory) is used up; reserved address space counts: work on the events "
+    "in parts, or read less"
 )
 
 
@@ -82,6 +82,13 @@ _SIGNS = (
 _PATH = re.compile(r"'(/[^']+)'")
 
 _active = False  # whether this process is restricted
+_training_events = " with get_train_set(train_size=...)"
+
+
+def advise(training_events: str) -> None:
+    """Have refusals of memory end in what is said of the training events that fit."""
+    global _training_events
+    _training_events = training_events
 
 
 def explain() -> None:
@@ -131,7 +138,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _of_one(error: BaseException) -> str | None:
     if isinstance(error, MemoryError):
-        return _MEMORY
+        return f"{_MEMORY}{_training_events}."
     if isinstance(error, socket.gaierror):
         return _NETWORK
     if isinstance(error, OSError) and error.errno is not None:

@@ -21,12 +21,12 @@ import numpy as np
 import pandas as pd
 
 from HiggsML.datasets.reader import split_size, training_rows, whole_numbers
-from HiggsML.datasets.training_store import TrainingColumns
+from HiggsML.datasets.training_store import OF_LIBRARIES, TrainingColumns, advice
 from HiggsML.errors import SettingsError, SubmissionError
 from HiggsML.files import PACKAGE
 from HiggsML.isolation.inside.generators import held_generators, seed_generators
 from HiggsML.isolation.inside.participant_traceback import folded_traceback, hint
-from HiggsML.isolation.inside.refusals import explanation
+from HiggsML.isolation.inside.refusals import advise, explanation
 from HiggsML.isolation.wire.channel import Channel, ChannelClosedError
 from HiggsML.isolation.wire.shared_memory import map_block
 from HiggsML.pseudo_experiments.store import features_frame, unit_weights
@@ -73,7 +73,9 @@ def get_train_set(
                 raise SettingsError(
                     f"selected_indices: at most {columns.n_rows} rows can be asked for"
                 )
-        columns.check_room(count, _memory)
+        if _memory is not None:
+            columns.check_room(count, _memory)
+            advise(advice(columns.n_rows, _memory - OF_LIBRARIES))
         rows = training_rows(columns.n_rows, train_size, selected_indices, generator)
         return columns.frame(rows)
 
