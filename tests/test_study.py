@@ -22,6 +22,7 @@ from HiggsML.studies.figures import coverage_by_mu, study_plot
 from HiggsML.studies.study import (
     Measurements,
     Point,
+    fit_submission,
     grid,
     load_study,
     measure,
@@ -31,6 +32,10 @@ from HiggsML.studies.study import (
     save_study,
     summarize,
 )
+from HiggsML.studies.workers import run_study_in_processes
+from tests.pipeline_fixtures import model_text, tiny_dataset, write_submission
+
+__all__ = ["tiny_dataset"]
 
 
 class CountAll:
@@ -100,6 +105,38 @@ def test_a_study_repeats_and_reports_pulls(store, tmp_path):
     np.testing.assert_array_equal(loaded.pooled("drawn").p84, first.pooled("drawn").p84)
     with pytest.raises(SettingsError, match="no points"):
         loaded.pooled("jes")
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf])
+def test_what_is_not_finite_is_null_in_the_file_and_unknown_when_read(store, tmp_path, odd):
+    class Unsure(CountAll):
+        def predict(self, test_set):
+            return super().predict(test_set) | {"nuisances": {"tes": odd}}
+
+    points = [Point("mu = 1", "mu", 1.0, mu=1.0)]
+    save_study(run_study(Unsure(), store, points, experiments=1, seed=1), tmp_path / "study.json")
+    text = (tmp_path / "study.json").read_text()
+    assert "null" in text
+    assert not re.search("NaN|Infinity", text)
+    assert np.isnan(load_study(tmp_path / "study.json").measurements[0].pulls["tes"]).all()
+
+
+# Whoever empties /dev/shm meanwhile takes the names of the pool's semaphores away.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_study_is_the_same_in_any_number_of_processes(tiny_dataset, tmp_path):
+    text = model_text()
+    folder = write_submission(tmp_path / "mine", text)
+    data = Data(tiny_dataset)
+    model = fit_submission(folder, data)
+    points = tuple(grid([1.0, 2.0], nuisances=["tes"]))
+    wanted = {"points": points, "experiments": 2, "seed": 1}
+    one = run_study(model, EventStore.from_data(data), **wanted)
+    two = run_study_in_processes(
+        model, submission=folder, input_dir=tiny_dataset, workers=2, **wanted
+    )
+    save_study(one, tmp_path / "one.json")
+    save_study(two, tmp_path / "two.json")
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
 
 
 def test_a_broken_study_is_named(tmp_path):

@@ -38,6 +38,7 @@ __all__ = [
     "Settings",
     "as_predictions",
     "is_result_name",
+    "json_text",
     "load_answers",
     "load_duration",
     "load_fit_duration",
@@ -194,9 +195,30 @@ def names_at_the_top(directory: Path) -> list[str]:
     return found
 
 
+def json_text(content: Any, *, indent: int = 2) -> str:
+    """Return content as JSON, with null for a number that is not finite: JSON has none of them.
+
+    Examples
+    --------
+    >>> json_text({"error": float("inf")}).split()
+    ['{', '"error":', 'null', '}']
+    """
+    return json.dumps(_finite_or_null(content), indent=indent, allow_nan=False) + "\n"
+
+
+def _finite_or_null(content: Any) -> Any:
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    if isinstance(content, Mapping):
+        return {key: _finite_or_null(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite_or_null(value) for value in content]
+    return content
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON under a temporary name and then rename it: a file is whole or absent."""
-    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    text = json_text(content)
     with whole_file(path) as file:
         file.write(text.encode())
 

@@ -6,7 +6,7 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ __all__ = [
     "print_log",
     "show_scores",
     "stderr",
+    "table",
 ]
 
 
@@ -132,10 +133,10 @@ def show_scores(
         "isolation": "1 complete, 0.5 essential, 0 off",
         "repeatable": "1 yes, 0.5 unknown, 0 no",
     }
-    table = Table(title="Leaderboard row", title_justify="left", box=SIMPLE_HEAD, show_header=False)
-    table.add_column("quantity")
-    table.add_column("value", justify="right")
-    table.add_column("what")
+    row = Table(title="Leaderboard row", title_justify="left", box=SIMPLE_HEAD, show_header=False)
+    row.add_column("quantity")
+    row.add_column("value", justify="right")
+    row.add_column("what")
     first = ("quantiles_score", "coverage", "interval")
     for name in (*first, *(name for name in scores if name not in first)):
         value = f"{scores[name]:.4f}"
@@ -143,10 +144,42 @@ def show_scores(
             value += f" ± {errors[name]:.4f}"
         elif errors:
             value += " " * 9  # the values stand below each other
-        table.add_row(name.replace("_", " "), value, remarks.get(name, ""))
+        row.add_row(name.replace("_", " "), value, remarks.get(name, ""))
     console = output_console()
-    console.print(table)
+    console.print(row)
     console.print(f"Report: {report}", soft_wrap=True, highlight=False)
+
+
+def table(title: str, *columns: str, left: Collection[str] = ()) -> Table:
+    """Return a table without rows that stays narrow: names are folded, numbers never.
+
+    Parameters
+    ----------
+    title : str
+        Above it.
+    columns : str
+        Headings. The first column, and those in ``left``, hold text; the others numbers.
+    left : collection of str
+        Further columns of text.
+
+    Examples
+    --------
+    >>> table("Runs", "run", "width").row_count
+    0
+    """
+    narrow = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    for number, heading in enumerate(columns):
+        if number == 0 or heading in left:
+            narrow.add_column(heading, overflow="fold")
+        else:
+            narrow.add_column(heading, justify="right", no_wrap=True)
+    return narrow
 
 
 def print_log(stage: str, line: str) -> None:

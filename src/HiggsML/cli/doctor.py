@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
+from HiggsML.cli.console import output_console, table
 from HiggsML.cli.progress import progress_bar
 from HiggsML.files import cache_directories, converted_files, size_text
 from HiggsML.isolation.budget.budgets import Budgets
@@ -99,18 +99,16 @@ def doctor(input_dir: Path, require: bool) -> None:
 
     with progress_bar("probe", brief=True):
         report = probe()
-    table = Table(title="Protections", title_justify="left")
-    for heading in ("protection", "what it gives", "here"):
-        table.add_column(heading)
+    rows = table("Protections", "protection", "what it gives", "here", left=("what it gives",))
     for name, what in MECHANISMS.items():
-        state = report[name]
-        if state == "on":
-            shown = "[green]on[/green]"
-        else:
-            shown = f"[red]{state}[/red]" if name in ESSENTIAL else f"[yellow]{state}[/yellow]"
-        table.add_row(f"{name} *" if name in ESSENTIAL else name, what, shown)
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(table)
+        on, essential = report[name] == "on", name in ESSENTIAL
+        shown = Text("on" if on else "no", "green" if on else "red" if essential else "yellow")
+        rows.add_row(f"{name} *" if essential else name, what, shown)
+    console = output_console()
+    console.print(rows)
+    for name, state in report.items():
+        if state != "on":
+            console.print(f"No {name} here: {state}", highlight=False)
     console.print("* essential: --isolation require refuses to run without it", highlight=False)
     for line in remedies(report):
         console.print(f"To get {line}", highlight=False)

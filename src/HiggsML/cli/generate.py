@@ -38,9 +38,8 @@ __all__ = ["generate"]
 @click.option(
     "--workers",
     type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Processes; changes no byte.",
+    default=None,
+    help="Processes; changes no byte.  [default: as many as there are processors]",
 )
 @click.option(
     "--engine",
@@ -60,20 +59,21 @@ def generate(
     events: int,
     seed: int | None,
     output: Path,
-    workers: int,
+    workers: int | None,
     engine: Any,
     library_half: str | None,
 ) -> None:
     """Make a dataset of simulated events in the official layout."""
     with progress_bar("generate") as progress:
         from HiggsML.generator import generate_dataset
+        from HiggsML.isolation.budget.budgets import available_processors
 
         path = generate_dataset(
             output,
             scenario=scenario,
             events=events,
             seed=seed,
-            workers=workers,
+            workers=workers or available_processors(),
             engine=engine,
             library_half=None if library_half is None else cast(Literal[1, 2], int(library_half)),
             progress=lambda done, total: progress("generate", done, total),

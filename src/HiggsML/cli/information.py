@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
-from rich.table import Table
 
-from HiggsML.cli.console import output_console
+from HiggsML.cli.console import output_console, table
 from HiggsML.cli.options import DIRECTORY, EXISTING, FILE
 from HiggsML.cli.progress import Report, progress_bar
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from HiggsML.studies.information_limit import ExpectedCounts, Limit
 
 __all__ = ["information"]
@@ -82,7 +83,8 @@ def information(
         )
     console = output_console()
     console.print(_limit_table(found))
-    console.print(_impact_table(found))
+    for scenario, one in found.items():
+        console.print(_impact_table(scenario, one))
     if ratios:
         console.print(_run_table(ratios))
     console.print(
@@ -165,40 +167,31 @@ def _reference(
     return {"made by": made, "scenarios": scenarios}
 
 
-def _table(title: str, columns: tuple[str, ...]) -> Table:
-    table = Table(title=title, title_justify="left")
-    for place, column in enumerate(columns):
-        table.add_column(column, justify="left" if place == 0 else "right")
-    return table
-
-
 def _number(pair: tuple[float, float] | list[float]) -> str:
     return f"{pair[0]:.4f} ± {pair[1]:.4f}"
 
 
 def _limit_table(limits: dict[str, Limit]) -> Table:
-    table = _table("Mean width of the best division found", ("scenario", "all known", "none known"))
+    rows = table("Mean width of the best division found", "scenario", "all known", "none known")
     for name, one in limits.items():
-        table.add_row(name, _number(one.known), _number(one.profiled))
-    return table
+        rows.add_row(name, _number(one.known), _number(one.profiled))
+    return rows
 
 
-def _impact_table(limits: dict[str, Limit]) -> Table:
-    columns = ("nuisance parameter", "shift of mu", "width if known", "uncertainty [prior widths]")
-    table = _table("Impacts at mu = 1", ("scenario", *columns))
-    for scenario, one in limits.items():
-        table.add_row(scenario, "(none known)", "", f"{one.nominal.width_profiled:.4f}", "")
-        for name, impact in one.nominal.impacts.items():
-            width = f"{one.nominal.width_without(name):.4f}"
-            constraint = f"{one.nominal.constraints[name]:.3f}"
-            table.add_row("", name, f"{impact:+.4f}", width, constraint)
-    return table
+def _impact_table(scenario: str, one: Limit) -> Table:
+    headings = ("nuisance parameter", "shift of mu", "width if known", "error [prior widths]")
+    rows = table(f"Impacts at mu = 1, {scenario}", *headings)
+    rows.add_row("(none known)", "", f"{one.nominal.width_profiled:.4f}", "")
+    for name, impact in one.nominal.impacts.items():
+        width = f"{one.nominal.width_without(name):.4f}"
+        rows.add_row(name, f"{impact:+.4f}", width, f"{one.nominal.constraints[name]:.3f}")
+    return rows
 
 
 def _run_table(ratios: list[dict[str, Any]]) -> Table:
-    columns = ("run", "scenario", "width", "limit at its mu", "ratio")
-    table = _table("Runs and the limit", columns)
+    headings = ("run", "scenario", "width", "limit at its mu", "ratio")
+    rows = table("Runs and the limit", *headings, left=("scenario",))
     for one in ratios:
         numbers = (_number(one[name]) for name in ("width", "limit", "ratio"))
-        table.add_row(one["run"], one["scenario"], *numbers)
-    return table
+        rows.add_row(one["run"], one["scenario"], *numbers)
+    return rows

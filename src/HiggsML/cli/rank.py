@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from HiggsML.cli.console import output_console, stderr
+from HiggsML.cli.console import output_console, stderr, table
 from HiggsML.cli.options import DIRECTORY, input_option, run_options
 from HiggsML.cli.progress import progress_bar
 from HiggsML.errors import ResultsError
@@ -96,31 +96,34 @@ def rank(
 
 
 def _show(archive: Any, level: float) -> None:
-    from rich.table import Table
-
     with progress_bar("board", brief=True):
-        from HiggsML.ranking.board import compute_ranking, place
+        from HiggsML.ranking.board import compute_ranking
         from HiggsML.ranking.pages import statement, write_board
 
         ranking = compute_ranking(archive, level=level)
         page = write_board(archive, ranking)
-    table = Table(title="Ranking", title_justify="left")
-    for column in ("rank", "submission", "interval score", "coverage", "width"):
-        table.add_column(column, justify="left" if column == "submission" else "right")
+    console = output_console()
+    console.print(_ranking_table(ranking))
+    for name, reason in ranking.failed.items():
+        console.print(f"{name}: {reason}", markup=False, highlight=False)
+    console.print(statement(ranking), markup=False, highlight=False)
+    console.print(f"Board: {page}", soft_wrap=True)
+
+
+def _ranking_table(ranking: Any) -> Any:
+    from HiggsML.ranking.board import place
+
+    headings = ("rank", "submission", "interval score", "coverage", "width")
+    rows = table("Ranking", *headings, left=("submission",))
     for entry in ranking.entries:
-        table.add_row(
+        rows.add_row(
             place(entry),
             entry.name,
             f"{entry.interval_score:.4f} ± {entry.errors.total:.4f}",
             f"{entry.coverage.coverage:.3f} ± {entry.coverage.error:.3f}",
             f"{entry.metrics['width']:.4f}",
         )
-    console = output_console()
-    console.print(table)
-    for name, reason in ranking.failed.items():
-        console.print(f"{name}: {reason}", markup=False, highlight=False)
-    console.print(statement(ranking), markup=False, highlight=False)
-    console.print(f"Board: {page}", soft_wrap=True)
+    return rows
 
 
 def _reproduce(archive: Any, name: str, options: IngestionOptions) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.table import Table
 
-from HiggsML.cli.console import output_console, stderr
+from HiggsML.cli.console import output_console, stderr, table
 from HiggsML.cli.options import EXISTING, FILE
 from HiggsML.cli.progress import progress_bar
 from HiggsML.errors import ResultsError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from HiggsML.studies.comparison import ComparedRun
 
 __all__ = ["runs"]
@@ -42,12 +44,7 @@ def runs(directory: Path, page: Path | None) -> None:
     if not found:
         raise ResultsError(f"{directory} holds no run: 'higgsml run SUBMISSION' makes one")
     best_first = sorted(found.items(), key=lambda item: -item[1].quantiles_score)
-    table = Table(title=f"Runs in {directory}", title_justify="left")
-    for column in ("run", "quantiles score", "coverage", "width", "experiments"):
-        table.add_column(column, justify="left" if column == "run" else "right")
-    for name, run in best_first:
-        table.add_row(name, *run.cells()[:3], _size(run))
-    output_console().print(table)
+    output_console().print(_runs_table(str(directory), best_first))
     if page is not None:
         from HiggsML.reports.page import write_from_template
 
@@ -58,6 +55,13 @@ def runs(directory: Path, page: Path | None) -> None:
         ]
         write_from_template(page, "runs.html.j2", rows=rows)
         click.echo(f"Page: {page}")
+
+
+def _runs_table(directory: str, runs: Iterable[tuple[str, ComparedRun]]) -> Table:
+    rows = table(f"Runs in {directory}", "run", "score", "coverage", "width", "size")
+    for name, run in runs:
+        rows.add_row(name, *run.cells()[:3], _size(run))
+    return rows
 
 
 def _size(run: ComparedRun) -> str:

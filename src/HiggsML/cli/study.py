@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
-from HiggsML.cli.console import output_console
+from HiggsML.cli.console import output_console, table
 from HiggsML.cli.options import (
     DIRECTORY,
     EXISTING,
@@ -20,6 +18,8 @@ from HiggsML.cli.options import (
 from HiggsML.cli.progress import progress_bar
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from HiggsML.studies.comparison import ComparedRun
     from HiggsML.studies.study import Difference, Study
 
@@ -78,6 +78,13 @@ def _nuisances(context: click.Context, parameter: click.Parameter, value: str) -
 )
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Root seed.")
 @click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=None,
+    help="Processes that measure, where they are worth their start; changes no answer.  "
+    "[default: as many as there are processors]",
+)
+@click.option(
     "--against",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     multiple=True,
@@ -91,6 +98,7 @@ def study(
     mus: list[float],
     nuisances: list[str],
     seed: int,
+    workers: int | None,
     against: Sequence[Path],
 ) -> None:
     """Study coverage, bias and widths of SUBMISSION where the truth is chosen.
@@ -99,6 +107,7 @@ def study(
     """
     with progress_bar("import") as progress:
         from HiggsML.datasets.reader import Data
+        from HiggsML.isolation.budget.budgets import available_processors
         from HiggsML.pseudo_experiments.store import EventStore
         from HiggsML.studies.figures import study_plot
         from HiggsML.studies.study import (
@@ -109,27 +118,35 @@ def study(
             run_study,
             save_study,
         )
+        from HiggsML.studies.workers import run_study_in_processes, worthwhile_workers
 
         others = {path.parent.name: load_study(path) for path in against}
         data = Data(input_dir)
         model = fit_submission(submission, data, imported=lambda: progress("fit", 0, None))
         progress("read", 0, None)
-        store = EventStore.from_data(data)
-        found = run_study(
-            model,
-            store,
-            grid(mus, nuisances=nuisances),
-            experiments=experiments,
-            seed=seed,
-            progress=lambda done, total: progress("predict", done, total),
+        points = tuple(grid(mus, nuisances=nuisances))
+        wanted: dict[str, Any] = {
+            "points": points,
+            "experiments": experiments,
+            "seed": seed,
+            "progress": lambda done, total: progress("predict", done, total),
+        }
+        processes = worthwhile_workers(
+            workers or available_processors(), points=len(points), experiments=experiments
         )
+        if processes == 1:
+            found = run_study(model, EventStore.from_data(data), **wanted)
+        else:
+            found = run_study_in_processes(
+                model, submission=submission, input_dir=input_dir, workers=processes, **wanted
+            )
         progress("draw", 0, None)
         save_study(found, output / "study.json")
         figure = study_plot({submission.name: found, **others})
         figure.savefig(output / "study.png", dpi=120)
-        table = _study_table(found)
+        numbers = _study_table(found)
     console = output_console()
-    console.print(table)
+    console.print(numbers)
     for name, other in others.items():
         differences = paired_differences(other.pooled("drawn"), found.pooled("drawn"))
         console.print(_difference_table(f"{submission.name} minus {name}", differences))
@@ -161,13 +178,11 @@ def compare(runs: tuple[Path, ...], markdown: bool) -> None:
 def _study_table(found: Study) -> Table:
     from HiggsML.studies.study import summarize
 
-    table = Table(title="Study", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    columns = ("point", "coverage", "bias", "pull", "width", "interval\nscore")
-    for column in columns:
-        table.add_column(column, justify="left" if column == "point" else "right")
+    headings = ("point", "coverage", "bias", "pull", "width", "interval\nscore")
+    rows = table("Study", *headings)
     for point, measured in zip(found.points, found.measurements, strict=True):
         s = summarize(measured)
-        table.add_row(
+        rows.add_row(
             point.name,
             f"{s.coverage:.3f} ± {s.coverage_error:.3f}",
             f"{s.bias:+.4f} ± {s.bias_error:.4f}",
@@ -175,52 +190,41 @@ def _study_table(found: Study) -> Table:
             f"{s.width:.4f}",
             f"{s.interval_score:.4f}",
         )
-    return table
+    return rows
 
 
 def _run_table(runs: Sequence[ComparedRun]) -> Table:
-    table = Table(title="Runs", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in ("run", "score", "coverage [%]", "width", "of limit", "interval\nscore"):
-        table.add_column(
-            column,
-            justify="left" if column == "run" else "right",
-            overflow="fold",
-            no_wrap=column != "run",
-        )
+    rows = table("Runs", "run", "score", "coverage [%]", "width", "of limit")
     for run in runs:
-        table.add_row(
+        rows.add_row(
             run.name,
             f"{run.quantiles_score:.2f} ± {run.score_error:.2f}",
             f"{100 * run.coverage:.1f} ± {100 * run.coverage_error:.1f}",
             f"{run.width:.4f} ± {run.width_error:.4f}",
             run.of_limit or "",
-            f"{run.summary.interval_score:.4f}",
         )
     first = runs[0].beside
     if first is not None:
-        table.add_section()
+        rows.add_section()
         for row in first.rows[1:]:
-            name = row.name.lower()
-            table.add_row(
-                name,
+            rows.add_row(
+                row.name.lower(),
                 row.score,
                 row.coverage.removesuffix("\N{NO-BREAK SPACE}%"),
                 row.width,
                 row.of_limit,
-                "",
             )
-    return table
+    return rows
 
 
 def _difference_table(title: str, differences: Sequence[Difference]) -> Table:
-    table = Table(title=f"{title} (same pseudo-experiments)", title_justify="left")
-    for column in ("quantity", "difference", "significance", "p-value"):
-        table.add_column(column, justify="left" if column == "quantity" else "right")
+    headings = ("quantity", "difference", "significance", "p-value")
+    rows = table(f"{title} (same pseudo-experiments)", *headings)
     for d in differences:
-        table.add_row(
+        rows.add_row(
             d.quantity,
             f"{d.mean:+.4f} ± {d.error:.4f}",
             f"{d.significance:+.1f} sigma",
             f"{d.p_value:.2g}" if d.p_value >= _SMALLEST_P_VALUE else f"< {_SMALLEST_P_VALUE:g}",
         )
-    return table
+    return rows

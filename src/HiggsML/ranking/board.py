@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from HiggsML.results import (
     REPEATABLE,
     SETTINGS_FILE,
     Settings,
+    json_text,
     load_duration,
     load_predictions,
     load_settings,
@@ -240,7 +240,7 @@ def as_json(ranking: Ranking) -> str:
         "by_interval_score": board(ranking.by_interval),
         "by_quantiles_score": board(ranking.by_official),
     }
-    return json.dumps(content, indent=1) + "\n"
+    return json_text(content, indent=1)
 
 
 def csv_table(ranking: Ranking) -> str:

@@ -166,18 +166,29 @@ def fit_submission(
     >>> fit_submission(folder / "submission", data).predict({})["mu_hat"]
     1.0
     """
-
-    def get_train_set(**keywords: Any) -> Any:
-        data.load_train_set(**{"seed": DEFAULT_SEED, **keywords})
-        frame = data.get_train_set()
-        data.delete_train_set()
-        return frame
-
     loaded = load_model_class(Submission.of(directory).model_file)
     imported()
-    model = make_model(loaded, get_train_set, systematics)
+    model = make_model(loaded, _TrainSet(data), systematics)
     model.fit()
     return model
+
+
+class _TrainSet:
+    """The function get_train_set; pickled with a Model, it forgets the events."""
+
+    def __init__(self, data: Data | None) -> None:
+        self._data = data
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        if self._data is None:
+            raise SettingsError("get_train_set can be called in __init__ and fit, not in predict")
+        self._data.load_train_set(*arguments, **{"seed": DEFAULT_SEED, **keywords})
+        frame = self._data.get_train_set()
+        self._data.delete_train_set()
+        return frame
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _TrainSet, (None,)
 
 
 def measure(
@@ -336,10 +347,7 @@ def save_study(study: Study, path: Path) -> None:
             "point": asdict(point),
             "measurements": {name: getattr(m, name).tolist() for name in COLUMNS},
             "pulls": {name: values.tolist() for name, values in m.pulls.items()},
-            "summary": {
-                name: number if math.isfinite(number) else None
-                for name, number in summarize(m)._asdict().items()
-            },
+            "summary": summarize(m)._asdict(),
         }
         for point, m in zip(study.points, study.measurements, strict=True)
     ]
