@@ -1,3 +1,4 @@
+import hashlib
 import json
 import logging
 import math
@@ -8,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from HiggsML.crate import CRATE_FILE
 from HiggsML.errors import DataError, SettingsError
 from HiggsML.four_lepton.decays import Momenta, leptonic_visible_share, two_body_decay
 from HiggsML.generator import dataset, generate_dataset, recommended_events
@@ -49,7 +51,10 @@ def samples():
 def content(directory):
     return tuple(
         (directory / name).read_bytes()
-        for name in (dataset.DATA_FILE, dataset.METADATA_FILE, dataset.CROISSANT_FILE)
+        for name in (
+            *(dataset.DATA_FILE, dataset.METADATA_FILE, dataset.CROISSANT_FILE),
+            CRATE_FILE,
+        )
     )
 
 
@@ -253,6 +258,22 @@ def test_croissant_describes_the_records(directory, frame):
     assert first["event/detailed_labels"].decode() == row["detailed_labels"]
 
 
+def test_the_crate_describes_every_file_with_its_digest(directory):
+    graph = json.loads((directory / CRATE_FILE).read_text())["@graph"]
+    by_id = {entity["@id"]: entity for entity in graph}
+    assert len(by_id) == len(graph)
+    files = {name: one for name, one in by_id.items() if one["@type"] == "File"}
+    assert set(files) == {path.name for path in directory.iterdir()} - {CRATE_FILE}
+    for name, one in files.items():
+        assert one["sha256"] == hashlib.sha256((directory / name).read_bytes()).hexdigest()
+        assert one["description"]
+    assert by_id["./"]["hasPart"] == [{"@id": name} for name in sorted(files)]
+    croissant = json.loads((directory / dataset.CROISSANT_FILE).read_text())
+    assert by_id["./"]["datePublished"] == croissant["datePublished"]
+    assert by_id[by_id["./"]["license"]["@id"]]["url"] == croissant["license"]
+    assert by_id["#generation"]["instrument"]["@id"] in by_id
+
+
 def test_small_dataset_is_announced(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         generate_dataset(tmp_path, events=2_000, seed=1)
@@ -279,7 +300,7 @@ def test_interrupted_run_leaves_nothing(tmp_path, monkeypatch, workers):
         generate_dataset(tmp_path, events=3_000, seed=1, workers=workers, progress=interrupt)
     assert list(tmp_path.iterdir()) == []
     generate_dataset(tmp_path, events=3_000, seed=1)
-    names = {dataset.DATA_FILE, dataset.METADATA_FILE, dataset.CROISSANT_FILE}
+    names = {dataset.DATA_FILE, dataset.METADATA_FILE, dataset.CROISSANT_FILE, CRATE_FILE}
     assert {path.name for path in tmp_path.iterdir()} == names
 
 

@@ -15,14 +15,34 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
-__all__ = ["CRATE_FILE", "crate"]
+__all__ = ["APACHE_2", "CC_BY_4", "CRATE_FILE", "License", "crate"]
 
 CRATE_FILE = "ro-crate-metadata.json"
 _SPECIFICATION = "https://w3id.org/ro/crate/1.1"
-_LICENSE = "https://spdx.org/licenses/CC-BY-4.0"
+
+
+class License(NamedTuple):
+    """A license: its address at SPDX, its name, and the address of its text."""
+
+    identifier: str
+    name: str
+    url: str
+
+
+CC_BY_4 = License(
+    "https://spdx.org/licenses/CC-BY-4.0",
+    "Creative Commons Attribution 4.0 International",
+    "https://creativecommons.org/licenses/by/4.0/",
+)
+APACHE_2 = License(
+    "https://spdx.org/licenses/Apache-2.0",
+    "Apache License 2.0",
+    "https://www.apache.org/licenses/LICENSE-2.0",
+)
+
 _TYPES = {
     ".py": "text/x-python",
     ".md": "text/markdown",
@@ -40,6 +60,7 @@ def crate(
     published: str,
     parts: Mapping[str, str] | None = None,
     about: Sequence[Mapping[str, Any]] = (),
+    license: License = CC_BY_4,
 ) -> dict[str, Any]:
     """Describe a folder.
 
@@ -55,6 +76,8 @@ def crate(
         Descriptions of files and of folders inside, by name; a folder's ends with "/".
     about : sequence of mappings
         Further entities, say the software that made the files; the whole mentions them.
+    license : License
+        Of the whole.
 
     Returns
     -------
@@ -69,7 +92,7 @@ def crate(
         "name": name,
         "description": description,
         "datePublished": published,
-        "license": {"@id": _LICENSE},
+        "license": {"@id": license.identifier},
         "hasPart": [{"@id": quote(part)} for part in (*folders, *sorted(digests))],
     }
     if about:
@@ -87,10 +110,10 @@ def crate(
             *(_folder(folder, described[folder], digests) for folder in folders),
             *(_file(path, digests[path], described.get(path)) for path in sorted(digests)),
             {
-                "@id": _LICENSE,
+                "@id": license.identifier,
                 "@type": "CreativeWork",
-                "name": "Creative Commons Attribution 4.0 International",
-                "url": "https://creativecommons.org/licenses/by/4.0/",
+                "name": license.name,
+                "url": license.url,
             },
             *map(dict, about),
         ],

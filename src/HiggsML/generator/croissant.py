@@ -1,6 +1,7 @@
-"""A description of a dataset for machines: Croissant 1.1, which is JSON-LD.
+"""Descriptions of a dataset for machines: Croissant 1.1 and RO-Crate 1.1, both JSON-LD.
 
-The vocabulary is that of https://docs.mlcommons.org/croissant/docs/croissant-spec.html.
+The vocabulary is that of https://docs.mlcommons.org/croissant/docs/croissant-spec.html, and of
+:mod:`HiggsML.crate`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from HiggsML.crate import APACHE_2, crate
 from HiggsML.schema import LABEL_COLUMNS, MISSING, PRI_COLUMNS
 
-__all__ = ["croissant"]
+__all__ = ["PUBLISHED", "croissant", "research_object"]
 
 _OBJECTS = {
     "lep": "the electron or muon",
@@ -40,7 +42,7 @@ _DESCRIPTIONS = {
     "labels": "1 for signal (htautau), 0 for background",
 }
 
-_PUBLISHED = "2026-11-29"
+PUBLISHED = "2026-11-29"
 """Of this form of the data, not of a file: the same seed makes the same bytes on any day."""
 
 _CONTEXT: Mapping[str, Any] = {
@@ -101,8 +103,6 @@ def croissant(data: Path, *, scenario: str, description: str) -> dict[str, Any]:
         The JSON-LD document.
 
     """
-    with data.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {
         "@context": dict(_CONTEXT),
         "@type": "sc:Dataset",
@@ -110,8 +110,8 @@ def croissant(data: Path, *, scenario: str, description: str) -> dict[str, Any]:
         "name": f"higgsml-uncertainty-{scenario}",
         "description": description,
         "version": "2.0.0",
-        "datePublished": _PUBLISHED,
-        "license": "https://www.apache.org/licenses/LICENSE-2.0",
+        "datePublished": PUBLISHED,
+        "license": APACHE_2.url,
         "url": "https://fair-universe.lbl.gov",
         "citeAs": "FAIR Universe HiggsML Uncertainty Challenge, arXiv:2410.02867",
         "distribution": [
@@ -121,7 +121,7 @@ def croissant(data: Path, *, scenario: str, description: str) -> dict[str, Any]:
                 "name": data.name,
                 "contentUrl": data.name,
                 "encodingFormat": "application/x-parquet",
-                "sha256": digest,
+                "sha256": _digest(data),
             }
         ],
         "recordSet": [
@@ -134,6 +134,58 @@ def croissant(data: Path, *, scenario: str, description: str) -> dict[str, Any]:
             }
         ],
     }
+
+
+def research_object(
+    files: Mapping[str, Path], *, scenario: str, description: str, generator: Mapping[str, str]
+) -> dict[str, Any]:
+    """Describe the folder of a dataset as an RO-Crate.
+
+    Parameters
+    ----------
+    files
+        What each file is, and where it is now; its name there is its name in the crate.
+    scenario
+        "mini" or "official".
+    description
+        How the events were made, in words.
+    generator
+        Name and version of what made them.
+
+    Returns
+    -------
+    dict[str, Any]
+        The JSON-LD document.
+
+    """
+    software = {
+        "@id": "#generator",
+        "@type": "SoftwareApplication",
+        "name": f"HiggsML generator, engine {generator['name']}",
+        "version": generator["version"],
+    }
+    made = {
+        "@id": "#generation",
+        "@type": "CreateAction",
+        "name": "higgsml generate",
+        "description": description,
+        "instrument": {"@id": "#generator"},
+        "result": [{"@id": path.name} for path in files.values()],
+    }
+    return crate(
+        {path.name: _digest(path) for path in files.values()},
+        name=f"higgsml-uncertainty-{scenario}",
+        description=description,
+        published=PUBLISHED,
+        parts={path.name: what for what, path in files.items()},
+        about=[software, made],
+        license=APACHE_2,
+    )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _field(column: str) -> dict[str, Any]:

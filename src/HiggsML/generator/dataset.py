@@ -27,9 +27,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from HiggsML.crate import CRATE_FILE
 from HiggsML.errors import DataError, SettingsError
 from HiggsML.files import partial_directory
-from HiggsML.generator.croissant import croissant
+from HiggsML.generator.croissant import croissant, research_object
 from HiggsML.generator.fast.amplify import amplify
 from HiggsML.generator.pythia.rows import make_rows, read_rows
 from HiggsML.schema import LABEL_COLUMNS, PRI_COLUMNS, PROCESSES, SIGNAL
@@ -336,15 +337,15 @@ def generate_dataset(
 ) -> Path:
     """Generate a dataset in the official file layout, without the derived columns.
 
-    Beside the events and their metadata, a Croissant file describes the dataset for machines. The
-    files are written under temporary names and take their own at the very end, the data last:
-    a directory with the parquet file holds a complete dataset. Memory use does not grow with
-    ``events``.
+    Beside the events and their metadata, a Croissant file and an RO-Crate describe the dataset for
+    machines. The files are written under temporary names and take their own at the very end, the
+    data last: a directory with the parquet file holds a complete dataset. Memory use does not grow
+    with ``events``.
 
     Parameters
     ----------
     output
-        Directory for the three files; it is created if missing and must hold no parquet file.
+        Directory for the four files; it is created if missing and must hold no parquet file.
     scenario
         "official" (about a million expected events) or "mini" (same signal, every background
         divided by 200).
@@ -434,16 +435,30 @@ def _write_dataset(
         description = (
             f"Simulated proton-proton collisions, scenario {scenario}: {_ENGINES[engine]}."
         )
-        documents = {
-            METADATA_FILE: _metadata(scenario, engine, plan, seed),
-            CROISSANT_FILE: croissant(data, scenario=scenario, description=description),
+        metadata = _metadata(scenario, engine, plan, seed)
+        _write_document(partial / METADATA_FILE, metadata)
+        described = croissant(data, scenario=scenario, description=description)
+        _write_document(partial / CROISSANT_FILE, described)
+        files = {
+            "One simulated event per row.": data,
+            "How the events were made, in numbers.": partial / METADATA_FILE,
+            "The columns, for machines.": partial / CROISSANT_FILE,
         }
-        for name, content in documents.items():
-            (partial / name).write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
+        whole = research_object(
+            files,
+            scenario=scenario,
+            description=description,
+            generator={"name": engine, "version": str(_VERSION)},
+        )
+        _write_document(partial / CRATE_FILE, whole)
+        for name in (METADATA_FILE, CROISSANT_FILE, CRATE_FILE, DATA_FILE):  # the data last
             (partial / name).replace(output / name)
-        data.replace(output / DATA_FILE)
     if plan.finished_rows is not None:
         shutil.rmtree(plan.finished_rows)
+
+
+def _write_document(path: Path, content: Mapping[str, object]) -> None:
+    path.write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
 
 
 def _check_engine(engine: str, library_half: int | None) -> None:
