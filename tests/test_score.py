@@ -584,6 +584,17 @@ def test_the_class_ignores_what_lies_beside_the_results_and_runs_twice(tmp_path)
     assert "mine" in page
 
 
+def test_places_can_be_set_as_text(tmp_path):
+    scoring = Scoring()
+    scoring.load_ingestion_results(write(tmp_path), tmp_path / "scores")
+    scoring.compute_scores({"ground_truth_mus": MUS})
+    scoring.score_file = str(tmp_path / "mine.json")
+    scoring.score_dir, scoring.html_file = str(tmp_path / "new"), str(tmp_path / "mine.html")
+    scoring.write_scores()
+    assert json.loads((tmp_path / "mine.json").read_text()) == scoring.scores_dict
+    assert "<svg" in (tmp_path / "mine.html").read_text(encoding="utf-8")
+
+
 def test_results_can_be_set_and_sets_may_be_missing(tmp_path):
     by_hand_set = Scoring()
     by_hand_set.ingestion_results = [{**RESULTS[0], "p16s": RESULTS[0]["p16"]}]

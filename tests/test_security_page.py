@@ -1,6 +1,8 @@
 """What SECURITY.md promises is tried, line by line: a promise without a test is a finding."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,3 +42,17 @@ def test_the_numbers_of_asking_again():
 
 def test_flags_of_budgets_are_named():
     assert all(f"`{flag}`" in PAGE for flag in BUDGET_FLAGS)
+
+
+@pytest.mark.parametrize("command", [["study"], ["explore", "--submission"]])
+def test_commands_without_isolation_say_so_before_anything_runs(tmp_path, command):
+    (tmp_path / "model.py").write_text("raise AssertionError('it must not get here')")
+    (tmp_path / "data").mkdir()
+    words = [*command, str(tmp_path), "--input", str(tmp_path / "data")]
+    done = subprocess.run(
+        [sys.executable, "-m", "HiggsML", *words], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode != 0
+    first, *others = done.stderr.splitlines()
+    assert "in this process, with all of your rights and without isolation" in first
+    assert any("no parquet file" in line for line in others)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from HiggsML.cli.options import ANY_PATH, DIRECTORY, EXISTING, input_option
+from HiggsML.cli.options import ANY_PATH, DIRECTORY, EXISTING, input_option, say_unprotected
 from HiggsML.cli.progress import progress_bar
 
 __all__ = ["explore_command", "four_lepton_command"]
@@ -62,6 +62,8 @@ def explore_command(
     Features by process, correlations, the shift by each systematic, the best single cuts and, for
     a submission that exposes it, its classifier.
     """
+    if submission is not None:
+        say_unprotected(submission)
     names = None if columns is None else [name.strip() for name in columns.split(",")]
     with progress_bar("draw") as progress:
         from HiggsML.datasets.reader import Data

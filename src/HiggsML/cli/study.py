@@ -14,6 +14,7 @@ from HiggsML.cli.options import (
     EXISTING,
     input_option,
     nuisance_names,
+    say_unprotected,
 )
 from HiggsML.cli.progress import progress_bar
 
@@ -105,6 +106,7 @@ def study(
 
     The submission runs in this process, without any protection: study code that you trust.
     """
+    say_unprotected(submission)
     with progress_bar("import") as progress:
         from HiggsML.datasets.reader import Data
         from HiggsML.isolation.budget.budgets import available_processors

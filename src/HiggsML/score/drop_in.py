@@ -56,8 +56,8 @@ class Scoring(Timer):
         After :meth:`compute_scores`.
     bootstraped_scores : dict of str to list
         After :meth:`compute_bootstraped_scores`.
-    score_dir, score_file, html_file : Path
-        Where scores and report go.
+    score_dir, score_file, html_file : Path or str
+        Where scores and report go; may be set by hand.
 
     Examples
     --------
@@ -85,7 +85,9 @@ class Scoring(Timer):
         self._place_files(Path())
 
     def _place_files(self, directory: Path) -> None:
-        self.score_dir = directory
+        self.score_dir: Path | str = directory
+        self.score_file: Path | str
+        self.html_file: Path | str
         self.score_file, self.html_file = directory / "scores.json", directory / REPORT_FILE
 
     def load_ingestion_duration(self, ingestion_duration_file: str | Path) -> None:
@@ -191,16 +193,16 @@ class Scoring(Timer):
         """Write ``scores.json`` and the report."""
         if self.scores is None:
             raise SettingsError("call compute_scores first")
-        self.score_dir.mkdir(parents=True, exist_ok=True)
+        Path(self.score_dir).mkdir(parents=True, exist_ok=True)
         if not self._no_html:
             self._write_report()
-        write_json(self.score_file, self.scores_dict)
+        write_json(Path(self.score_file), self.scores_dict)
 
     def write_html(self, content: str) -> None:
         """Add HTML of one's own below the report, now and whenever it is written."""
         self._own_html += content
-        self.score_dir.mkdir(parents=True, exist_ok=True)
-        with self.html_file.open("a", encoding="utf-8") as file:
+        Path(self.score_dir).mkdir(parents=True, exist_ok=True)
+        with Path(self.html_file).open("a", encoding="utf-8") as file:
             file.write(content)
 
     def save_figure(
@@ -234,17 +236,17 @@ class Scoring(Timer):
         figure = interval_plot(np.asarray(p16s), np.asarray(p84s), line, title=title)
         if result_text:
             figure.text(0.5, -0.02, result_text, ha="center", va="top")
-        self.score_dir.mkdir(parents=True, exist_ok=True)
-        path = self.score_dir / f"set_{set}.png"
+        Path(self.score_dir).mkdir(parents=True, exist_ok=True)
+        path = Path(self.score_dir) / f"set_{set}.png"
         figure.savefig(path, dpi=120, bbox_inches="tight")
         return path
 
     def _write_report(self) -> None:
         if self.scores is None or self._settings is None:
             raise SettingsError("call compute_scores first")
-        self.score_dir.mkdir(parents=True, exist_ok=True)
+        Path(self.score_dir).mkdir(parents=True, exist_ok=True)
         render_report(
-            self.html_file,
+            Path(self.html_file),
             predictions=self._predictions,
             mus=self._settings.mus,
             scores=self.scores,
@@ -256,7 +258,7 @@ class Scoring(Timer):
             notices=swapped_notice(self._predictions),
         )
         if self._own_html:
-            with self.html_file.open("a", encoding="utf-8") as file:
+            with Path(self.html_file).open("a", encoding="utf-8") as file:
                 file.write(self._own_html)
 
 
