@@ -1,4 +1,4 @@
-"""Two-body decays and the visible share of a tau's momentum, on arrays of events.
+"""Two-body decays and the share of a tau's momentum that its lepton takes, on arrays of events.
 
 Momenta and masses are in GeV, angles in radians; every array has one entry per event.
 """
@@ -15,7 +15,6 @@ __all__ = [
     "FloatArray",
     "Momenta",
     "breit_wigner",
-    "hadronic_visible_share",
     "leptonic_visible_share",
     "two_body_decay",
     "wrap_angle",
@@ -23,16 +22,6 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
-
-TAU_MASS = 1.777
-
-# Hadronic tau decays: (share, mass of the hadronic system [GeV], chance of three or more prongs).
-_HADRONIC_MODES = (
-    (0.178, 0.14, 0.0),  # one pion or kaon
-    (0.400, 0.775, 0.0),  # rho
-    (0.290, 1.23, 0.5),  # a1
-    (0.132, 1.40, 0.6),  # more pions
-)
 
 
 class Momenta(NamedTuple):
@@ -207,24 +196,3 @@ def leptonic_visible_share(rng: np.random.Generator, polarization: FloatArray) -
     right = np.interp(uniform, _LEPTONIC_CDF[1], _GRID)
     left = np.interp(uniform, _LEPTONIC_CDF[-1], _GRID)
     return np.where(polarization > 0, right, left)
-
-
-def hadronic_visible_share(
-    rng: np.random.Generator, polarization: FloatArray
-) -> tuple[FloatArray, BoolArray]:
-    """Draw the share of the tau's momentum that hadrons take, and whether it is multi-prong.
-
-    With r the mass of the hadrons over that of the tau, the share is
-    (1 + r^2)/2 + (1 - r^2)/2 cos(theta), where cos(theta) has density 1 + alpha P cos(theta)
-    and alpha = (1 - 2 r^2)/(1 + 2 r^2).
-    """
-    shares, masses, chances = (np.array(column) for column in zip(*_HADRONIC_MODES, strict=True))
-    mode = np.searchsorted(np.cumsum(shares)[:-1], rng.random(polarization.size), side="right")
-    r2 = (masses[mode] / TAU_MASS) ** 2
-    slope = (1 - 2 * r2) / (1 + 2 * r2) * polarization
-    # Inverse of the cumulative density, in the form that stays exact when the slope is near zero.
-    uniform = rng.random(polarization.size)
-    root = np.sqrt((1 - slope) ** 2 + 4 * slope * uniform)
-    cos_theta = (4 * uniform - 2 + slope) / (1 + root)
-    share = (1 + r2) / 2 + (1 - r2) / 2 * cos_theta
-    return share, rng.random(polarization.size) < chances[mode]
