@@ -41,7 +41,7 @@ from HiggsML.source_files import openable, refuse_pointer, visible
 from HiggsML.systematics import DEFAULT_SEED, systematics
 from HiggsML.systematics.arguments import random_generator
 
-__all__ = ["EVENT_BYTES", "Data", "split_size", "training_rows", "whole_numbers"]
+__all__ = ["EVENT_BYTES", "Data", "TrainSet", "split_size", "training_rows", "whole_numbers"]
 
 logger = logging.getLogger(__name__)
 
@@ -423,6 +423,41 @@ def _warn_of_size(count: int, available: int) -> None:
             f"{memory // (2 * EVENT_BYTES)}) leaves room for a copy",
             stacklevel=3,
         )
+
+
+class TrainSet:
+    """The ``get_train_set`` of a Model in this process; pickled with it, it forgets the events.
+
+    Without a seed it gives the same rows in every run, as a judged run does.
+
+    Parameters
+    ----------
+    data : Data
+        Keeps none of the events.
+
+    Examples
+    --------
+    >>> len(TrainSet(data)(train_size=100))
+    100
+    """
+
+    def __init__(self, data: Data | None) -> None:
+        self._data = data
+
+    def __call__(
+        self, train_size: Any = None, selected_indices: Any = None, *, seed: int | None = None
+    ) -> pd.DataFrame | None:
+        """Return training events; see :meth:`Data.load_train_set`."""
+        if self._data is None:
+            raise SettingsError("get_train_set can be called in __init__ and fit, not in predict")
+        seed = DEFAULT_SEED if seed is None else seed
+        self._data.load_train_set(train_size, selected_indices, seed=seed)
+        frame = self._data.get_train_set()
+        self._data.delete_train_set()
+        return frame
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TrainSet, (None,)
 
 
 def whole_numbers(selected: ArrayLike) -> NDArray[Any]:

@@ -7,18 +7,17 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from HiggsML.datasets.cached_file import Progress
-from HiggsML.datasets.reader import Data
+from HiggsML.datasets.reader import Data, TrainSet
 from HiggsML.isolation.inside.generators import held_generators, seed_generators
 from HiggsML.pseudo_experiments.store import features_frame, unit_weights
 from HiggsML.results import Answer
 from HiggsML.schema import FEATURES
 from HiggsML.submission.model import check_prediction, load_model_class, make_model
 from HiggsML.submission.value import Submission
-from HiggsML.systematics import DEFAULT_SEED, systematics
+from HiggsML.systematics import systematics
 
 __all__ = ["InThisProcess"]
 
@@ -55,20 +54,10 @@ class InThisProcess:
         progress: Progress | None = None,
     ) -> None:
         """Import the submission, build its Model and fit it."""
-
-        def get_train_set(
-            train_size: Any = None, selected_indices: Any = None, *, seed: int | None = None
-        ) -> pd.DataFrame | None:
-            chosen = DEFAULT_SEED if seed is None else seed
-            data.load_train_set(train_size, selected_indices, seed=chosen)
-            frame = data.get_train_set()
-            data.delete_train_set()
-            return frame
-
         seed_generators(seed, ())
         loaded = load_model_class(self._model_file)
         imported()
-        self._model = make_model(loaded, get_train_set, systematics)
+        self._model = make_model(loaded, TrainSet(data), systematics)
         self._model.fit()
         self._generators = held_generators(self._model, self._model_file.parent)
 

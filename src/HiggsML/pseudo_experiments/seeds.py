@@ -86,9 +86,9 @@ def experiment_nuisances(
     return draw_nuisances(enabled, np.random.default_rng(node))
 
 
-def model_seed(entropy: int, *task: int) -> int:
+def model_seed(seed: int, *task: int) -> int:
     """Return the seed of a Model's global generators: in one pseudo-experiment, or in fit."""
-    return int(seed_sequence(entropy, Purpose.MODEL, *task).generate_state(1, np.uint64)[0])
+    return int(seed_sequence(seed, Purpose.MODEL, *task).generate_state(1, np.uint64)[0])
 
 
 def draw_order(seed: int, n_sets: int, n_experiments: int) -> Iterator[tuple[int, int]]:

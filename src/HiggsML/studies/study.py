@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from HiggsML.datasets.reader import Data
+from HiggsML.datasets.reader import Data, TrainSet
 from HiggsML.errors import ResultsError, SettingsError
 from HiggsML.pseudo_experiments.seeds import Purpose, draw_mu, experiment_nuisances, seed_sequence
 from HiggsML.pseudo_experiments.store import EventStore
@@ -32,7 +32,7 @@ from HiggsML.statistics.measurements import COLUMNS, Measurements
 from HiggsML.statistics.summary import Difference, Summary, paired_differences, summarize
 from HiggsML.submission.model import check_prediction, load_model_class, make_model
 from HiggsML.submission.value import Submission
-from HiggsML.systematics import DEFAULT_SEED, systematics
+from HiggsML.systematics import systematics
 
 __all__ = [
     "Difference",
@@ -168,27 +168,9 @@ def fit_submission(
     """
     loaded = load_model_class(Submission.of(directory).model_file)
     imported()
-    model = make_model(loaded, _TrainSet(data), systematics)
+    model = make_model(loaded, TrainSet(data), systematics)
     model.fit()
     return model
-
-
-class _TrainSet:
-    """The function get_train_set; pickled with a Model, it forgets the events."""
-
-    def __init__(self, data: Data | None) -> None:
-        self._data = data
-
-    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        if self._data is None:
-            raise SettingsError("get_train_set can be called in __init__ and fit, not in predict")
-        self._data.load_train_set(*arguments, **{"seed": DEFAULT_SEED, **keywords})
-        frame = self._data.get_train_set()
-        self._data.delete_train_set()
-        return frame
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _TrainSet, (None,)
 
 
 def measure(

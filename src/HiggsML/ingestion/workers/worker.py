@@ -78,7 +78,7 @@ class Draws:
     """What decides the truth of every pseudo-experiment; never leaves trusted processes."""
 
     seed: int
-    systematics: Mapping[str, bool]
+    enabled: Mapping[str, bool]
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class Worker:
         seed = self.draws.seed
         plan = self._store.plan(
             mu=draw_mu(seed, task.set_index),
-            nuisances=experiment_nuisances(seed, *task, self.draws.systematics),
+            nuisances=experiment_nuisances(seed, *task, self.draws.enabled),
             seed=seed_sequence(seed, Purpose.EVENTS, *task),
         )
         self._store.fill(plan, self._sandbox.block(plan.n_events, block))
