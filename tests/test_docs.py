@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,17 @@ def test_builds_without_a_warning(tmp_path):
         loaded = re.findall(r"<(?:script|img|iframe)[^>]*\ssrc=\"?(https?:[^\s\">]+)", text)
         loaded += re.findall(r"<link[^>]*rel=\"?stylesheet[^>]*href=\"?(https?:[^\s\">]+)", text)
         assert not loaded, f"{path.name} loads {loaded}"
+
+
+def test_the_address_of_the_repository_is_the_same_everywhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    address = project["project"]["urls"]["Repository"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["repository-code"] == address
+    assert citation["version"] == project["project"]["version"]
+    assert citation["license"] == project["project"]["license"]
+    texts = [ROOT / "pyproject.toml", ROOT / "README.md", *ROOT.glob("*.md"), *DOCS.rglob("*.md")]
+    found = set()
+    for path in {*texts, ROOT / "mkdocs.yml", ROOT / "CITATION.cff"}:
+        found |= set(re.findall(r"https?://[\w.]+/[\w-]+/higgsml-[\w-]+", path.read_text("utf-8")))
+    assert found == {address}

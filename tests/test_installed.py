@@ -54,5 +54,12 @@ def test_the_page_on_pypi_leads_somewhere():
     links = re.findall(r"\]\(([^)]+)\)", page.get_payload() or page["Description"])
     assert len(links) > 20
     assert [link for link in links if not link.startswith(("https://", "#"))] == []
+    images = [link for link in links if link.endswith(".png")]
+    assert images
+    assert all("/raw/" in link for link in images), "else PyPI shows no picture"
+    text = page.get_payload() or page["Description"]
+    assert "mermaid" not in text
+    assert "make demo" not in text
+    assert "pip install higgsml-uncertainty" in text
     assert page["Author"]
     assert {url.split(",")[0] for url in page.get_all("Project-URL")} >= {"Repository", "Paper"}
