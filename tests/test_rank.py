@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from HiggsML.datasets import Data
 from HiggsML.errors import ResultsError, SettingsError, SubmissionError
-from HiggsML.ingestion import IngestionOptions
+from HiggsML.ingestion import IngestionOptions, run_ingestion
 from HiggsML.ranking.archive import Archive
 from HiggsML.ranking.board import compute_ranking, csv_table
 from HiggsML.ranking.pages import statement, write_board
@@ -48,117 +49,177 @@ def write(folder, **models):
     return folder
 
 
-@pytest.fixture
-def submissions(tmp_path):
-    broken = COUNTS.format(scale=1).replace("n = len", "raise ValueError('no'); n = len")
+REMEMBERS = (
+    COUNTS.replace("return {{", "return {")
+    .replace("}}", "}")
+    .replace("{scale}", "1")
+    .replace("        n = len", "        self.seen = getattr(self, 'seen', 0) + 1\n        n = len")
+    .replace('"mu_hat": mu,', '"mu_hat": mu + self.seen,')
+)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("ranking")
+
+
+@pytest.fixture(scope="module")
+def submissions(place):
     return write(
-        tmp_path / "submissions",
+        place / "submissions",
         honest=COUNTS.format(scale=1),
         wide=COUNTS.format(scale=9),
-        broken=broken,
+        broken=COUNTS.format(scale=1).replace("n = len", "raise ValueError('no'); n = len"),
+        remembers=REMEMBERS,
     )
 
 
-@pytest.fixture
-def options(tiny_dataset, tmp_path):
+@pytest.fixture(scope="module")
+def options(tiny_dataset, place):
     return IngestionOptions(
         tiny_dataset,
         tiny_dataset,
-        tmp_path / "unused",
+        place / "unused",
         num_of_sets=3,
         num_pseudo_experiments=6,
-        workers=1,
+        workers=2,
         isolation="off",
     )
 
 
-def ranked(archive, submissions, options, **more):
-    measure_all(archive, find_submissions(submissions), options, **more)
+@pytest.fixture(scope="module")
+def finished(submissions, options, place):
+    """Rank once; tests look at it, or change a copy."""
+    archive = Archive(place / "board")
+    count = measure_all(archive, find_submissions(submissions), options)
     ranking = compute_ranking(archive)
     write_board(archive, ranking)
-    return ranking
+    return archive, ranking, count
 
 
-def test_everyone_gets_a_line_and_the_failure_its_reason(submissions, options, tmp_path):
-    archive = Archive(tmp_path / "board")
-    ranking = ranked(archive, submissions, options)
+@pytest.fixture
+def archive(finished, tmp_path):
+    return Archive(shutil.copytree(finished[0].folder, tmp_path / "elsewhere"))
+
+
+def test_everyone_gets_a_line_and_the_failure_its_reason(finished):
+    archive, ranking, _ = finished
     assert {entry.name for entry in ranking.entries} == {"honest", "wide"}
     assert "ValueError: no" in ranking.failed["broken"]
     rows = list(csv.DictReader(csv_table(ranking).splitlines()))
-    assert [row["name"] for row in rows][-1] == "broken"
-    assert "ValueError: no" in rows[-1]["reason"]
+    assert [row["name"] for row in rows][-2:] == ["broken", "remembers"]
+    assert "ValueError: no" in rows[-2]["reason"]
     page = (archive.folder / "index.html").read_text()
-    assert all(name in page for name in ("honest", "wide", "broken"))
+    assert all(name in page for name in ("honest", "wide", "broken", "remembers"))
     assert "://" not in re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL)
+    assert "ranked by the interval score" in statement(ranking)
+
+
+def test_only_the_owner_can_read_the_entropy_and_it_is_nowhere_else(finished):
+    archive, _, _ = finished
     assert oct((archive.folder / "entropy.json").stat().st_mode)[-3:] == "600"
     entropy = str(archive.entropy())
     kept = [path for path in archive.folder.rglob("*") if path.is_file()]
     assert [p.name for p in kept if entropy in p.read_text(errors="replace")] == ["entropy.json"]
-    assert "ranked by the interval score" in statement(ranking)
 
 
-def test_all_measure_the_same_and_one_that_joins_later_does_too(submissions, options, tmp_path):
-    archive = Archive(tmp_path / "board")
-    ranked(archive, submissions, options)
+def test_a_model_that_remembers_has_no_place(finished):
+    assert "not repeatable" in finished[1].failed["remembers"]
+
+
+def test_the_answers_are_those_of_a_run_on_its_own(finished, submissions, options, tmp_path):
+    archive, _, count = finished
+    # 18, and all of them again: most were made once for all submissions. Only the one that
+    # remembers is asked for one of them twice more, which nobody else needs.
+    assert 36 <= count.made <= 38
+    assert 3 * 36 < count.shown < 4 * 36
+    run_ingestion(
+        replace(options, submission=submissions / "honest", output=tmp_path, seed=archive.entropy())
+    )
+    kept = sorted((archive.run_folder("honest") / "predictions").glob("result_*.json"))
+    assert len(kept) == 3
+    for path in kept:
+        assert path.read_bytes() == (tmp_path / path.name).read_bytes()
+
+
+def test_every_run_has_a_log(finished):
+    archive, _, _ = finished
+    assert "ValueError: no" in archive.log("broken").read_text()
+    assert archive.log("honest").read_text() == ""
+
+
+def test_all_measure_the_same_and_one_that_joins_later_does_too(
+    archive, submissions, options, tmp_path
+):
     before = (archive.run_folder("honest") / "run.json").read_bytes()
-    shutil.copytree(submissions / "honest", submissions / "twin")
-    ranking = ranked(archive, submissions, options)
-    assert (archive.run_folder("honest") / "run.json").read_bytes() == before  # not run again
+    shutil.copytree(submissions / "honest", tmp_path / "later" / "twin")
+    everyone = find_submissions(submissions) | find_submissions(tmp_path / "later")
+    count = measure_all(archive, everyone, options)
+    assert count.shown == 36  # of the new one only
+    ranking = compute_ranking(archive)
+    assert (archive.run_folder("honest") / "run.json").read_bytes() == before
     np.testing.assert_array_equal(ranking.answers["twin"].p16, ranking.answers["honest"].p16)
     np.testing.assert_array_equal(ranking.answers["twin"].mu, ranking.answers["wide"].mu)
     pair = next(p for p in ranking.by_interval.pairs if {p.first, p.second} == {"honest", "twin"})
     assert pair.p_value == 1.0
 
 
-def test_other_numbers_or_another_folder_are_refused(submissions, options, tmp_path):
-    archive = Archive(tmp_path / "board")
-    ranked(archive, submissions, options)
-    other = IngestionOptions(options.input_dir, options.input_dir, tmp_path, num_of_sets=4)
-    with pytest.raises(SettingsError, match="num_of_sets 3, not 4"):
-        measure_all(archive, find_submissions(submissions), other)
+def test_other_numbers_or_another_folder_are_refused(archive, submissions, options, place):
+    everyone = find_submissions(submissions)
+    for changed, words in (
+        ({"num_of_sets": 4}, "num_of_sets 3, not 4"),
+        ({"systematics": {"tes": True}}, "systematics"),
+        ({"seed": 1}, "another seed"),
+    ):
+        with pytest.raises(SettingsError, match=words):
+            measure_all(archive, everyone, replace(options, **changed))
     with pytest.raises(SettingsError, match="not empty and holds no ranking"):
-        measure_all(Archive(submissions), find_submissions(submissions), options)
+        measure_all(Archive(submissions), everyone, options)
     with pytest.raises(ResultsError, match="holds no ranking"):
         Archive(submissions).settings()
+    with (
+        archive.held(),
+        pytest.raises(SettingsError, match="another process ranks into it"),
+    ):
+        measure_all(archive, everyone, options)
 
 
-def test_a_model_that_remembers_has_no_place(submissions, options, tmp_path):
-    remembers = COUNTS.format(scale=1).replace("return {{", "return {").replace("}}", "}")
-    remembers = remembers.replace(
-        "        n = len", "        self.seen = getattr(self, 'seen', 0) + 1\n        n = len"
-    ).replace('"mu_hat": mu,', '"mu_hat": mu + self.seen,')
-    write(submissions, remembers=remembers)
-    ranking = ranked(Archive(tmp_path / "board"), submissions, options)
-    assert "remembers" not in {entry.name for entry in ranking.entries}
-    assert "not repeatable" in ranking.failed["remembers"]
+def test_what_was_interrupted_just_before_the_end_is_only_scored(archive, submissions, options):
+    (archive.run_folder("honest") / "run.json").unlink()
+    shutil.rmtree(archive.run_folder("honest") / "scores")
+    count = measure_all(archive, find_submissions(submissions), options)
+    assert count.made == 0
+    assert archive.record("honest").status == "finished"
+    assert (archive.run_folder("honest") / "scores" / "detailed_results.html").is_file()
 
 
-def test_a_row_is_reproduced_after_the_archive_was_moved(submissions, options, tmp_path):
-    archive = Archive(tmp_path / "board")
-    ranked(archive, submissions, options)
-    shutil.move(archive.folder, tmp_path / "elsewhere")
-    moved = Archive(tmp_path / "elsewhere")
-    assert moved.damage() == []
-    assert reproduce(moved, "honest", options) == []
-    result = moved.run_folder("honest") / "predictions" / "result_1.json"
+def test_a_row_is_reproduced_after_the_archive_was_moved(archive, options):
+    assert archive.damage() == []
+    assert reproduce(archive, "honest", options) == []
+    result = archive.run_folder("honest") / "predictions" / "result_1.json"
     result.write_text(result.read_text().replace("1", "2", 1))
-    assert reproduce(moved, "honest", options) == ["result_1.json differs"]
+    assert reproduce(archive, "honest", options) == ["result_1.json differs"]
     with pytest.raises(ResultsError, match="did not finish"):
-        reproduce(moved, "broken", options)
-    with pytest.raises(ResultsError, match="no run 'nobody'; it has broken, honest, wide"):
-        reproduce(moved, "nobody", options)
-    (moved.folder / "entropy.json").unlink()
+        reproduce(archive, "broken", options)
+    with pytest.raises(ResultsError, match="no run 'nobody'; it has broken, honest, remembers"):
+        reproduce(archive, "nobody", options)
+    (archive.folder / "entropy.json").unlink()
     with pytest.raises(ResultsError, match="published copy"):
-        reproduce(moved, "honest", options)
+        reproduce(archive, "honest", options)
 
 
 @pytest.mark.parametrize(
     "name",
-    ["runs/honest/predictions/result_0.json", "ranking.json", "board.csv", "SHA256SUMS"],
+    [
+        "runs/honest/predictions/result_0.json",
+        "runs/honest/submission/model.py",
+        "runs/broken/log.txt",
+        "ranking.json",
+        "board.csv",
+        "SHA256SUMS",
+    ],
 )
-def test_a_changed_byte_is_named(submissions, options, tmp_path, name):
-    archive = Archive(tmp_path / "board")
-    ranked(archive, submissions, options)
+def test_a_changed_byte_is_named(archive, name):
     path = archive.folder / name
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -170,9 +231,8 @@ def test_a_changed_byte_is_named(submissions, options, tmp_path, name):
     assert any("stranger.txt was added" in one for one in archive.damage()) or name == "SHA256SUMS"
 
 
-def test_the_archive_is_a_crate_that_lists_every_file(submissions, options, tmp_path):
-    archive = Archive(tmp_path / "board")
-    ranked(archive, submissions, options)
+def test_the_archive_is_a_crate_that_lists_every_file(finished):
+    archive, _, _ = finished
     graph = json.loads((archive.folder / "ro-crate-metadata.json").read_text())["@graph"]
     files = {entity["@id"] for entity in graph if entity["@type"] == "File"}
     there = {
@@ -183,10 +243,9 @@ def test_the_archive_is_a_crate_that_lists_every_file(submissions, options, tmp_
     assert files == there - {"entropy.json", "SHA256SUMS", "ro-crate-metadata.json"}
 
 
-def test_refits_measure_the_same_on_other_training_events(submissions, options, tmp_path):
-    archive = Archive(tmp_path / "board")
-    ranking = ranked(archive, submissions, options, refits=2)
-    parts = {entry.name: entry.training for entry in ranking.entries}
+def test_refits_measure_the_same_on_other_training_events(archive, options, tmp_path):
+    measure_all(archive, {}, options, refits=2)
+    parts = {entry.name: entry.training for entry in compute_ranking(archive).entries}
     # Counting takes the sums of weights alone, which drawing events again leaves as they are.
     assert parts["honest"] == pytest.approx(0.0, abs=1e-6)
     data = Data(options.input_dir)
@@ -222,11 +281,11 @@ def test_a_list_names_submissions_and_mistakes_are_told(submissions, tmp_path):
 
 def test_a_killed_ranking_goes_on_where_it_was(submissions, options, tmp_path):
     slow = COUNTS.format(scale=1).replace("n = len", "import time; time.sleep(0.2); n = len")
-    write(submissions, slow=slow)
+    everyone = write(shutil.copytree(submissions, tmp_path / "submissions"), slow=slow)
     board = tmp_path / "board"
     main = [sys.executable, "-c", "from HiggsML.cli import main; main()", "rank"]
     command = [
-        *(*main, submissions, "--output", board, "--input", options.input_dir),
+        *(*main, everyone, "--output", board, "--input", options.input_dir),
         *("--sets", "3", "--pseudo-experiments", "20"),
         *("--workers", "1", "--isolation", "off", "--seed", "5"),
     ]

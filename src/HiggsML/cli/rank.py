@@ -16,6 +16,9 @@ from HiggsML.ingestion.options import IngestionOptions
 
 __all__ = ["rank"]
 
+_FIT_SECONDS = 3600.0
+"""Budget of a fit, unless another one or a deadline is given."""
+
 
 @click.command()
 @click.argument("submissions", type=click.Path(exists=True, path_type=Path), required=False)
@@ -37,6 +40,13 @@ __all__ = ["rank"]
     show_default=True,
     help="Fit each submission so many times more, on resampled training events, to find the "
     "training's part of its error.",
+)
+@click.option(
+    "--together",
+    type=click.IntRange(1),
+    default=None,
+    help="Submissions that measure at a time what is made once for all of them.  [default: as many "
+    "as this machine's memory has room for, --memory or 2g each]",
 )
 @click.option(
     "--level",
@@ -63,6 +73,7 @@ def rank(
     board: Path,
     again: bool,
     refits: int,
+    together: int | None,
     level: float,
     rescore: Path | None,
     reproduce: tuple[Path, str] | None,
@@ -91,8 +102,27 @@ def rank(
             raise click.UsageError("Name the SUBMISSIONS to rank, or --rescore a BOARD.")
         found = find_submissions(submissions)
         with progress_bar() as progress:
-            measure_all(archive, found, options, again=again, refits=refits, progress=progress)
+            count = measure_all(
+                archive,
+                found,
+                _with_time_to_fit(options),
+                again=again,
+                refits=refits,
+                together=together,
+                progress=progress,
+            )
+        if count.made:
+            stderr.print(
+                f"{count.made:,} pseudo-experiments were made, and shown {count.shown:,} times."
+            )
     _show(archive, level)
+
+
+def _with_time_to_fit(options: IngestionOptions) -> IngestionOptions:
+    """Let a ranking end if a fit does not."""
+    if options.deadline is not None or options.budgets.fit_seconds is not None:
+        return options
+    return replace(options, budgets=replace(options.budgets, fit_seconds=_FIT_SECONDS))
 
 
 def _show(archive: Any, level: float) -> None:

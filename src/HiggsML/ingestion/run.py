@@ -11,6 +11,7 @@ from HiggsML.ingestion.stages.prepare import prepare
 from HiggsML.ingestion.stages.repeat import repeat
 from HiggsML.ingestion.stages.state import Progress
 from HiggsML.ingestion.stages.write import write
+from HiggsML.ingestion.workers import Surroundings
 from HiggsML.results import Settings
 from HiggsML.seal import recorded
 from HiggsML.submission.value import open_submission
@@ -18,8 +19,22 @@ from HiggsML.submission.value import open_submission
 __all__ = ["run_ingestion"]
 
 
-def run_ingestion(options: IngestionOptions, progress: Progress | None = None) -> Settings:
+def run_ingestion(
+    options: IngestionOptions,
+    progress: Progress | None = None,
+    *,
+    surroundings: Surroundings | None = None,
+) -> Settings:
     """Run a submission and write its results; former ones stay unless everything succeeds.
+
+    Parameters
+    ----------
+    options : IngestionOptions
+        What to run.
+    progress : callable, optional
+        Called with a stage ("fit", "predict", "repeat"), and how many of how many steps are done.
+    surroundings : Surroundings, optional
+        What the run shares with others; by default it is on its own.
 
     Returns
     -------
@@ -44,11 +59,19 @@ def run_ingestion(options: IngestionOptions, progress: Progress | None = None) -
         open_submission(options.submission) as submission,
         ExitStack() as held,
     ):
-        run = prepare(options, submission, progress or (lambda *_: None), held, recorder)
-        if run.left:
+        around = surroundings or Surroundings(options.deadline)
+        with around.turn():
+            run = prepare(
+                options, submission, progress or (lambda *_: None), held, recorder, around
+            )
+            to_measure = run.left > 0
+            if to_measure:
+                with run.told_how_far():
+                    fit(run)
+        if to_measure:
             with run.told_how_far():
-                fit(run)
                 measure(run)
         repeatability = repeat(run)  # nothing of the first pass runs any more
+        around.raise_if_stopped()
         run.processes.close()
         return write(run, repeatability, recorder)

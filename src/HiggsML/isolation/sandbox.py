@@ -265,7 +265,12 @@ class Sandbox:
         return block.array(n_events)
 
     def predict(
-        self, n_events: int, number: int = 0, *, seed: int = 0, timeout: float | None = None
+        self,
+        n_events: int,
+        number: int | SharedBlock = 0,
+        *,
+        seed: int = 0,
+        timeout: float | None = None,
     ) -> Answer:
         """Have the Model measure the ``n_events`` that were put into :meth:`block`.
 
@@ -273,6 +278,8 @@ class Sandbox:
         ----------
         n_events : int
             How many there are.
+        number : int or SharedBlock
+            Of the block; or one that is not this sandbox's own, and final.
         seed : int
             Of its global random generators, so that an honest random answer can be repeated.
         timeout : float, optional
@@ -283,16 +290,17 @@ class Sandbox:
         Answer
             Checked.
         """
-        block = self._blocks.get(number)
+        block = self._blocks.get(number) if isinstance(number, int) else number
         if block is None or block.capacity < n_events:
             raise SettingsError("fill block(n_events) before predict(n_events)")
-        message, _ = self._ask(
-            {"kind": "predict", "n_events": n_events, "seed": seed},
-            ("prediction",),
-            "predict",
-            _TimeLimit("one prediction", self._budgets.predict_seconds, timeout),
-            descriptors=[block.descriptor],
-        )
+        with block.opened() as descriptor:
+            message, _ = self._ask(
+                {"kind": "predict", "n_events": n_events, "seed": seed},
+                ("prediction",),
+                "predict",
+                _TimeLimit("one prediction", self._budgets.predict_seconds, timeout),
+                descriptors=[descriptor],
+            )
         return check_prediction(message)
 
     def is_small(self) -> bool:

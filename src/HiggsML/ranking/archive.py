@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -24,9 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from HiggsML.crate import CRATE_FILE, crate
-from HiggsML.errors import ResultsError
-from HiggsML.files import whole_file
+from HiggsML.errors import ResultsError, SettingsError, SubmissionError
+from HiggsML.files import locked, remedy, whole_file
 from HiggsML.results import read_object, write_json
+from HiggsML.submission.value import Submission
 
 __all__ = ["Archive", "RankingSettings", "RunRecord"]
 
@@ -77,15 +79,12 @@ class RunRecord:
         Digests of the submission's files.
     software : mapping of str to str
         Versions that it ran with.
-    seconds : float
-        Duration of the run.
     """
 
     status: str
     reason: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
     software: Mapping[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
 
 
 class Archive:
@@ -130,6 +129,29 @@ class Archive:
             json.dump({"entropy": entropy}, file)
         write_json(self.folder / SETTINGS_FILE, asdict(settings))
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from ranking into this folder meanwhile.
+
+        Raises
+        ------
+        SettingsError
+            If one does, or the folder can not be made.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.folder, os.O_RDONLY)
+        except OSError as error:
+            raise SettingsError(
+                f"{self.folder} can not be a ranking's folder ({error.strerror}): {remedy(error)}"
+            ) from error
+        try:
+            if not locked(descriptor):
+                raise SettingsError(f"{self.folder} is in use: another process ranks into it")
+            yield
+        finally:
+            os.close(descriptor)
+
     def entropy(self) -> int:
         """Return the source of the truth.
 
@@ -152,6 +174,10 @@ class Archive:
     def run_folder(self, name: str) -> Path:
         """Return where a submission's run is kept."""
         return self.folder / "runs" / name
+
+    def log(self, name: str) -> Path:
+        """Return the file with what a submission printed, and how it ended."""
+        return self.run_folder(name) / "log.txt"
 
     def refit_folder(self, name: str, number: int) -> Path:
         """Return where the answers of a submission are kept that was fitted once more."""
@@ -176,16 +202,28 @@ class Archive:
         record: RunRecord = _read(RunRecord, path)
         return record
 
-    def keep(self, name: str, record: RunRecord, submission: Path) -> None:
-        """Keep a submission's files and how its run ended; the record comes last."""
+    def begin_run(self, name: str, submission: Submission) -> Mapping[str, str]:
+        """Copy a submission into the archive, where it is run, and return its files' digests.
+
+        What an interrupted run of the same files has left stays, of others it is removed.
+        """
         folder = self.run_folder(name)
         folder.mkdir(parents=True, exist_ok=True)
         kept = folder / "submission"
-        shutil.rmtree(kept, ignore_errors=True)
-        for file in record.files:
-            (kept / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(submission / file, kept / file)
-        write_json(folder / _RECORD, asdict(record))
+        with contextlib.suppress(SubmissionError):
+            if Submission.of(kept).identity == submission.identity:
+                return submission.identity
+        for path in folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        submission.copied_to(kept)
+        return submission.identity
+
+    def keep(self, name: str, record: RunRecord) -> None:
+        """Keep how a submission's run ended; this comes last."""
+        write_json(self.run_folder(name) / _RECORD, asdict(record))
 
     def seal(self) -> None:
         """Write a digest of every file, and describe them as an RO-Crate."""

@@ -1,34 +1,44 @@
 """Run every submission on the same pseudo-experiments, and keep what comes of it.
 
 The entropy of a ranking is drawn once and kept where only its owner can read it. All submissions
-get it, so all measure the same pseudo-experiments, those that join later, too. Each has a
-checkpoint of its own: a ranking that is killed goes on where it was.
+measure what is drawn from it, those that join later, too. Each has a checkpoint of its own: a
+ranking that is killed goes on where it was.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import secrets
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 from HiggsML.datasets.identity import data_identity
 from HiggsML.datasets.reader import Data
-from HiggsML.errors import HiggsMLError, ResultsError, SettingsError, SubmissionError
+from HiggsML.errors import ResultsError, SettingsError, SubmissionError
 from HiggsML.ingestion import IngestionOptions, run_ingestion
 from HiggsML.ingestion.checkpoint import checkpoint_path
 from HiggsML.ingestion.identity import differences, software_identity
 from HiggsML.pseudo_experiments.store import EventStore
 from HiggsML.ranking.archive import Archive, RankingSettings, RunRecord
 from HiggsML.ranking.refits import with_resampled_training
+from HiggsML.ranking.rounds import (
+    Count,
+    Ended,
+    Job,
+    Measure,
+    on_its_own,
+    one_by_one,
+    run_round,
+    size_of_round,
+)
 from HiggsML.results import SETTINGS_FILE
 from HiggsML.schema import NUISANCES, SIGNAL
 from HiggsML.score import run_scoring
-from HiggsML.submission.value import Submission, open_submission
+from HiggsML.submission.value import open_submission
 
 __all__ = ["Progress", "measure_all", "reproduce"]
 
@@ -37,7 +47,7 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, and how many of how many steps are."""
 
-Measure = Callable[[IngestionOptions, Progress | None], object]
+T = TypeVar("T")
 
 
 def measure_all(
@@ -47,9 +57,10 @@ def measure_all(
     *,
     again: bool = False,
     refits: int = 0,
+    together: int | None = None,
     progress: Progress | None = None,
-    measure: Measure = run_ingestion,
-) -> None:
+    measure: Measure | None = None,
+) -> Count:
     """Run all submissions that have no place in the ranking yet.
 
     Parameters
@@ -64,128 +75,175 @@ def measure_all(
         Run those again that have failed.
     refits : int
         Fit each so many times more, on training events that are drawn again.
+    together : int, optional
+        How many submissions measure at a time what is made once for all of them; by default as
+        many as the machine's memory has room for.
     progress : callable, optional
         Told how far the ranking is, in pseudo-experiments of all its submissions.
-    measure : callable
-        What runs one submission.
+    measure : callable, optional
+        What runs one submission where nothing can be shared: in containers, on a cluster.
+
+    Returns
+    -------
+    Count
+        How many pseudo-experiments were made, and how often one was shown.
 
     Raises
     ------
     SettingsError
-        If the ranking was begun with other numbers or another dataset.
+        If the ranking was begun with other numbers or another dataset, or is being made by another
+        process.
     """
-    entropy = _begun(archive, options)
-    waiting = {
-        name: path
-        for name, path in submissions.items()
-        if name not in archive.names() or (again and archive.record(name).status == "failed")
-    }
-    steps = _Steps(progress, options, len(waiting))
-    for name, path in waiting.items():
-        folder = archive.run_folder(name)
-        folder.mkdir(parents=True, exist_ok=True)
-        started = time.monotonic()
-        try:
-            with open_submission(path) as submission:
-                _score(
-                    measure, options, submission, folder, entropy=entropy, progress=steps.of(name)
-                )
-                record = RunRecord(
-                    "finished",
-                    files=submission.identity,
-                    software=software_identity(),
-                    seconds=time.monotonic() - started,
-                )
-                archive.keep(name, record, submission.folder)
-        except SubmissionError as error:
-            logger.warning("%s has no place in the ranking: %s", name, error)
-            _keep_failure(archive, name, path, str(error), time.monotonic() - started)
-        steps.next()
-    if refits:
-        _refit(archive, options, entropy=entropy, refits=refits, progress=progress, measure=measure)
+    with archive.held():
+        entropy = _begun(archive, options)
+        waiting = [
+            name
+            for name in submissions
+            if name not in archive.names() or (again and archive.record(name).status == "failed")
+        ]
+        ranking = _Ranking(
+            archive,
+            replace(options, seed=entropy),
+            together or size_of_round(options),
+            on_its_own if measure is None and options.scheduler is not None else measure,
+        )
+        steps = _Steps(progress, options, len(waiting))
+        count = Count()
+        for names in _batches(waiting, ranking.together):
+            count += ranking.first_fit({name: submissions[name] for name in names}, steps)
+        for number in range(1, refits + 1):
+            count += ranking.fit_again(number, progress)
+    return count
 
 
 class _Steps:
-    """Progress of one run told as that of the whole ranking."""
+    """Progress of all runs told as that of the whole ranking."""
 
     def __init__(self, progress: Progress | None, options: IngestionOptions, runs: int) -> None:
         self._progress = progress
         self._each = options.num_of_sets * options.num_pseudo_experiments
-        self._runs, self._ended = runs, 0
+        self._done: dict[str, int] = {}
+        self._total = runs * self._each
+        self._lock = threading.Lock()
 
-    def of(self, name: str) -> Progress | None:
-        """Return what a run is to be given."""
+    def report(self, name: str, stage: str, done: int, total: int) -> None:
+        """Tell how far a run is."""
+        if stage == "predict":
+            self._tell(name, done)
+
+    def ended(self, name: str) -> None:
+        """Tell that a run has ended, with success or without."""
+        self._tell(name, self._each)
+
+    def _tell(self, name: str, done: int) -> None:
         if self._progress is None:
-            return None
-        tell = self._progress
-
-        def told(stage: str, done: int, total: int) -> None:
-            share = done if stage == "predict" else 0
-            tell("rank", self._ended * self._each + share, self._runs * self._each)
-
-        return told
-
-    def next(self) -> None:
-        """Count a run that has ended."""
-        self._ended += 1
-        if self._progress is not None:
-            self._progress("rank", self._ended * self._each, self._runs * self._each)
+            return
+        with self._lock:
+            self._done[name] = done
+            self._progress("rank", sum(self._done.values()), self._total)
 
 
-def _score(
-    measure: Measure,
-    options: IngestionOptions,
-    submission: Submission,
-    folder: Path,
-    *,
-    entropy: int,
-    progress: Progress | None,
-) -> None:
-    """Run a submission and write its report."""
-    mine = replace(
-        options,
-        submission=submission.folder,
-        output=folder / "predictions",
-        seed=entropy,
-        resume=checkpoint_path(folder / "predictions").exists(),
-    )
-    measure(mine, progress)
-    run_scoring(folder / "predictions", folder / "scores")
+@dataclass(frozen=True)
+class _Ranking:
+    """What all rounds have in common."""
 
+    archive: Archive
+    options: IngestionOptions
+    together: int
+    measure: Measure | None
 
-def _refit(
-    archive: Archive,
-    options: IngestionOptions,
-    *,
-    entropy: int,
-    refits: int,
-    progress: Progress | None,
-    measure: Measure,
-) -> None:
-    """Have every submission measure again what it measured, fitted to other training events."""
-    finished = [name for name in archive.names() if archive.record(name).status == "finished"]
-    data = Data(options.input_dir, options.test_size)
-    steps = _Steps(progress, options, refits * len(finished))
-    for number in range(1, refits + 1):
+    def first_fit(self, paths: Mapping[str, Path], steps: _Steps) -> Count:
+        """Run some submissions, and keep what comes of each as soon as it has ended."""
+        archive, files = self.archive, dict[str, Mapping[str, str]]()
+
+        def ended(name: str, failure: SubmissionError | None) -> None:
+            if failure is None:
+                predictions = archive.run_folder(name) / "predictions"
+                run_scoring(predictions, predictions.with_name("scores"))
+                self._keep(name, RunRecord("finished"), files[name])
+            else:
+                logger.warning("%s has no place in the ranking: %s", name, failure)
+                # It holds the entropy, and what has failed is not gone on with.
+                self._checkpoint(name).unlink(missing_ok=True)
+                self._keep(name, RunRecord("failed", str(failure)), files.get(name, {}))
+            steps.ended(name)
+
+        jobs = []
+        for name, path in paths.items():
+            try:
+                with open_submission(path) as submission:
+                    files[name] = archive.begin_run(name, submission)
+            except SubmissionError as error:
+                archive.log(name).parent.mkdir(parents=True, exist_ok=True)
+                archive.log(name).write_text(f"{error}\n", encoding="utf-8")
+                ended(name, error)
+                continue
+            if (archive.run_folder(name) / "predictions" / SETTINGS_FILE).is_file():
+                ended(name, None)  # it was interrupted just before the end
+            else:
+                jobs.append(self._job(name))
+        return self._run(jobs, steps, ended)
+
+    def _keep(self, name: str, record: RunRecord, files: Mapping[str, str]) -> None:
+        self.archive.keep(name, replace(record, files=files, software=software_identity()))
+
+    def _checkpoint(self, name: str) -> Path:
+        return checkpoint_path(self.archive.run_folder(name) / "predictions")
+
+    def _job(self, name: str) -> Job:
+        folder = self.archive.run_folder(name)
+        mine = replace(
+            self.options,
+            submission=folder / "submission",
+            output=folder / "predictions",
+            resume=self._checkpoint(name).exists(),
+        )
+        return Job(name, mine, self.archive.log(name))
+
+    def fit_again(self, number: int, progress: Progress | None) -> Count:
+        """Have all measure again what they measured, fitted to other training events."""
+        jobs = []
         with TemporaryDirectory(prefix="higgsml-") as place:
-            other = with_resampled_training(data, Path(place) / "data", seed=number)
-            for name in finished:
-                output = archive.refit_folder(name, number)
-                if not (output / SETTINGS_FILE).is_file():
-                    mine = replace(
-                        options,
-                        input_dir=other,
-                        submission=archive.run_folder(name) / "submission",
-                        output=output,
-                        seed=entropy,
-                        checkpoint=False,
-                        resume=False,
-                    )
-                    try:
-                        measure(mine, steps.of(name))
-                    except HiggsMLError as error:
-                        logger.warning("refit %d of %s: %s", number, name, error)
-                steps.next()
+            for name in self.archive.names():
+                output = self.archive.refit_folder(name, number)
+                done = (output / SETTINGS_FILE).is_file()
+                if self.archive.record(name).status != "finished" or done:
+                    continue
+                mine = replace(
+                    self.options,
+                    input_dir=Path(place) / "data",
+                    submission=self.archive.run_folder(name) / "submission",
+                    output=output,
+                    checkpoint=False,
+                    resume=False,
+                )
+                jobs.append(Job(name, mine, self.archive.log(name)))
+            if not jobs:
+                return Count()
+            data = Data(self.options.input_dir, self.options.test_size)
+            with_resampled_training(data, Path(place) / "data", seed=number)
+            steps = _Steps(progress, self.options, len(jobs))
+
+            def ended(name: str, failure: SubmissionError | None) -> None:
+                if failure is not None:
+                    logger.warning("refit %d of %s: %s", number, name, failure)
+                steps.ended(name)
+
+            count = Count()
+            for some in _batches(jobs, self.together):
+                count += self._run(some, steps, ended)
+            return count
+
+    def _run(self, jobs: Sequence[Job], steps: _Steps, ended: Ended) -> Count:
+        if not jobs:
+            return Count()
+        if self.measure is not None:
+            return one_by_one(jobs, self.measure, steps.report, ended)
+        return run_round(jobs, steps.report, ended)
+
+
+def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def reproduce(
@@ -252,7 +310,12 @@ def _begun(archive: Archive, options: IngestionOptions) -> int:
                     "of a ranking measure the same; use another folder"
                 )
         _same_data(before, data, archive)
-        return archive.entropy()
+        entropy = archive.entropy()
+        if options.seed not in (None, entropy):
+            raise SettingsError(
+                f"{archive.folder} was begun with another seed: leave it out, or use another folder"
+            )
+        return entropy
     if archive.folder.exists() and any(archive.folder.iterdir()):
         raise SettingsError(f"{archive.folder} is not empty and holds no ranking: use a new folder")
     repeats = EventStore.from_data(data).effective_repeats()
@@ -278,14 +341,3 @@ def _same_data(settings: RankingSettings, data: Data, archive: Archive) -> None:
         raise SettingsError(
             f"{archive.folder} was measured on another dataset ({'; '.join(found)}): name that one"
         )
-
-
-def _keep_failure(archive: Archive, name: str, path: Path, reason: str, seconds: float) -> None:
-    # It holds the entropy, and what has failed is not gone on with.
-    checkpoint_path(archive.run_folder(name) / "predictions").unlink(missing_ok=True)
-    record = RunRecord("failed", reason=reason, software=software_identity(), seconds=seconds)
-    # What can be read of it is kept, too; what can not is why it failed.
-    with contextlib.suppress(HiggsMLError, OSError), open_submission(path) as submission:
-        archive.keep(name, replace(record, files=submission.identity), submission.folder)
-        return
-    archive.keep(name, record, path)

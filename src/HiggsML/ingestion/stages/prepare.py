@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 
@@ -23,7 +22,7 @@ from HiggsML.ingestion.options import IngestionOptions
 from HiggsML.ingestion.output import reserved
 from HiggsML.ingestion.stages.processes import start_all, start_one
 from HiggsML.ingestion.stages.state import Progress, Run
-from HiggsML.ingestion.workers import check_cluster, deadline_in
+from HiggsML.ingestion.workers import Surroundings, check_cluster
 from HiggsML.isolation.cage.system_paths import opening
 from HiggsML.isolation.sandbox import check_system, not_enforced
 from HiggsML.seal import Recorder
@@ -40,9 +39,9 @@ def prepare(
     progress: Progress,
     held: ExitStack,
     recorder: Recorder,
+    around: Surroundings,
 ) -> Run:
     """Return a run that can begin; ``held`` ends what it holds."""
-    started, deadline = time.monotonic(), deadline_in(options.deadline)
     progress("read", 0, 1)
     check_system()
     if problem := not_enforced():
@@ -55,12 +54,11 @@ def prepare(
     if options.scheduler is not None:
         check_cluster(options.scheduler, data, options.test_size)
     processes = held.enter_context(ExitStack())
-    sandbox = processes.enter_context(start_one(options, submission, data))
+    sandbox = processes.enter_context(start_one(options, submission, data, around))
     run = Run(
         options=options,
         progress=progress,
-        started=started,
-        deadline=deadline,
+        around=around,
         submission=submission,
         data=data,
         processes=processes,
@@ -81,10 +79,12 @@ def _start_others(run: Run) -> None:
     options = run.options
     if options.processes > 1:
         run.worker_sandboxes = run.processes.enter_context(
-            start_all(options, run.submission, options.processes)
+            start_all(options, run.submission, run.around, options.processes)
         )
-    elif options.repeatable != "off" and options.scheduler is None and not options.debug:
-        run.spare = run.processes.enter_context(start_one(options, run.submission, run.data))
+    elif run.may_have_spare:
+        run.spare = run.processes.enter_context(
+            start_one(options, run.submission, run.data, run.around)
+        )
 
 
 def _checkpoint(

@@ -13,7 +13,7 @@ from HiggsML.datasets.training_store import mapped_bytes
 from HiggsML.ingestion.in_process import InThisProcess
 from HiggsML.ingestion.options import IngestionOptions
 from HiggsML.ingestion.stages.state import Run
-from HiggsML.ingestion.workers import DaskCluster, ThisProcess, Worker, WorkerSettings
+from HiggsML.ingestion.workers import DaskCluster, Surroundings, ThisProcess, Worker, WorkerSettings
 from HiggsML.isolation.budget.budgets import available_processors
 from HiggsML.isolation.sandbox import Sandbox
 from HiggsML.pseudo_experiments.seeds import model_seed
@@ -22,22 +22,27 @@ from HiggsML.submission.value import Submission
 __all__ = ["cluster", "fit_in", "fitted_again", "start_all", "start_one", "workers"]
 
 
-def start_one(options: IngestionOptions, submission: Submission, data: Data) -> Sandbox:
+def start_one(
+    options: IngestionOptions, submission: Submission, data: Data, around: Surroundings
+) -> Sandbox:
     """Start a sandbox with all of the machine for itself."""
     if options.debug:
         return cast(Sandbox, InThisProcess(submission))
     budgets = options.budgets.resolved()
-    return Sandbox(
+    sandbox = Sandbox(
         submission,
         isolation=options.isolation,
         budgets=budgets,
         mapped_bytes=mapped_bytes(data),
+        log=around.log,
     )
+    around.add(sandbox)
+    return sandbox
 
 
 @contextmanager
 def start_all(
-    options: IngestionOptions, submission: Submission, count: int
+    options: IngestionOptions, submission: Submission, around: Surroundings, count: int
 ) -> Iterator[list[Sandbox]]:
     """Start sandboxes that share the machine as all workers do."""
     budgets = options.budgets.resolved(workers=options.processes)
@@ -47,9 +52,15 @@ def start_all(
 
         def start(_: int) -> Sandbox:
             sandbox = Sandbox(
-                submission, isolation=options.isolation, threads=threads, budgets=budgets
+                submission,
+                isolation=options.isolation,
+                threads=threads,
+                budgets=budgets,
+                log=around.log,
             )
-            return stack.enter_context(sandbox)
+            stack.enter_context(sandbox)
+            around.add(sandbox)
+            return sandbox
 
         with ThreadPoolExecutor(max(1, count)) as pool:
             sandboxes = list(pool.map(start, range(count)))
@@ -70,15 +81,19 @@ def fit_in(sandbox: Sandbox, run: Run, *, imported: Callable[[], None] = lambda:
 @contextmanager
 def fitted_again(run: Run) -> Iterator[ThisProcess]:
     """Fit the Model once more, in a fresh process, and give what measures with it."""
-    with start_one(run.options, run.submission, run.data) as sandbox:
-        fit_in(sandbox, run)
+    with ExitStack() as started:
+        with run.around.turn():
+            sandbox = started.enter_context(
+                start_one(run.options, run.submission, run.data, run.around)
+            )
+            fit_in(sandbox, run)
         (worker,) = workers(run, [sandbox])
         yield ThisProcess(worker)
 
 
 def workers(run: Run, sandboxes: Iterable[Sandbox]) -> list[Worker]:
     """Return workers that make pseudo-experiments for these sandboxes."""
-    return [Worker(run.store, sandbox, run.draws, run.deadline) for sandbox in sandboxes]
+    return [run.around.worker(run.store, sandbox, run.draws) for sandbox in sandboxes]
 
 
 def cluster(run: Run, model_state: bytes) -> DaskCluster:

@@ -32,6 +32,7 @@ def repeat(run: Run) -> Repeatability:
     options = run.options
     if options.repeatable == "off":
         return Repeatability("off")
+    run.around.begin_again()
     tasks = chosen(run.seed, run.measured or run.checkpoint.answers)
     repeatability = ask_again(tasks, run.checkpoint.answers, partial(_asked, run))
     if options.repeatable == "require" and repeatability.state != "yes":
@@ -79,8 +80,10 @@ def _fresh(run: Run, n_tasks: int) -> Iterator[list[Sandbox]]:
         if spare is not None:
             stack.callback(spare.close)
             spare.go_on()
-        others = start_all(options, run.submission, count - (spare is not None))
-        yield [*([] if spare is None else [spare]), *stack.enter_context(others)]
+        others = start_all(options, run.submission, run.around, count - (spare is not None))
+        with run.around.turn():
+            sandboxes = stack.enter_context(others)
+        yield [*([] if spare is None else [spare]), *sandboxes]
 
 
 def _allow_second_fit(run: Run, reason: str) -> None:

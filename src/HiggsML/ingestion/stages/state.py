@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from HiggsML.datasets.reader import Data
 from HiggsML.errors import BudgetError
 from HiggsML.ingestion.checkpoint import Checkpoint
 from HiggsML.ingestion.options import IngestionOptions
-from HiggsML.ingestion.workers import Draws, Task, seconds_left
+from HiggsML.ingestion.workers import Draws, Surroundings, Task, seconds_left
 from HiggsML.isolation.sandbox import Sandbox
 from HiggsML.pseudo_experiments.seeds import draw_order
 from HiggsML.pseudo_experiments.store import EventStore
@@ -38,10 +37,8 @@ class Run:
         What is run.
     progress : Progress
         Is told of each step.
-    started : float
-        When, on the clock of :func:`time.monotonic`.
-    deadline : float or None
-        When everything must have ended, on the same clock.
+    around : Surroundings
+        What it has for itself, or shares with other runs.
     submission : Submission
         What is judged.
     data : Data
@@ -68,8 +65,7 @@ class Run:
 
     options: IngestionOptions
     progress: Progress
-    started: float
-    deadline: float | None
+    around: Surroundings
     submission: Submission
     data: Data
     processes: ExitStack
@@ -105,7 +101,19 @@ class Run:
     @cached_property
     def store(self) -> EventStore:
         """The test events."""
-        return EventStore.from_data(self.data, partial(self.progress, "read"))
+        return self.around.store(self.data, partial(self.progress, "read"))
+
+    @property
+    def deadline(self) -> float | None:
+        """When everything must have ended, on the clock of :func:`time.monotonic`."""
+        return self.around.deadline
+
+    @property
+    def may_have_spare(self) -> bool:
+        """Whether a process may wait here to be asked again."""
+        options = self.options
+        here = options.scheduler is None and not options.debug
+        return here and options.repeatable != "off" and not self.around.shared
 
     def tasks(self) -> Iterator[Task]:
         """Yield the pseudo-experiments that have no answer yet, in random order."""
@@ -115,7 +123,7 @@ class Run:
 
     def seconds(self) -> float:
         """Return how long the run has taken, with what was before an interruption."""
-        return self.checkpoint.earlier + time.monotonic() - self.started
+        return self.checkpoint.earlier + self.around.seconds()
 
     def seconds_left(self) -> float | None:
         """Return the seconds until the deadline; None without one."""

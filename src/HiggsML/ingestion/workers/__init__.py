@@ -6,6 +6,8 @@ when, changes no number: every pseudo-experiment has its own branch of the seed 
 
 from HiggsML.ingestion.workers.cluster import DaskCluster, check_cluster
 from HiggsML.ingestion.workers.processes import LocalProcesses, ThisProcess
+from HiggsML.ingestion.workers.shared_experiments import Participant, SharedExperiments
+from HiggsML.ingestion.workers.surroundings import Surroundings
 from HiggsML.ingestion.workers.worker import (
     Draws,
     Executor,
@@ -21,6 +23,9 @@ __all__ = [
     "Draws",
     "Executor",
     "LocalProcesses",
+    "Participant",
+    "SharedExperiments",
+    "Surroundings",
     "Task",
     "ThisProcess",
     "Worker",

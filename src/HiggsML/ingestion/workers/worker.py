@@ -19,6 +19,8 @@ from HiggsML.errors import PredictionError, SubmissionError, TimeLimitError
 from HiggsML.isolation.budget.budgets import Budgets
 from HiggsML.isolation.cage.restrict import IsolationMode
 from HiggsML.isolation.sandbox import Sandbox
+from HiggsML.isolation.wire.shared_memory import SharedBlock
+from HiggsML.pseudo_experiments.event_loop import Plan
 from HiggsML.pseudo_experiments.seeds import (
     Purpose,
     draw_mu,
@@ -79,6 +81,14 @@ class Draws:
 
     seed: int
     enabled: Mapping[str, bool]
+
+    def plan(self, store: EventStore, task: Task) -> Plan:
+        """Draw the number of events of a pseudo-experiment."""
+        return store.plan(
+            mu=draw_mu(self.seed, task.set_index),
+            nuisances=experiment_nuisances(self.seed, *task, self.enabled),
+            seed=seed_sequence(self.seed, Purpose.EVENTS, *task),
+        )
 
 
 @dataclass(frozen=True)
@@ -141,7 +151,11 @@ class Worker:
 
     def restore(self, state: bytes) -> None:
         """Hand a Model that was fitted elsewhere to the submission's process."""
-        self._sandbox.restore(state, timeout=seconds_left(self.deadline))
+        self._sandbox.restore(state, timeout=self.left())
+
+    def left(self) -> float | None:
+        """Return the seconds until everything must have ended; None without a deadline."""
+        return seconds_left(self.deadline)
 
     def run_all(self, tasks: Iterable[Task]) -> Answers:
         """Yield each task with the submission's answer, in order.
@@ -182,22 +196,17 @@ class Worker:
 
     def _make(self, task: Task, block: int) -> int:
         """Put the events of a pseudo-experiment into a block, and return their number."""
-        seed = self.draws.seed
-        plan = self._store.plan(
-            mu=draw_mu(seed, task.set_index),
-            nuisances=experiment_nuisances(seed, *task, self.draws.enabled),
-            seed=seed_sequence(seed, Purpose.EVENTS, *task),
-        )
+        plan = self.draws.plan(self._store, task)
         self._store.fill(plan, self._sandbox.block(plan.n_events, block))
         return plan.n_events
 
-    def _measure(self, task: Task, block: int, n_events: int) -> Answer:
+    def _measure(self, task: Task, block: int | SharedBlock, n_events: int) -> Answer:
         try:
             return self._sandbox.predict(
                 n_events,
                 block,
                 seed=model_seed(self.draws.seed, *task),
-                timeout=seconds_left(self.deadline),
+                timeout=self.left(),
             )
         except (PredictionError, TimeLimitError, SubmissionError) as error:
             where = f"set {task.set_index}, pseudo-experiment {task.experiment}"

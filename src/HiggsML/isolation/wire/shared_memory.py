@@ -6,10 +6,11 @@ descriptor (Linux; elsewhere an unlinked file that the receiver holds open for r
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import IO
 
 import numpy as np
@@ -48,6 +49,19 @@ class SharedBlock:
         """Return a writable view of shape (28, n_events)."""
         flat = np.frombuffer(self._map, dtype=np.float32, count=len(FEATURES) * n_events)
         return flat.reshape(len(FEATURES), n_events)
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[int]:
+        """Open the memory for one reader: its offset and locks are nobody else's."""
+        own = f"/proc/self/fd/{self.descriptor}"
+        if not os.path.exists(own):  # noqa: PTH110 (asked for every pseudo-experiment)
+            yield self.descriptor
+            return
+        descriptor = os.open(own, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
     def close(self) -> None:
         """Free the memory once no view is left."""
