@@ -10,15 +10,19 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from html import escape
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from HiggsML.cli.rank import rank
 from HiggsML.datasets import Data
 from HiggsML.errors import ResultsError, SettingsError, SubmissionError
 from HiggsML.ingestion import IngestionOptions, run_ingestion
 from HiggsML.ranking.archive import Archive
-from HiggsML.ranking.board import compute_ranking, csv_table
+from HiggsML.ranking.board import compute_ranking, csv_table, markdown
 from HiggsML.ranking.pages import statement, write_board
 from HiggsML.ranking.refits import with_resampled_training
 from HiggsML.ranking.run import measure_all, reproduce
@@ -124,7 +128,7 @@ def test_only_the_owner_can_read_the_entropy_and_it_is_nowhere_else(finished):
 
 
 def test_a_model_that_remembers_has_no_place(finished):
-    assert "not repeatable" in finished[1].failed["remembers"]
+    assert "differ when they are asked for again" in finished[1].failed["remembers"]
 
 
 def test_the_answers_are_those_of_a_run_on_its_own(finished, submissions, options, tmp_path):
@@ -271,6 +275,12 @@ def test_a_list_names_submissions_and_mistakes_are_told(submissions):
         ("name,path\nfirst,nowhere\n", "line 2: nowhere does not exist"),
         ("who,where\na,b\n", "needs the columns name and path"),
         ("name,path\na/b,submissions/honest\n", "'a/b' can not be the name"),
+        ("name,path\n.a,submissions/honest\n", "'.a' can not be the name"),
+        (f"name,path\n{'a' * 200},submissions/honest\n", "can not be the name"),
+        ("name,path\na\x07,submissions/honest\n", "can not be the name"),
+        ("name,path\na,submissions/honest\nA,submissions/wide\n", "have one name, A"),
+        ("name;path\na;submissions/honest\n", "needs the columns name and path"),
+        ("", "holds no submission"),
         ("name,path\na,submissions/honest\na,submissions/wide\n", "have one name, a"),
         ("name,path\n", "holds no submission"),
     ):
@@ -306,3 +316,73 @@ def test_a_killed_ranking_goes_on_where_it_was(submissions, options, tmp_path):
         [*main, "--rescore", board], check=True, capture_output=True, text=True
     )
     assert "honest" in rescored.stdout
+
+
+def test_a_folder_is_searched_and_mistakes_are_told(submissions, tmp_path):
+    with pytest.raises(SubmissionError, match="holds no submission"):
+        find_submissions(tmp_path)
+    with pytest.raises(SubmissionError, match="is a submission itself"):
+        find_submissions(submissions / "honest")
+    with pytest.raises(SubmissionError, match="does not exist"):
+        find_submissions(tmp_path / "nowhere")
+    place = write(tmp_path / "all", both="x", board="x")
+    (place / "board" / "ranking.json").write_text("{}")  # no submission
+    (place / "notes.txt").write_text("neither")
+    (place / "one.ZIP").write_bytes(b"broken, which its own line will say")
+    assert list(find_submissions(place)) == ["both", "one"]
+    (place / "both.zip").write_bytes(b"")
+    with pytest.raises(SubmissionError, match="have one name, both"):
+        find_submissions(place)
+    (place / "both.zip").unlink()
+    (place / "both.zip").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(SubmissionError, match="have one name, both"):
+        find_submissions(place)
+
+
+@pytest.mark.parametrize("name", ["Équipe <b>ü|x</b> $1$ 100%", "日本 チーム #1", "a_b*c*"])
+def test_a_name_is_shown_as_it_is_and_is_no_markup(archive, name):
+    shutil.copytree(archive.run_folder("honest"), archive.run_folder(name))
+    shutil.copytree(archive.run_folder("broken"), archive.run_folder(f"{name} broken"))
+    ranking = compute_ranking(archive)
+    write_board(archive, ranking)
+    for page in ("index.html", "versus.html"):
+        text = (archive.folder / page).read_text()
+        assert escape(name, quote=False) in text
+        assert "<b>" not in text
+    (link,) = re.findall(r'href="(runs/[^"]*)"><bdi>' + re.escape(escape(name)), text_of(archive))
+    assert (archive.folder / unquote(link)).is_file()
+    rows = markdown(ranking).splitlines()
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {8}
+    assert "<b>" not in markdown(ranking)
+    assert {row["name"] for row in csv.DictReader(csv_table(ranking).splitlines())} >= {name}
+    assert archive.damage() == []
+    graph = json.loads((archive.folder / "ro-crate-metadata.json").read_text())["@graph"]
+    assert f"runs/{name}/submission/model.py" in {unquote(one["@id"]) for one in graph}
+
+
+def text_of(archive):
+    return (archive.folder / "index.html").read_text()
+
+
+def test_one_submission_alone_and_none_at_all_have_a_board(archive):
+    for name in ("wide", "remembers", "broken"):
+        shutil.rmtree(archive.run_folder(name))
+    alone = compute_ranking(archive)
+    write_board(archive, alone)
+    assert statement(alone) == "honest is the only submission that has finished."
+    (archive.run_folder("honest") / "predictions" / "result_0.json").write_text("{}")
+    none = compute_ranking(archive)
+    write_board(archive, none)
+    assert "nothing to rank" in statement(none)
+    assert "result_0.json" in none.failed["honest"]
+
+
+def test_a_number_that_was_never_sealed_is_found_when_scored_again(archive):
+    (archive.run_folder("honest") / "predictions" / "result_0.json").unlink()
+    result = CliRunner().invoke(rank, ["--rescore", str(archive.folder)])
+    assert isinstance(result.exception, ResultsError)
+    assert "runs/honest/predictions/result_0.json is missing" in str(result.exception)
+    shutil.rmtree(archive.folder / "runs")
+    (archive.folder / "ranking.json").write_text('{"num_of_sets": 1}')
+    with pytest.raises(ResultsError, match=r"ranking.json is damaged or of another version"):
+        archive.settings()

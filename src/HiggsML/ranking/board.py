@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import html
 import io
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -286,21 +288,29 @@ def markdown(ranking: Ranking) -> str:
     ]
     for entry in ranking.entries:
         lines.append(
-            f"| {place(entry)} | {entry.name} "
+            f"| {place(entry)} | {in_markdown(entry.name)} "
             f"| {entry.interval_score:.4f} ± {entry.errors.total:.4f} "
             f"| {entry.quantiles_score:.3f} [{entry.official_range[0]:.3f}, "
             f"{entry.official_range[1]:.3f}] "
             f"| {entry.coverage.coverage:.4f} ± {entry.coverage.error:.4f} "
             f"| {entry.metrics['width']:.4f} | {entry.minutes:.1f} |"
         )
-    lines += [f"| | {name} | | | | | {one_line(r)} |" for name, r in ranking.failed.items()]
+    lines += [
+        f"| | {in_markdown(name)} | | | | | {in_markdown(one_line(reason))} |"
+        for name, reason in ranking.failed.items()
+    ]
     return "\n".join(lines) + "\n"
 
 
 def one_line(text: str, limit: int = 160) -> str:
     """Return a reason for the cell of a table."""
-    line = " ".join(text.replace("|", "/").split())
+    line = " ".join(text.split())
     return line if len(line) <= limit else line[: limit - 3] + "..."
+
+
+def in_markdown(text: str) -> str:
+    """Return text that a table in Markdown shows as it is."""
+    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(text, quote=False))
 
 
 def place(entry: Entry) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from markupsafe import Markup
 
@@ -102,9 +103,10 @@ def _cells(entry: Entry, archive: Archive) -> list[dict[str, Any]]:
     low, high = entry.official_range
     coverage = entry.coverage
     report = f"runs/{entry.name}/scores/detailed_results.html"
+    link = quote(report) if (archive.folder / report).is_file() else ""
     return [
         _cell(entry.rank, place(entry)),
-        _cell(entry.rank, entry.name, link=report if (archive.folder / report).is_file() else ""),
+        _cell(entry.rank, entry.name, link=link),
         _cell(entry.interval_score, f"{entry.interval_score:.4f} ± {entry.errors.total:.4f}"),
         _cell(entry.quantiles_score, f"{entry.quantiles_score:.3f} ({low:.3f} to {high:.3f})"),
         _cell(coverage.coverage, f"{coverage.coverage:.4f} ± {coverage.error:.4f}"),

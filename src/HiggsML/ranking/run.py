@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from HiggsML.datasets.identity import data_identity
 from HiggsML.datasets.reader import Data
@@ -101,9 +101,11 @@ def measure_all(
             for name in submissions
             if name not in archive.names() or (again and archive.record(name).status == "failed")
         ]
+        # Whose answers can not be asked for again may have remembered: it has no place.
+        strict: Literal["off", "require"] = "off" if options.repeatable == "off" else "require"
         ranking = _Ranking(
             archive,
-            replace(options, seed=entropy),
+            replace(options, seed=entropy, repeatable=strict),
             together or size_of_round(options),
             on_its_own if measure is None and options.scheduler is not None else measure,
         )

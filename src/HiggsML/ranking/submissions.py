@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from HiggsML.files import is_junk
 
 __all__ = ["find_submissions"]
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,99}")
+_MOST_BYTES = 150
+"""Of a name, which is that of a folder, too."""
 
 
 def find_submissions(source: Path) -> dict[str, Path]:
@@ -43,17 +44,29 @@ def find_submissions(source: Path) -> dict[str, Path]:
     listed = _from_list(source) if source.is_file() else _from_folder(source)
     found: dict[str, Path] = {}
     for name, path in listed:
-        if not _NAME.fullmatch(name):
-            raise SubmissionError(
-                f"{name!r} can not be the name of a submission: use letters, digits, dots, dashes, "
-                "underscores and spaces"
-            )
-        if name in found:
-            raise SubmissionError(f"{found[name]} and {path} have one name, {name}: rename one")
+        _check_name(name)
+        same = [other for other in found if _folded(other) == _folded(name)]
+        if same:
+            raise SubmissionError(f"{found[same[0]]} and {path} have one name, {name}: rename one")
         found[name] = path
     if not found:
         raise SubmissionError(f"{source} holds no submission: no zip, and no directory")
     return dict(sorted(found.items()))
+
+
+def _check_name(name: str) -> None:
+    """Refuse what can not be the name of a folder, or deceives a reader."""
+    wrong = not name.isprintable() or set(name) & set('/\\:*?"') or len(name.encode()) > _MOST_BYTES
+    if wrong or name != name.strip() or name.startswith(".") or name.endswith("."):
+        raise SubmissionError(
+            f"{name!r} can not be the name of a submission: use up to {_MOST_BYTES} bytes of "
+            "letters, digits, dashes, underscores, dots and spaces inside"
+        )
+
+
+def _folded(name: str) -> str:
+    """Return what is the same for names that some file systems take for one."""
+    return unicodedata.normalize("NFKC", name).casefold()
 
 
 def _from_folder(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -61,8 +74,14 @@ def _from_folder(folder: Path) -> Iterator[tuple[str, Path]]:
         raise SubmissionError(
             f"{folder} does not exist: name a folder of submissions, or a CSV file"
         )
+    if (folder / "model.py").is_file():
+        raise SubmissionError(
+            f"{folder} is a submission itself: name the folder that holds it, "
+            f"{folder.resolve().parent}"
+        )
     for path in sorted(folder.iterdir()):
-        if is_junk(path.name) or path.name.startswith("."):
+        is_ranking = (path / "ranking.json").is_file()
+        if is_junk(path.name) or path.name.startswith(".") or is_ranking:
             continue
         if path.is_dir():
             yield path.name, path
@@ -77,7 +96,7 @@ def _from_list(table: Path) -> Iterable[tuple[str, Path]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SubmissionError(f"{table} can not be read as CSV: {error}") from error
     for number, row in enumerate(rows, start=2):
-        name, path = (row.get(column) for column in ("name", "path"))
+        name, path = ((row.get(column) or "").strip() for column in ("name", "path"))
         if not name or not path:
             raise SubmissionError(f"{table}, line {number}: it needs the columns name and path")
         if not (table.parent / path).exists():
