@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from HiggsML.cli.console import output_console, stderr, table
 from HiggsML.cli.options import DIRECTORY, input_option, run_options
 from HiggsML.cli.progress import progress_bar
-from HiggsML.errors import ResultsError
+from HiggsML.errors import ResultsError, SettingsError, SubmissionError
 from HiggsML.ingestion.options import IngestionOptions
+
+if TYPE_CHECKING:
+    from HiggsML.ranking.rounds import Measure
 
 __all__ = ["rank"]
 
@@ -32,6 +37,13 @@ _FIT_SECONDS = 3600.0
     help="The ranking's folder: pages, tables and archive. One that exists is gone on with.",
 )
 @run_options
+@click.option(
+    "--docker",
+    is_flag=True,
+    help="Run each in containers instead, one after the other: no network, and --memory (8g) is a "
+    "container's. Each makes the pseudo-experiments anew.",
+)
+@click.option("--image", default=None, help="Image for --docker; the competition's by default.")
 @click.option("--again", is_flag=True, help="Run those again that have failed.")
 @click.option(
     "--refits",
@@ -71,6 +83,8 @@ def rank(
     submissions: Path | None,
     input_dir: Path,
     board: Path,
+    docker: bool,
+    image: str | None,
     again: bool,
     refits: int,
     together: int | None,
@@ -89,6 +103,8 @@ def rank(
     from HiggsML.ranking.run import measure_all
     from HiggsML.ranking.submissions import find_submissions
 
+    if image and not docker:
+        raise SettingsError("--image needs --docker")
     options = IngestionOptions(input_dir, input_dir, board, **values)
     if reproduce is not None:
         _reproduce(Archive(reproduce[0]), reproduce[1], options)
@@ -110,12 +126,46 @@ def rank(
                 refits=refits,
                 together=together,
                 progress=progress,
+                measure=_in_containers(options, image) if docker else None,
             )
         if count.made:
             stderr.print(
                 f"{count.made:,} pseudo-experiments were made, and shown {count.shown:,} times."
             )
     _show(archive, level)
+
+
+def _in_containers(options: IngestionOptions, image: str | None) -> Measure:
+    """Return what runs one submission in containers."""
+    from HiggsML.codabench.container import (
+        ProgramFailedError,
+        Restrictions,
+        confined,
+        read_progress,
+        run_in_docker,
+    )
+
+    _, restrictions = confined(options, Restrictions())
+
+    def measure(
+        mine: IngestionOptions, report: Callable[[str, int, int], None], log: IO[str]
+    ) -> None:
+        def note(stage: str, line: str) -> None:
+            if (step := read_progress(line)) is not None:
+                report(*step)
+            else:
+                print(f"[{stage}] {line}", file=log)
+
+        inside, _ = confined(replace(mine, resume=False), restrictions)
+        with TemporaryDirectory(prefix="higgsml-") as scores:
+            try:
+                run_in_docker(
+                    inside, Path(scores), image=image, restrictions=restrictions, log=note
+                )
+            except ProgramFailedError as error:
+                raise SubmissionError(str(error)) from error
+
+    return measure
 
 
 def _with_time_to_fit(options: IngestionOptions) -> IngestionOptions:

@@ -7,7 +7,6 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from HiggsML.cli.console import print_log, show_scores, stderr
 from HiggsML.cli.options import DIRECTORY, EXISTING, SUBMISSION, input_option, run_options
 from HiggsML.cli.progress import Report, progress_bar
 from HiggsML.errors import HiggsMLError, SettingsError
-from HiggsML.ingestion.options import OPTIONS, IngestionOptions
+from HiggsML.ingestion.options import IngestionOptions
 
 if TYPE_CHECKING:
     from HiggsML.codabench.container.worker import Worker
@@ -258,17 +257,15 @@ def _run_in_docker(
 
     Logs go to standard error; lines that only tell progress move the progress bar.
     """
-    for option in OPTIONS:
-        if not option.elsewhere and getattr(options, option.name):
-            raise SettingsError(f"{option.flag} and --docker can not be combined")
-    from HiggsML.codabench.container import NEWEST, Restrictions, read_progress, run_in_docker
+    from HiggsML.codabench.container import (
+        NEWEST,
+        Restrictions,
+        confined,
+        read_progress,
+        run_in_docker,
+    )
 
-    restrictions = Restrictions(as_platform=as_platform)
-    memory = options.budgets.memory_bytes
-    if memory is not None and not as_platform:
-        # The container's limit, a share of which is then the submission's.
-        restrictions = replace(restrictions, memory=f"{int(memory)}b")
-        options = replace(options, budgets=replace(options.budgets, memory_bytes=None))
+    options, restrictions = confined(options, Restrictions(as_platform=as_platform))
 
     def log(stage: str, line: str) -> None:
         step = read_progress(line)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from HiggsML.cli.console import output_console, stderr, table
-from HiggsML.cli.options import EXISTING, FILE
+from HiggsML.cli.options import DIRECTORY, EXISTING, FILE
 from HiggsML.cli.progress import progress_bar
 from HiggsML.errors import ResultsError
 
@@ -24,7 +24,14 @@ __all__ = ["runs"]
 @click.command()
 @click.argument("directory", type=EXISTING, default=Path("outputs"))
 @click.option("--page", type=FILE, default=None, help="Write the list as a web page, too.")
-def runs(directory: Path, page: Path | None) -> None:
+@click.option(
+    "--board",
+    type=DIRECTORY,
+    default=None,
+    help="Write a board of them into this folder, too: ranks with ties, coverage tests, and method "
+    "against method, for those that measured the same pseudo-experiments (the same --seed).",
+)
+def runs(directory: Path, page: Path | None, board: Path | None) -> None:
     """List the runs below DIRECTORY with their scores and uncertainties, the best first.
 
     DIRECTORY is "outputs" by default.
@@ -55,6 +62,11 @@ def runs(directory: Path, page: Path | None) -> None:
         ]
         write_from_template(page, "runs.html.j2", rows=rows)
         click.echo(f"Page: {page}")
+    if board is not None:
+        from HiggsML.ranking.own_runs import write_own_board
+
+        places = {name: directory / name for name in found}
+        click.echo(f"Board: {write_own_board(places, board)}")
 
 
 def _runs_table(directory: str, runs: Iterable[tuple[str, ComparedRun]]) -> Table:

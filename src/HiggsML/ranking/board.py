@@ -13,7 +13,7 @@ import io
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +89,9 @@ class Entry:
         Pooled, and against mu.
     metrics : dict of str to float
         See :data:`METRICS`.
-    test_split : float
-        By how much the finite test split is expected to change the interval score.
+    test_split : float or None
+        By how much the finite test split is expected to change the interval score, if its size is
+        known.
     training : float or None
         Spread of the interval score when the Model is fitted to other training events, if it was.
     minutes : float
@@ -107,7 +108,7 @@ class Entry:
     official_range: tuple[float, float]
     coverage: CoverageTest
     metrics: Mapping[str, float]
-    test_split: float
+    test_split: float | None
     training: float | None
     minutes: float
 
@@ -146,19 +147,62 @@ def compute_ranking(archive: Archive, *, level: float = LEVEL, seed: int = 0) ->
             failed[name] = record.reason
             continue
         try:
-            settings, answers[name], minutes[name] = _load(archive.run_folder(name) / "predictions")
-            if reason := _unrepeatable(settings):
+            settings, answers[name], minutes[name] = load_answers(
+                archive.run_folder(name) / "predictions"
+            )
+            if reason := unrepeatable(settings):
                 failed[name] = reason
                 del answers[name]
         except HiggsMLError as error:
             failed[name] = str(error)
+    folders = {name: archive.run_folder(name) / "refits" for name in answers}
+    ranking = rank_answers(
+        answers,
+        minutes,
+        failed=failed,
+        repeats=archive.settings().repeats,
+        level=level,
+        seed=seed,
+        training=lambda name, score: _training_part(folders[name], score),
+    )
+    return replace(ranking, settings=settings)
+
+
+def rank_answers(
+    answers: Mapping[str, Measurements],
+    minutes: Mapping[str, float],
+    *,
+    failed: Mapping[str, str],
+    repeats: float | None,
+    level: float = LEVEL,
+    seed: int = 0,
+    training: Callable[[str, float], float | None] = lambda *_: None,
+) -> Ranking:
+    """Rank answers to the same pseudo-experiments.
+
+    Parameters
+    ----------
+    answers : mapping of str to Measurements
+        By name; each of shape (n_sets, n_experiments).
+    minutes : mapping of str to float
+        Durations of the runs.
+    failed : mapping of str to str
+        What has no place, and why.
+    repeats : float or None
+        Simulated test events per expected event, if it is known.
+    level : float
+        Family-wise error of the separations.
+    seed : int
+        Of the resamplings.
+    training : callable
+        Returns the training's part of an error from a name and a score, if it is known.
+    """
     if not answers:
-        return Ranking((), failed, None, None, settings, {})
+        return Ranking((), failed, None, None, None, {})
     intervals = {name: Intervals.of(a.mu, a.p16, a.p84) for name, a in answers.items()}
     by_interval = rank(intervals, by="interval_score", level=level, seed=seed)
     by_official = rank(intervals, by="quantiles_score", level=level, seed=seed)
     official = {row.name: row for row in by_official.rows}
-    repeats = archive.settings().repeats
     entries = tuple(
         Entry(
             name=row.name,
@@ -171,22 +215,23 @@ def compute_ranking(archive: Archive, *, level: float = LEVEL, seed: int = 0) ->
             official_range=(official[row.name].low, official[row.name].high),
             coverage=coverage_test(intervals[row.name]),
             metrics={name: metric(answers[row.name]) for name, metric in METRICS.items()},
-            test_split=_test_split_part(intervals[row.name], repeats),
-            training=_training_part(archive.run_folder(row.name) / "refits", row.score),
+            test_split=None if repeats is None else _test_split_part(intervals[row.name], repeats),
+            training=training(row.name, row.score),
             minutes=minutes[row.name],
         )
         for row in by_interval.rows
     )
-    return Ranking(entries, failed, by_interval, by_official, settings, answers)
+    return Ranking(entries, failed, by_interval, by_official, None, answers)
 
 
-def _load(folder: Path) -> tuple[Settings, Measurements, float]:
+def load_answers(folder: Path) -> tuple[Settings, Measurements, float]:
+    """Return what was run, the answers by set, and the duration in minutes."""
     settings = load_settings(folder / SETTINGS_FILE, with_truth=True)
     answers = Measurements.of(load_predictions(folder, settings), settings.mus)
     return settings, answers.by_set(settings.num_of_sets), load_duration(folder / DURATION_FILE)
 
 
-def _unrepeatable(settings: Settings) -> str | None:
+def unrepeatable(settings: Settings) -> str | None:
     """Return why a submission whose answers differed when asked again is not ranked."""
     if settings.details.get(REPEATABLE) != "no":
         return None
@@ -209,7 +254,7 @@ def _training_part(folder: Path, score: float) -> float | None:
     scores = [score]
     for path in sorted(folder.glob("*")):
         with contextlib.suppress(HiggsMLError):
-            _, answers, _ = _load(path)
+            _, answers, _ = load_answers(path)
             intervals = Intervals.of(answers.mu, answers.p16, answers.p84)
             scores.append(float(np.mean(intervals.interval_score)))
     return float(np.std(scores, ddof=1)) if len(scores) > 1 else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -10,7 +12,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from HiggsML.files import whole_file
-from HiggsML.ranking.archive import Archive, RankingSettings
+from HiggsML.ranking.archive import Archive
 from HiggsML.ranking.board import Entry, Ranking, as_json, csv_table, markdown, place
 from HiggsML.reports.page import write_from_template
 from HiggsML.reports.svg import inline_svg
@@ -19,7 +21,10 @@ from HiggsML.statistics.ranking import Board
 from HiggsML.visualization.pyplot_figures import plain_figures
 from HiggsML.visualization.ranking import ranking_plot
 
-__all__ = ["statement", "write_board"]
+__all__ = ["REPORT", "About", "statement", "write_board", "write_pages"]
+
+REPORT = Path("scores", "detailed_results.html")
+"""Of a run, in its folder."""
 
 _SURE = 0.01
 """A coverage that is less probable by chance is shown in another color."""
@@ -28,7 +33,43 @@ _LARGEST_FIGURE = 60
 """Submissions, best first, that the figure has room for."""
 
 
-@plain_figures()
+@dataclass(frozen=True)
+class About:
+    """What a board's pages say beside its numbers.
+
+    Attributes
+    ----------
+    num_of_sets, num_pseudo_experiments : int
+        What all rows measured.
+    systematics : mapping of str to bool
+        Which nuisance parameters vary.
+    data : mapping of str to str
+        What identifies the dataset.
+    truth : str
+        Who may know it.
+    reports : mapping of str to Path
+        Reports of the rows, by name.
+    others : mapping of str to str
+        Links to other boards, and what they are.
+    """
+
+    num_of_sets: int
+    num_pseudo_experiments: int
+    systematics: Mapping[str, bool]
+    data: Mapping[str, str]
+    truth: str
+    reports: Mapping[str, Path]
+    others: Mapping[str, str] = field(default_factory=dict)
+
+
+_TRUTH = (
+    "All submissions measured the same pseudo-experiments. The number that they are drawn from is "
+    "in a file that only the organizer can read; with it others can join, and rows be made again. "
+    "The answers that are published here contain the true \N{GREEK SMALL LETTER MU}: whoever joins "
+    "after they were published may have known it."
+)
+
+
 def write_board(archive: Archive, ranking: Ranking) -> Path:
     """Write the pages and tables of a ranking into its folder, and seal it.
 
@@ -37,8 +78,23 @@ def write_board(archive: Archive, ranking: Ranking) -> Path:
     Path
         The page to begin with.
     """
-    folder = archive.folder
     settings = archive.settings()
+    about = About(
+        settings.num_of_sets,
+        settings.num_pseudo_experiments,
+        settings.systematics,
+        settings.data,
+        _TRUTH,
+        {name: archive.run_folder(name) / REPORT for name in ranking.answers},
+    )
+    page = write_pages(archive.folder, ranking, about)
+    archive.seal()
+    return page
+
+
+@plain_figures()
+def write_pages(folder: Path, ranking: Ranking, about: About) -> Path:
+    """Write the pages and tables of a board into a folder, and return the page to begin with."""
     for name, text in (
         ("board.csv", csv_table(ranking)),
         ("board.json", as_json(ranking)),
@@ -51,11 +107,13 @@ def write_board(archive: Archive, ranking: Ranking) -> Path:
         "ranking.html.j2",
         sortable=True,
         entries=ranking.entries,
-        settings=settings,
-        enabled=[name for name in NUISANCES if settings.systematics.get(name)],
+        about=about,
+        enabled=[name for name in NUISANCES if about.systematics.get(name)],
         statement=statement(ranking),
-        figure=_figure(ranking, settings),
-        rows=[_cells(entry, archive) for entry in ranking.entries],
+        figure=_figure(ranking),
+        rows=[
+            _cells(entry, _link(folder, about.reports.get(entry.name))) for entry in ranking.entries
+        ],
         failed=ranking.failed,
         parts=[_parts(entry) for entry in ranking.entries],
     )
@@ -68,8 +126,13 @@ def write_board(archive: Archive, ranking: Ranking) -> Path:
             _comparison("By the official score", ranking.by_official, less_is_better=False),
         ],
     )
-    archive.seal()
     return folder / "index.html"
+
+
+def _link(folder: Path, report: Path | None) -> str:
+    if report is None or not report.is_file():
+        return ""
+    return quote(Path(os.path.relpath(report.resolve(), folder.resolve())).as_posix())
 
 
 def statement(ranking: Ranking) -> str:
@@ -99,11 +162,9 @@ def _cell(value: float, text: str, *, off: bool = False, link: str = "") -> dict
     return {"value": value, "text": text, "off": off, "link": link}
 
 
-def _cells(entry: Entry, archive: Archive) -> list[dict[str, Any]]:
+def _cells(entry: Entry, link: str) -> list[dict[str, Any]]:
     low, high = entry.official_range
     coverage = entry.coverage
-    report = f"runs/{entry.name}/scores/detailed_results.html"
-    link = quote(report) if (archive.folder / report).is_file() else ""
     return [
         _cell(entry.rank, place(entry)),
         _cell(entry.rank, entry.name, link=link),
@@ -129,7 +190,7 @@ def _parts(entry: Entry) -> list[str]:
         f"{errors.total:.4f}",
         f"{errors.experiments:.4f}",
         f"{errors.drawn_mu:.4f}",
-        f"{entry.test_split:.4f}",
+        "" if entry.test_split is None else f"{entry.test_split:.4f}",
         "" if entry.training is None else f"{entry.training:.4f}",
     ]
 
@@ -162,7 +223,7 @@ def _comparison(title: str, board: Board | None, *, less_is_better: bool) -> dic
     return {"title": title, "text": text, "pairs": rows}
 
 
-def _figure(ranking: Ranking, settings: RankingSettings) -> Markup | None:
+def _figure(ranking: Ranking) -> Markup | None:
     shown = ranking.entries[:_LARGEST_FIGURE]
     if not shown:
         return None

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -18,14 +19,14 @@ from HiggsML.codabench.container.engine import connect, ensure_image
 from HiggsML.codabench.container.platform_run import PlatformRun, run_on_platform
 from HiggsML.codabench.container.spec import Restrictions
 from HiggsML.codabench.container.worker import NEWEST, Worker
-from HiggsML.errors import ContainerError
+from HiggsML.errors import ContainerError, SettingsError
 from HiggsML.files import PACKAGE
 from HiggsML.ingestion.arguments import words
-from HiggsML.ingestion.options import IngestionOptions
+from HiggsML.ingestion.options import OPTIONS, IngestionOptions
 from HiggsML.seal import KEY_FILE, new_key
 from HiggsML.submission.value import open_submission
 
-__all__ = ["DEFAULT_IMAGE", "read_progress", "run_in_docker"]
+__all__ = ["DEFAULT_IMAGE", "confined", "read_progress", "run_in_docker"]
 
 DEFAULT_IMAGE = "higgsml/uncertainty-challenge:0.1"
 """Where there is no competition.yaml to name one."""
@@ -112,6 +113,28 @@ def run_in_docker(
         )
     written = json.loads((scores / "scores.json").read_text(encoding="utf-8"))
     return {name: float(value) for name, value in written.items()}
+
+
+def confined(
+    options: IngestionOptions, restrictions: Restrictions
+) -> tuple[IngestionOptions, Restrictions]:
+    """Return options and restrictions where the budget of memory is the container's limit.
+
+    A share of it is then the submission's. The platform has no such limit.
+
+    Raises
+    ------
+    SettingsError
+        If an option means nothing in a container.
+    """
+    for option in OPTIONS:
+        if not option.elsewhere and getattr(options, option.name):
+            raise SettingsError(f"{option.flag} and --docker can not be combined")
+    memory = options.budgets.memory_bytes
+    if memory is None or restrictions.as_platform:
+        return options, restrictions
+    unlimited = replace(options, budgets=replace(options.budgets, memory_bytes=None))
+    return unlimited, replace(restrictions, memory=f"{int(memory)}b")
 
 
 def read_progress(line: str) -> tuple[str, int, int] | None:

@@ -32,7 +32,11 @@ from HiggsML.codabench.container.worker import (
 )
 from HiggsML.errors import ContainerError
 
-__all__ = ["PlatformRun", "RunResult", "run_on_platform"]
+__all__ = ["PlatformRun", "ProgramFailedError", "RunResult", "run_on_platform"]
+
+
+class ProgramFailedError(ContainerError):
+    """A container ran, and failed: the submission's fault, as a rule, and not the engine's."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +231,7 @@ def _explain(outcome: Outcome, name: str, run: PlatformRun) -> None:
     log = "\n".join(outcome.log)
     restrictions = run.restrictions
     if outcome.exit_code is None:
-        raise ContainerError(
+        raise ProgramFailedError(
             f"the {name} container was killed at its time limit of {run.time_limit:.0f} s: make "
             "the submission faster, or raise the limit"
         )
@@ -235,16 +239,16 @@ def _explain(outcome: Outcome, name: str, run: PlatformRun) -> None:
         return
     if outcome.out_of_memory or outcome.exit_code == 137:
         limit = "of this machine" if restrictions.as_platform else f"limit of {restrictions.memory}"
-        raise ContainerError(
+        raise ProgramFailedError(
             f"the {name} container ran into the memory {limit} and was killed: use less memory, "
             "fewer workers, or raise --memory"
         )
     if "Permission denied: '/app/" in log:
-        raise ContainerError(
+        raise ProgramFailedError(
             f"the {name} container may not write or read one of its directories: make the input "
             f"readable for all users ({_last(outcome)})"
         )
-    raise ContainerError(
+    raise ProgramFailedError(
         f"the {name} program ended with exit code {outcome.exit_code}: {_last(outcome)}"
     )
 
