@@ -18,7 +18,8 @@ import numpy as np
 from scipy.special import stdtr
 
 from HiggsML.schema import MU_RANGE
-from HiggsML.statistics.ranking import LEVEL, Intervals, rank
+from HiggsML.statistics.intervals import Intervals
+from HiggsML.statistics.ranking import LEVEL, rank
 
 HERE = Path(__file__).resolve().parent
 SETS, EXPERIMENTS = 10, 1000

@@ -8,10 +8,10 @@ from hypothesis.extra import numpy as arrays
 
 from HiggsML.reports.verdict import findings
 from HiggsML.results import Predictions
+from HiggsML.statistics.intervals import Intervals
 from HiggsML.statistics.measurements import Measurements, contains, pull, width
 from HiggsML.statistics.official_scores import compute_scores, quantiles_score
 from HiggsML.statistics.proper_scores import interval_score
-from HiggsML.statistics.ranking import Intervals
 from HiggsML.statistics.summary import paired_differences, summarize
 from HiggsML.visualization.measurement import pulls_of
 

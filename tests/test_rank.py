@@ -18,11 +18,13 @@ import pytest
 from click.testing import CliRunner
 
 from HiggsML.cli.rank import rank
+from HiggsML.cli.runs import runs
 from HiggsML.datasets import Data
 from HiggsML.errors import ResultsError, SettingsError, SubmissionError
 from HiggsML.ingestion import IngestionOptions, run_ingestion
 from HiggsML.ranking.archive import Archive
 from HiggsML.ranking.board import compute_ranking, csv_table, markdown
+from HiggsML.ranking.own_runs import write_own_board
 from HiggsML.ranking.pages import statement, write_board
 from HiggsML.ranking.refits import with_resampled_training
 from HiggsML.ranking.run import measure_all, reproduce
@@ -301,7 +303,7 @@ def test_a_killed_ranking_goes_on_where_it_was(submissions, options, tmp_path):
     ]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as killed:
         checkpoint = board / "runs" / "slow" / ".predictions.checkpoint.jsonl"
-        for _ in range(600):
+        for _ in range(3000):
             if checkpoint.is_file() and len(checkpoint.read_bytes().splitlines()) > 5:
                 break
             time.sleep(0.1)
@@ -339,7 +341,7 @@ def test_a_folder_is_searched_and_mistakes_are_told(submissions, tmp_path):
         find_submissions(place)
 
 
-@pytest.mark.parametrize("name", ["Équipe <b>ü|x</b> $1$ 100%", "日本 チーム #1", "a_b*c*"])
+@pytest.mark.parametrize("name", ["Équipe <b>ü|x<b> $1$ 100%", "日本 チーム #1", "a_b*c*"])
 def test_a_name_is_shown_as_it_is_and_is_no_markup(archive, name):
     shutil.copytree(archive.run_folder("honest"), archive.run_folder(name))
     shutil.copytree(archive.run_folder("broken"), archive.run_folder(f"{name} broken"))
@@ -386,3 +388,35 @@ def test_a_number_that_was_never_sealed_is_found_when_scored_again(archive):
     (archive.folder / "ranking.json").write_text('{"num_of_sets": 1}')
     with pytest.raises(ResultsError, match=r"ranking.json is damaged or of another version"):
         archive.settings()
+
+
+def test_own_runs_are_ranked_with_those_that_measured_the_same(archive, tmp_path):
+    outputs = tmp_path / "outputs"
+    for name, kept in (("first", "honest"), ("second", "wide"), ("<i>other|", "honest")):
+        shutil.copytree(archive.run_folder(kept), outputs / name)
+    settings = outputs / "<i>other|" / "predictions" / "test_settings.json"
+    content = json.loads(settings.read_text())
+    content["ground_truth_mus"] = [mu + 0.01 for mu in content["ground_truth_mus"]]
+    settings.write_text(json.dumps(content))
+    board = tmp_path / "board"
+    result = CliRunner().invoke(runs, [str(outputs), "--board", str(board)])
+    assert result.exit_code == 0, result.output
+    index = (board / "index.html").read_text()
+    other = (board / "2" / "index.html").read_text()
+    assert "first" in index
+    assert "<i>" not in index + other
+    assert 'href="2/index.html"' in index
+    assert 'href="../index.html"' in other
+    rows = json.loads((board / "board.json").read_text())["rows"]
+    assert {row["name"] for row in rows} == {"first", "second"}
+    assert rows[0]["test_split"] > 0
+    for page in (board / "index.html", board / "2" / "index.html"):
+        links = re.findall(r'href="([^"#]*detailed_results.html)"', page.read_text())
+        assert links
+        assert all((page.parent / unquote(link)).is_file() for link in links)
+    for path in (outputs / "first" / "predictions").glob("result_*.json"):
+        path.unlink()
+    write_own_board({"first": outputs / "first"}, board)
+    assert "result_0.json" in (board / "index.html").read_text()
+    with pytest.raises(ResultsError, match="no run"):
+        write_own_board({}, board)

@@ -8,8 +8,9 @@ from scipy import stats
 
 from HiggsML.errors import ResultsError, SettingsError
 from HiggsML.schema import COVERAGE_TARGET
+from HiggsML.statistics.intervals import Intervals, coverage_test, finite_split_penalty
 from HiggsML.statistics.official_scores import quantiles_score
-from HiggsML.statistics.ranking import Intervals, coverage_test, holm, rank
+from HiggsML.statistics.ranking import holm, rank
 
 SETS, EXPERIMENTS = 10, 200
 
@@ -133,6 +134,53 @@ def test_the_smallest_difference_falls_with_the_number_of_experiments(rng):
         return rank(methods, seed=1).resolution
 
     assert resolution(1600) < 0.6 * resolution(100)
+
+
+def test_several_equal_methods_are_separated_no_more_often_than_stated():
+    level, any_separated, trials = 0.05, 0, 200
+    for trial in range(trials):
+        rng = np.random.default_rng([8, trial])
+        shared = rng.normal(size=(SETS, 60))
+        board = rank({n: method(rng, shared, own=0.5) for n in "abcde"}, seed=trial, level=level)
+        any_separated += any(pair.separated(level) for pair in board.pairs)
+    assert any_separated <= stats.binom.ppf(0.999, trials, level)
+
+
+def test_a_difference_of_the_size_of_the_resolution_is_found_in_four_of_five():
+    found, trials = 0, 150
+    for trial in range(trials):
+        rng = np.random.default_rng([9, trial])
+        shared = rng.normal(size=(SETS, 100))
+        one, other = method(rng, shared, own=0.5), method(rng, shared, own=0.5)
+        resolution = rank({"one": one, "other": other}, seed=trial).resolution
+        worse = Intervals(other.width, other.covered, other.interval_score + resolution)
+        found += rank({"one": one, "worse": worse}, seed=trial).pairs[0].separated(0.05)
+    assert stats.binom.ppf(0.001, trials, 0.75) <= found <= stats.binom.ppf(0.999, trials, 0.85)
+
+
+def test_the_range_of_a_score_holds_its_expectation_about_as_often_as_stated():
+    rows = []
+    for trial in range(300):
+        rng = np.random.default_rng([10, trial])
+        mu = rng.uniform(0.1, 3, size=(SETS, 1))  # drawn: the sets are a source of chance, too
+        sigma = 0.05 + 0.03 * mu
+        center = mu + sigma * rng.normal(size=(SETS, 100))
+        one = Intervals.of(mu, center - sigma, center + sigma)
+        rows.append(rank({"one": one}, seed=trial).rows[0])
+    expected = np.mean([row.score for row in rows])
+    share = np.mean([row.low <= expected <= row.high for row in rows])
+    # 68 %, less what Student's t with nine degrees of freedom costs; 300 rankings tell it to 3 %.
+    assert 0.57 <= share <= 0.76
+
+
+def test_a_small_test_split_costs_what_is_stated(rng):
+    sigma, repeats = 0.065, 20
+    bias = sigma / np.sqrt(repeats) * rng.normal(size=(2000, 1))
+    error = sigma * rng.normal(size=(2000, 500))
+    honest, moved = (
+        Intervals.of(0.0, e - sigma, e + sigma).interval_score.mean() for e in (error, error + bias)
+    )
+    assert moved - honest == pytest.approx(finite_split_penalty(2 * sigma, repeats), rel=0.1)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))

@@ -10,7 +10,6 @@ import contextlib
 import csv
 import html
 import io
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -32,15 +31,18 @@ from HiggsML.results import (
     load_predictions,
     load_settings,
 )
+from HiggsML.statistics.intervals import (
+    CoverageTest,
+    Intervals,
+    coverage_test,
+    finite_split_penalty,
+)
 from HiggsML.statistics.measurements import Measurements
 from HiggsML.statistics.official_scores import mae_score, rmse_score
 from HiggsML.statistics.ranking import (
     LEVEL,
     Board,
-    CoverageTest,
     ErrorParts,
-    Intervals,
-    coverage_test,
     rank,
 )
 
@@ -215,7 +217,7 @@ def rank_answers(
             official_range=(official[row.name].low, official[row.name].high),
             coverage=coverage_test(intervals[row.name]),
             metrics={name: metric(answers[row.name]) for name, metric in METRICS.items()},
-            test_split=None if repeats is None else _test_split_part(intervals[row.name], repeats),
+            test_split=_split_part(intervals[row.name], repeats),
             training=training(row.name, row.score),
             minutes=minutes[row.name],
         )
@@ -238,15 +240,10 @@ def unrepeatable(settings: Settings) -> str | None:
     return " ".join(("Its answers are not repeatable.", *settings.notices))
 
 
-def _test_split_part(intervals: Intervals, repeats: float) -> float:
-    """Return what the bias of a finite test split adds to the interval score.
-
-    The bias is common to all pseudo-experiments and normal with variance sigma^2 / repeats; the
-    interval score of an honest normal interval rises by (2 / alpha) phi(1) b^2 / sigma, where
-    alpha = 1 - 0.6827 and phi(1) = 0.242.
-    """
-    sigma = float(np.mean(intervals.width)) / 2
-    return 2 / 0.3173 * math.exp(-0.5) / math.sqrt(2 * math.pi) * sigma / max(repeats, 1e-9)
+def _split_part(intervals: Intervals, repeats: float | None) -> float | None:
+    if repeats is None:
+        return None
+    return finite_split_penalty(float(np.mean(intervals.width)), repeats)
 
 
 def _training_part(folder: Path, score: float) -> float | None:

@@ -73,7 +73,8 @@ def write_own_board(runs: Mapping[str, Path], folder: Path) -> Path:
             if other != number:
                 up = "../" if number else ""
                 names = ", ".join(members)
-                others[f"{up}{place.relative_to(folder).as_posix()}/index.html"] = names
+                inside = place.relative_to(folder) / "index.html"
+                others[f"{up}{inside.as_posix()}"] = names
         _write(page, group, runs, failed if not number else {}, others)
     return folder / "index.html"
 

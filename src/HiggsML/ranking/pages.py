@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -235,6 +236,9 @@ def _figure(ranking: Ranking) -> Markup | None:
         coverage_error=shown[0].coverage.error,
         widths=[entry.metrics["width"] for entry in shown],
     )
-    # Names come from the organizer's own folder; matplotlib escapes them.
-    svg = inline_svg(figure, name="ranking", description="Scores, coverage and widths")
+    with warnings.catch_warnings():
+        # Letters that matplotlib's fonts lack: the browser writes the text, with fonts of its own.
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)
+        # Names come from the organizer's own folder; matplotlib escapes them.
+        svg = inline_svg(figure, name="ranking", description="Scores, coverage and widths")
     return Markup(svg)  # noqa: S704

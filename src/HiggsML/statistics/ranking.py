@@ -35,23 +35,19 @@ from itertools import combinations
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.special import chdtrc, ndtr, stdtr, stdtrit
+from numpy.typing import NDArray
+from scipy.special import stdtr, stdtrit
 
 from HiggsML.errors import ResultsError, SettingsError
 from HiggsML.schema import COVERAGE_TARGET
-from HiggsML.statistics.measurements import contains, width
+from HiggsML.statistics.intervals import Intervals
 from HiggsML.statistics.official_scores import EPSILON, coverage_penalty
-from HiggsML.statistics.proper_scores import interval_score
 
 __all__ = [
     "Board",
-    "CoverageTest",
     "ErrorParts",
-    "Intervals",
     "Pair",
     "Row",
-    "coverage_test",
     "holm",
     "rank",
 ]
@@ -65,58 +61,6 @@ LEVEL = 0.05
 
 POWER = 0.8
 """Probability with which the smallest resolvable difference is found."""
-
-
-@dataclass(frozen=True)
-class Intervals:
-    r"""Intervals of one method, each of shape (number of sets, pseudo-experiments in a set).
-
-    Attributes
-    ----------
-    width : array
-        \|p84 - p16\|.
-    covered : array
-        1 where the interval contains the true mu, else 0.
-    interval_score : array
-        Winkler's score, see :func:`HiggsML.statistics.proper_scores.interval_score`.
-
-    Examples
-    --------
-    >>> intervals = Intervals.of([[1.0], [2.0]], np.full((2, 5), 0.5), np.full((2, 5), 1.5))
-    >>> intervals.shape, intervals.covered.mean().item()
-    ((2, 5), 0.5)
-    """
-
-    width: Array
-    covered: Array
-    interval_score: Array
-
-    @classmethod
-    def of(cls, mu: ArrayLike, p16: ArrayLike, p84: ArrayLike) -> Intervals:
-        """Return the intervals of one method.
-
-        Parameters
-        ----------
-        mu : array, broadcast to (n_sets, n_experiments)
-            True values.
-        p16, p84 : array of shape (n_sets, n_experiments)
-            Ends of the intervals.
-
-        Raises
-        ------
-        ResultsError
-            If a value is not finite.
-        """
-        low, high = (np.asarray(end, dtype=np.float64) for end in (p16, p84))
-        truth = np.broadcast_to(np.asarray(mu, dtype=np.float64), low.shape)
-        score = interval_score(truth.ravel(), low.ravel(), high.ravel()).reshape(low.shape)
-        return cls(width(low, high), contains(low, high, truth).astype(np.float64), score)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Number of sets, and of pseudo-experiments in each."""
-        sets, experiments = self.width.shape
-        return sets, experiments
 
 
 class Pair(NamedTuple):
@@ -141,22 +85,6 @@ class Pair(NamedTuple):
     def separated(self, level: float) -> bool:
         """Tell whether the two differ at a family-wise error of ``level``."""
         return self.adjusted <= level
-
-
-class CoverageTest(NamedTuple):
-    """Is the coverage 68.27 %: of all, and in each set? p-values are two-sided.
-
-    Examples
-    --------
-    >>> test = coverage_test(Intervals.of(1.0, np.full((2, 50), 0.5), np.full((2, 50), 1.5)))
-    >>> test.coverage, test.p_pooled < 0.001
-    (1.0, True)
-    """
-
-    coverage: float
-    error: float
-    p_pooled: float
-    p_by_set: float
 
 
 class ErrorParts(NamedTuple):
@@ -441,11 +369,17 @@ def _rows(
             last_rank=len(samples) - worse[name],
             score=samples[name].score,
             errors=_error_parts(samples[name].other_sets, samples[name].other_experiments, n_sets),
-            low=float(np.quantile(samples[name].other_sets, tail)),
-            high=float(np.quantile(samples[name].other_sets, 1 - tail)),
+            low=_quantile(samples[name], tail, n_sets),
+            high=_quantile(samples[name], 1 - tail, n_sets),
         )
         for name in best_first
     )
+
+
+def _quantile(sample: _Sample, share: float, n_sets: int) -> float:
+    """Return a quantile of the resampled scores, which are as far apart as the error says."""
+    found = float(np.quantile(sample.other_sets, share))
+    return sample.score + (found - sample.score) * _correction(n_sets)
 
 
 def _resolution(pairs: Sequence[Pair], level: float) -> float | None:
@@ -457,27 +391,3 @@ def _resolution(pairs: Sequence[Pair], level: float) -> float | None:
         pair.error * (stdtrit(pair.freedom, tail) + stdtrit(pair.freedom, POWER)) for pair in pairs
     ]
     return float(np.median(needed))
-
-
-def coverage_test(intervals: Intervals) -> CoverageTest:
-    """Test whether intervals contain the truth in 68.27 % of the cases.
-
-    Of all together, against a binomial distribution; and set by set, by the sum of squared
-    deviations in units of their binomial errors, which follows chi-squared.
-
-    Examples
-    --------
-    >>> coverage_test(Intervals.of(1.0, np.full((2, 50), 0.5), np.full((2, 50), 1.5))).coverage
-    1.0
-    """
-    n_sets, n = intervals.shape
-    variance = COVERAGE_TARGET * (1 - COVERAGE_TARGET)
-    coverage = float(intervals.covered.mean())
-    error = float(np.sqrt(variance / (n_sets * n)))
-    by_set = (intervals.covered.mean(axis=1) - COVERAGE_TARGET) / np.sqrt(variance / n)
-    return CoverageTest(
-        coverage,
-        error,
-        float(2 * ndtr(-abs(coverage - COVERAGE_TARGET) / error)),
-        float(chdtrc(n_sets, float(by_set @ by_set))),
-    )
