@@ -17,7 +17,8 @@ from HiggsML.ingestion import IngestionOptions, run_ingestion
 from HiggsML.ingestion.checkpoint import checkpoint_path
 from HiggsML.ingestion.repeatability import chosen
 from HiggsML.ingestion.workers import Draws, Participant, SharedExperiments, Surroundings, Task
-from HiggsML.isolation.budget.budgets import available_processors, machine_memory
+from HiggsML.isolation.budget.budgets import available_processors
+from HiggsML.machine import machine_memory
 from HiggsML.pseudo_experiments.seeds import draw_order
 from HiggsML.pseudo_experiments.store import EventStore
 
