@@ -147,11 +147,11 @@ def remove_tree(directory: Path, *, keep_top: bool = False) -> None:
                     os.unlink(path)  # noqa: PTH108
                     continue
                 os.chmod(path, 0o700)  # noqa: PTH101
-                for place, inner in enumerate(_entries(path)):
+                for position, inner in enumerate(_entries(path)):
                     inside = os.path.join(path, inner)  # noqa: PTH118
                     if _is_directory(inside):
                         os.chmod(inside, 0o700)  # noqa: PTH101
-                        target = f"{top}/.removed-{count}-{number}-{place}"
+                        target = f"{top}/.removed-{count}-{number}-{position}"
                         os.rename(inside, target)  # noqa: PTH104
                     else:
                         os.unlink(inside)  # noqa: PTH108

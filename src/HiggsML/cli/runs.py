@@ -43,9 +43,9 @@ def runs(directory: Path, page: Path | None, board: Path | None) -> None:
         paths = sorted(directory.rglob("predictions/test_settings.json"))
         for done, path in enumerate(paths):
             progress("runs", done, len(paths))
-            place = path.parents[1]
+            folder = path.parents[1]
             try:
-                found[str(place.relative_to(directory))] = load_run(place)
+                found[str(folder.relative_to(directory))] = load_run(folder)
             except ResultsError as error:
                 stderr.print(f"Note: {error}", style="yellow", soft_wrap=True)
     if not found:

@@ -63,7 +63,7 @@ def image_packages(target: str = COMPETITION_TARGET) -> tuple[str, ...]:
     BundleError
         If there is no Dockerfile, or no such stage in it.
     """
-    path = next((place for place in _PLACES if place.is_file()), None)
+    path = next((candidate for candidate in _PLACES if candidate.is_file()), None)
     if path is None:
         raise BundleError("there is no Dockerfile that says what the image has: give a list of it")
     stages: dict[str, list[str]] = {}

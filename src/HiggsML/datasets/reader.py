@@ -266,9 +266,9 @@ class Data:
         """Read rows (sorted positions in the file), check them, complete and scale them."""
         columns: list[str] = self.parquet_file.schema_arrow.names
         features = np.empty((len(FEATURES), rows.size), dtype=np.float32)
-        place = dict(zip(FEATURES, features, strict=True))
+        destination = dict(zip(FEATURES, features, strict=True))
         weights, labels = np.empty((2, rows.size), dtype=np.float32)
-        place |= {"weights": weights, "labels": labels}
+        destination |= {"weights": weights, "labels": labels}
         others: dict[str, list[pa.ChunkedArray]] = {
             name: [] for name in other_columns(self.parquet_file.schema_arrow)
         }
@@ -281,11 +281,11 @@ class Data:
                 if name == "detailed_labels":
                     processes.append(values)
                 else:
-                    place[name][filled : filled + len(table)] = values
+                    destination[name][filled : filled + len(table)] = values
             filled += len(table)
         primaries, derived = np.split(features, [len(PRI_COLUMNS)])
         if not set(DER_COLUMNS) <= set(columns):
-            derive_in_chunks({name: place[name] for name in PRI_COLUMNS}, derived)
+            derive_in_chunks({name: destination[name] for name in PRI_COLUMNS}, derived)
         total = weights.sum(dtype=np.float64)
         if total > 0:
             weights[:] = weights.astype(np.float64) * (self.sum_weights() / total)

@@ -155,8 +155,8 @@ def write(
         allocate(file, len(head) + layout.size)
         steps, start = Steps(data.train_size, progress), 0
         for table in data.iter_training_tables():
-            for place, values in _columns(table, data.path, start, layout):
-                file.seek(len(head) + place)
+            for position, values in _columns(table, data.path, start, layout):
+                file.seek(len(head) + position)
                 file.write(values.data)
             start += len(table)
             steps.add(len(table))
@@ -324,7 +324,7 @@ def _identity(data: Data) -> dict[str, str]:
 def _columns(
     table: pa.Table, path: Path, start: int, layout: _Layout
 ) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Yield place and values of the next rows of each column, after checking them."""
+    """Yield position and values of the next rows of each column, after checking them."""
     known = table.select([name for name in table.column_names if name not in other_columns(table)])
     columns = checked_columns(known, path, start)
     names = columns.pop("detailed_labels")
@@ -332,8 +332,8 @@ def _columns(
         derived = np.empty((len(DER_COLUMNS), len(table)), np.float32)
         derive_in_chunks({name: columns[name] for name in PRI_COLUMNS}, derived)
         columns |= dict(zip(DER_COLUMNS, derived, strict=True))
-    for name, place in layout.starts.items():
-        yield place + 4 * start, np.ascontiguousarray(columns[name], np.float32)
+    for name, position in layout.starts.items():
+        yield position + 4 * start, np.ascontiguousarray(columns[name], np.float32)
     codes = pc.index_in(names, pa.array(PROCESSES)).to_numpy(zero_copy_only=False)
     yield layout.process + start, codes.astype(np.int8)
 

@@ -81,9 +81,11 @@ def begin(path: Path, identity: RunIdentity, seed: int, *, resume: bool) -> Chec
         If there is something to resume, and it can not be used.
     """
     if resume and path.exists():
-        kept = Checkpoint.resume(path, identity)
-        logger.info("%d finished pseudo-experiments are taken from %s", len(kept.answers), path)
-        return kept
+        checkpoint = Checkpoint.resume(path, identity)
+        logger.info(
+            "%d finished pseudo-experiments are taken from %s", len(checkpoint.answers), path
+        )
+        return checkpoint
     if resume:
         logger.warning("there is no checkpoint %s: the run starts from the beginning", path)
     elif path.exists():
@@ -162,8 +164,8 @@ class Checkpoint:
         try:
             with open(descriptor, "rb", closefd=False) as file:
                 content = file.read()
-            kept, size = cls._parsed(path, content)
-            if found := identity.differences(kept.identity):
+            checkpoint, size = cls._parsed(path, content)
+            if found := identity.differences(checkpoint.identity):
                 raise CheckpointError(
                     f"{path} is the checkpoint of another run: {'; '.join(found)}. Resume with "
                     "what it was made with, or start over without --resume"
@@ -174,8 +176,8 @@ class Checkpoint:
         except BaseException:
             os.close(descriptor)
             raise
-        kept._descriptor, kept._size = descriptor, size
-        return kept
+        checkpoint._descriptor, checkpoint._size = descriptor, size
+        return checkpoint
 
     @classmethod
     def _parsed(cls, path: Path, content: bytes) -> tuple[Checkpoint, int]:
@@ -202,16 +204,16 @@ class Checkpoint:
                     f"{path} has the format {header['format']}, not {_FORMAT}: it is of another "
                     "version; start over without --resume"
                 )
-            kept = cls(RunIdentity(**header["run"]), int(header["seed"]), path)
+            checkpoint = cls(RunIdentity(**header["run"]), int(header["seed"]), path)
             for record in rest:
                 task = Task(int(record["set"]), int(record["experiment"]))
-                kept.answers[task] = Answer(*(float(record[key]) for key in Answer._fields))
-                kept.earlier = float(record["seconds"])
+                checkpoint.answers[task] = Answer(*(float(record[key]) for key in Answer._fields))
+                checkpoint.earlier = float(record["seconds"])
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"{path} is not a checkpoint ({error!r}): start over without --resume"
             ) from error
-        return kept, size
+        return checkpoint, size
 
     def __enter__(self) -> Self:
         return self

@@ -110,9 +110,9 @@ def arrange(
     stored = np.empty((n_rows, len(PRI_COLUMNS)), dtype=np.float32)
     mixed = any(stratum.mixed for stratum in strata)
     all_weights = np.empty(n_rows) if mixed else None
-    for stratum, place in zip(strata, layout.keys_in_order(), strict=True):
+    for stratum, stratum_key in zip(strata, layout.keys_in_order(), strict=True):
         rows, weights = pieces[stratum.process]
-        mine = np.flatnonzero(layout.member(place, weights))
+        mine = np.flatnonzero(layout.member(stratum_key, weights))
         order = mine[np.argsort(-rows[mine, HAD_PT], kind="stable")]
         where = slice(stratum.start, stratum.start + stratum.count)
         stored[where] = rows[order]

@@ -80,9 +80,9 @@ def study_plot(studies: Mapping[str, Study]) -> Figure:
             _widths(panels[2], summaries, look)
             _pulls(panels[3], study, look)
             _drawn(panels[-1], study, look)
-            for place, nuisance in enumerate(nuisances):
-                _coverage(panels[4 + 2 * place], summaries, nuisance, look)
-                _bias(panels[5 + 2 * place], summaries, nuisance, look)
+            for index, nuisance in enumerate(nuisances):
+                _coverage(panels[4 + 2 * index], summaries, nuisance, look)
+                _bias(panels[5 + 2 * index], summaries, nuisance, look)
         _describe(panels, nuisances)
         if len(studies) > 1:
             panels[-1].legend(loc="lower left", fontsize=8)
@@ -139,18 +139,18 @@ def impact_plot(limits: Mapping[str, Information]) -> Figure:
 
 
 class _Look(NamedTuple):
-    """How a method is drawn: its color, its name, and its place among the others."""
+    """How a method is drawn: its color, its name, and its offset from the others."""
 
     color: str
     label: str
-    place: float
+    offset: float
 
     def points(self, panel: Axes, x: ArrayLike, y: ArrayLike, error: ArrayLike) -> None:
         """Draw points with error bars; nothing was measured between them, so no line joins them."""
         at = np.asarray(x, dtype=np.float64)
         step = 0.05 * (float(np.ptp(at)) or 1.0) / max(at.size, 4)
         panel.errorbar(
-            at + 2 * step * self.place, y, error, fmt="o", ms=4, color=self.color, label=self.label
+            at + 2 * step * self.offset, y, error, fmt="o", ms=4, color=self.color, label=self.label
         )
 
 

@@ -383,20 +383,20 @@ def _half(
     step: Callable[[int, int], None],
 ) -> pd.DataFrame:
     """Return training events of one half of the library; tell how many of both there are."""
-    place = directory / f"half{half}_{events}_{seed}"
-    if not place.exists():
+    folder = directory / f"half{half}_{events}_{seed}"
+    if not folder.exists():
         generate_dataset(
-            place,
+            folder,
             events=events,
             seed=2 * seed + half,
             library_half=half,
             progress=lambda done, total: step(done + (half - 1) * total, 2 * total),
         )
-    data = Data(place)
+    data = Data(folder)
     data.load_train_set()
     frame = data.get_train_set()
     if frame is None:
-        raise SettingsError(f"{place} holds no training events")
+        raise SettingsError(f"{folder} holds no training events")
     return frame
 
 

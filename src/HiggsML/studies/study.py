@@ -2,7 +2,7 @@
 
 A study is a list of :class:`Point`, each a truth with some of its parameters fixed and the rest
 drawn from their priors, and a number of pseudo-experiments at each. Seeds depend on the point's
-place and the experiment's number alone, so two methods get the same pseudo-experiments (common
+index and the experiment's number alone, so two methods get the same pseudo-experiments (common
 random numbers): :func:`paired_differences` then sees much smaller differences than two
 independent studies would.
 
@@ -180,7 +180,7 @@ def measure(
     *,
     experiments: int,
     seed: int,
-    place: int = 0,
+    index: int = 0,
     drawn: Mapping[str, bool] | None = None,
     step: Callable[[], None] = lambda: None,
 ) -> Measurements:
@@ -196,7 +196,7 @@ def measure(
         The truth.
     experiments : int
         How many.
-    seed, place : int
+    seed, index : int
         Root of all randomness, and the branch of this point.
     drawn : mapping of str to bool, optional
         Which nuisance parameters vary where the point does not fix them; all by default.
@@ -215,10 +215,10 @@ def measure(
     rows: list[tuple[float, ...]] = []
     pulls: dict[str, list[float]] = {}
     for number in range(experiments):
-        mu = _drawn_mu(seed, place, number) if point.mu is None else point.mu
-        truth = {**experiment_nuisances(seed, place, number, enabled), **point.fixed}
+        mu = _drawn_mu(seed, index, number) if point.mu is None else point.mu
+        truth = {**experiment_nuisances(seed, index, number, enabled), **point.fixed}
         experiment = store.pseudo_experiment(
-            mu=mu, nuisances=truth, seed=seed_sequence(seed, Purpose.EVENTS, place, number)
+            mu=mu, nuisances=truth, seed=seed_sequence(seed, Purpose.EVENTS, index, number)
         )
         raw = model.predict(experiment)
         rows.append((mu, *check_prediction(raw)))
@@ -236,11 +236,11 @@ def _measurements(
     return Measurements(mu, mu_hat, delta, p16, p84, arrays)
 
 
-def _drawn_mu(seed: int, place: int, number: int) -> float:
+def _drawn_mu(seed: int, index: int, number: int) -> float:
     """Draw mu; stratified, so that every part of the range has its share of experiments."""
     low, high = MU_RANGE
     # Multiples of the golden ratio fill an interval evenly, however many of them are taken.
-    start = draw_mu(seed, place)
+    start = draw_mu(seed, index)
     return low + ((start - low) / (high - low) + number * 0.618033988749895) % 1 * (high - low)
 
 
@@ -307,11 +307,11 @@ def run_study(
             point,
             experiments=experiments,
             seed=seed,
-            place=place,
+            index=index,
             drawn=drawn,
             step=step,
         )
-        for place, point in enumerate(chosen)
+        for index, point in enumerate(chosen)
     )
     return Study(chosen, found, seed)
 

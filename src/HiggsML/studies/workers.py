@@ -95,8 +95,8 @@ def run_study_in_processes(
         workers, get_context("spawn"), _begin, (submission, input_dir, state)
     ) as pool:
         places = {
-            pool.submit(_measure, point, experiments, seed, place): place
-            for place, point in enumerate(points)
+            pool.submit(_measure, point, experiments, seed, index): index
+            for index, point in enumerate(points)
         }
         progress(0, total)
         try:
@@ -106,7 +106,7 @@ def run_study_in_processes(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return Study(tuple(points), tuple(measured[place] for place in range(len(points))), seed)
+    return Study(tuple(points), tuple(measured[index] for index in range(len(points))), seed)
 
 
 def _begin(submission: Path, input_dir: Path, state: bytes) -> None:
@@ -115,6 +115,6 @@ def _begin(submission: Path, input_dir: Path, state: bytes) -> None:
     _mine = pickle.loads(state), EventStore.from_data(Data(input_dir))  # noqa: S301 (our own)
 
 
-def _measure(point: Point, experiments: int, seed: int, place: int) -> Measurements:
+def _measure(point: Point, experiments: int, seed: int, index: int) -> Measurements:
     assert _mine is not None  # noqa: S101 (_begin came first)
-    return measure(*_mine, point, experiments=experiments, seed=seed, place=place)
+    return measure(*_mine, point, experiments=experiments, seed=seed, index=index)

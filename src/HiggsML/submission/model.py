@@ -83,8 +83,8 @@ def load_model_class(model_file: Path) -> type:
     try:
         specification.loader.exec_module(module)
     except SyntaxError as error:
-        place = f"{Path(error.filename or '?').name}, line {error.lineno}"
-        raise SubmissionError(f"{place}: {type(error).__name__}: {error.msg}") from error
+        at_fault = f"{Path(error.filename or '?').name}, line {error.lineno}"
+        raise SubmissionError(f"{at_fault}: {type(error).__name__}: {error.msg}") from error
     except ModuleNotFoundError as error:
         raise SubmissionError(_missing_package(error)) from error
     model = getattr(module, "Model", None)

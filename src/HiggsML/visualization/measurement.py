@@ -326,8 +326,8 @@ def pull_plot(results: Results, mus: Truth, *, ax: Axes | None = None) -> Figure
         if without:
             lines.append(f"{without:,} left out: uncertainty 0")
         for row, line in enumerate(lines):  # one by one, or an SVG file loses their alignment
-            place = (0.97, 0.95 - 0.07 * row)
-            axes.text(*place, line, ha="right", va="top", transform=axes.transAxes, fontsize=9)
+            corner = (0.97, 0.95 - 0.07 * row)
+            axes.text(*corner, line, ha="right", va="top", transform=axes.transAxes, fontsize=9)
     return figure
 
 

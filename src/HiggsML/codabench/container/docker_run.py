@@ -84,21 +84,21 @@ def run_in_docker(
         name = image or _image_of(project)
         context = None if image else project
         ensure_image(client, name, context=context, log=lambda line: log("image", line))
-        place = Path(temporary)
-        place.chmod(0o755)
-        reference = place / "reference"
+        scratch = Path(temporary)
+        scratch.chmod(0o755)
+        reference = scratch / "reference"
         reference.mkdir()
         (reference / "settings.json").write_text(json.dumps(_settings(options)), encoding="utf-8")
-        input_data = _input(options.input_dir, restrictions, place)
+        input_data = _input(options.input_dir, restrictions, scratch)
         if (input_data / KEY_FILE).is_file():
             shutil.copyfile(input_data / KEY_FILE, reference / KEY_FILE)
         run_on_platform(
             client,
             PlatformRun(
                 image=name,
-                ingestion_program=_program(project / _SCRIPTS[0], place / "ingestion"),
+                ingestion_program=_program(project / _SCRIPTS[0], scratch / "ingestion"),
                 ingestion_command=("python3", "run_ingestion.py", "--codabench", *words(options)),
-                scoring_program=_program(project / _SCRIPTS[1], place / "scoring"),
+                scoring_program=_program(project / _SCRIPTS[1], scratch / "scoring"),
                 scoring_command=("python3", "run_scoring.py", "--codabench"),
                 submission=submission,
                 input_data=input_data,
@@ -180,11 +180,11 @@ def _submission(path: Path, restrictions: Restrictions) -> Iterator[Path]:
         yield submission.folder
 
 
-def _input(input_dir: Path, restrictions: Restrictions, place: Path) -> Path:
+def _input(input_dir: Path, restrictions: Restrictions, scratch: Path) -> Path:
     """Return the dataset's directory: a copy, with a key, where a container may write to it."""
     if not restrictions.as_platform:
         return input_dir
-    copy = Path(shutil.copytree(input_dir, place / "input_data"))
+    copy = Path(shutil.copytree(input_dir, scratch / "input_data"))
     if not (copy / KEY_FILE).exists():
         (copy / KEY_FILE).write_text(new_key(), encoding="ascii")
     return copy

@@ -115,10 +115,10 @@ def run_on_platform(
     with tempfile.TemporaryDirectory(
         prefix="higgsml-run-", ignore_cleanup_errors=True
     ) as temporary:
-        place = Path(temporary)
-        place.chmod(0o755)
-        folders = Folders.below(place)
-        (place / "data").mkdir()
+        folder = Path(temporary)
+        folder.chmod(0o755)
+        folders = Folders.below(folder)
+        (folder / "data").mkdir()
         folders.input.mkdir()
         unpack_as_worker(run.submission, folders.submission)
         if run.reference_data is not None:

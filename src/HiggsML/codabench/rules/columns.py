@@ -111,5 +111,7 @@ def _check_sorting(column: Item, report: Findings) -> None:
     best = SORTING_OF_SCORES.get(key.value) if key and isinstance(key.value, str) else None
     order = sorting.value if sorting is not None else "desc"
     if best is not None and order in ("asc", "desc") and order != best:
-        place = sorting if sorting is not None else column.value["key"]
-        report.need("sorting", at(place), "the worst would come first", f"Write `sorting: {best}`.")
+        location = sorting if sorting is not None else column.value["key"]
+        report.need(
+            "sorting", at(location), "the worst would come first", f"Write `sorting: {best}`."
+        )

@@ -12,7 +12,7 @@ from HiggsML.codabench.contract import MAX_EXECUTION_TIME
 from HiggsML.codabench.rules import fields
 from HiggsML.codabench.rules.columns import check_columns
 from HiggsML.codabench.rules.fields import Refused
-from HiggsML.codabench.rules.findings import Findings, Place
+from HiggsML.codabench.rules.findings import Findings, Location
 from HiggsML.codabench.rules.keys import (
     COMPETITION_FILE,
     at,
@@ -38,16 +38,18 @@ def load_document(text: str, report: Findings) -> Item | None:
     try:
         document, doubles = load_located(text)
     except YamlProblem as problem:
-        place = Place(COMPETITION_FILE, problem.line, problem.key)
-        report.refuse("yaml", place, f"this is not valid YAML: {problem}", "Correct the syntax.")
+        location = Location(COMPETITION_FILE, problem.line, problem.key)
+        report.refuse("yaml", location, f"this is not valid YAML: {problem}", "Correct the syntax.")
         return None
     for double in doubles:
-        place = Place(COMPETITION_FILE, double.line, double.key)
-        report.advise("duplicate-key", place, str(double), "Keep one: the platform takes the last.")
+        location = Location(COMPETITION_FILE, double.line, double.key)
+        report.advise(
+            "duplicate-key", location, str(double), "Keep one: the platform takes the last."
+        )
     if not isinstance(document.value, dict):
         report.refuse(
             "yaml",
-            Place(COMPETITION_FILE, document.line),
+            Location(COMPETITION_FILE, document.line),
             "the file must hold keys and values",
             "Start with `version: 2`.",
         )
@@ -180,7 +182,7 @@ def _check_top(document: Item, report: Findings) -> None:
     if image is None:
         report.fault(
             "docker-image",
-            Place(COMPETITION_FILE, document.line, "docker_image"),
+            Location(COMPETITION_FILE, document.line, "docker_image"),
             "the platform's default image lacks the packages that the programs need",
             "Name the image that Dockerfile makes.",
         )
@@ -318,9 +320,9 @@ def _check_phases(document: Item, report: Findings, now: datetime | None) -> Non
 def _check_phase(phase: Item, report: Findings, *, first: bool, last: bool) -> None:
     end, start = phase.value.get("end"), phase.value.get("start")
     if not last and (end is None or not end.value):
-        place = Place(COMPETITION_FILE, phase.line, child_key(phase, "end"))
+        location = Location(COMPETITION_FILE, phase.line, child_key(phase, "end"))
         message = "only the last phase may be without an end"
-        report.refuse("phase-end", place, message, "Add `end:`.")
+        report.refuse("phase-end", location, message, "Add `end:`.")
     opens, closes = time_of(start), time_of(end)
     if end is not None and opens is not None and closes is not None and closes <= opens:
         report.fault("phase-times", at(end), "the phase ends before it starts", "Swap them.")
@@ -404,10 +406,10 @@ def _check_leaderboards(document: Item, report: Findings) -> None:
     for board in boards:
         rule = board.value.get("submission_rule")
         if rule is None:
-            place = Place(COMPETITION_FILE, board.line, child_key(board, "submission_rule"))
+            location = Location(COMPETITION_FILE, board.line, child_key(board, "submission_rule"))
             report.advise(
                 "submission-rule",
-                place,
+                location,
                 "the platform decides what stands on the leaderboard",
                 "Write `submission_rule: Add_And_Delete`.",
             )
@@ -425,10 +427,10 @@ def _check_primary(board: Item, report: Findings) -> None:
     columns = {_whole(column, "index"): column for column in entries(board, "columns")}
     primary, index = board.value.get("primary_index"), _whole(board, "primary_index")
     if primary is None:
-        place = Place(COMPETITION_FILE, board.line, child_key(board, "primary_index"))
+        location = Location(COMPETITION_FILE, board.line, child_key(board, "primary_index"))
         report.advise(
             "primary-index",
-            place,
+            location,
             "it is not said which column ranks",
             "Add `primary_index:` with the index of a column.",
         )

@@ -22,7 +22,7 @@ __all__ = [
     "Finding",
     "Findings",
     "Kind",
-    "Place",
+    "Location",
     "Severity",
     "errors_of",
     "exit_code",
@@ -79,8 +79,8 @@ class Finding:
         return "warning" if self.kind == "advice" else "error"
 
     def __str__(self) -> str:
-        place = self.file if self.line is None else f"{self.file}:{self.line}"
-        parts = [place, *([self.key] if self.key else [])]
+        location = self.file if self.line is None else f"{self.file}:{self.line}"
+        parts = [location, *([self.key] if self.key else [])]
         value = f" (found {self.value})" if self.value else ""
         return f"{': '.join(parts)}: {self.message}{value}. {self.remedy}"
 
@@ -130,34 +130,42 @@ class Findings:
     found: list[Finding]
     ours: bool = True
 
-    def refuse(self, rule: str, place: Place, message: str, remedy: str, value: Any = "") -> None:
-        """Add what the platform refuses; ``value`` replaces the one that the place has."""
-        self._add("platform", rule, place, message, remedy, value)
+    def refuse(
+        self, rule: str, location: Location, message: str, remedy: str, value: Any = ""
+    ) -> None:
+        """Add what the platform refuses; ``value`` replaces the one that the location has."""
+        self._add("platform", rule, location, message, remedy, value)
 
-    def need(self, rule: str, place: Place, message: str, remedy: str, value: Any = "") -> None:
+    def need(
+        self, rule: str, location: Location, message: str, remedy: str, value: Any = ""
+    ) -> None:
         """Add what only this challenge needs."""
         if self.ours:
-            self._add("challenge", rule, place, message, remedy, value)
+            self._add("challenge", rule, location, message, remedy, value)
 
-    def fault(self, rule: str, place: Place, message: str, remedy: str, value: Any = "") -> None:
+    def fault(
+        self, rule: str, location: Location, message: str, remedy: str, value: Any = ""
+    ) -> None:
         """Add what would go wrong after the upload: it may be meant in another competition."""
-        self._add("challenge" if self.ours else "advice", rule, place, message, remedy, value)
+        self._add("challenge" if self.ours else "advice", rule, location, message, remedy, value)
 
-    def advise(self, rule: str, place: Place, message: str, remedy: str, value: Any = "") -> None:
+    def advise(
+        self, rule: str, location: Location, message: str, remedy: str, value: Any = ""
+    ) -> None:
         """Add advice."""
-        self._add("advice", rule, place, message, remedy, value)
+        self._add("advice", rule, location, message, remedy, value)
 
     def _add(
-        self, kind: Kind, rule: str, place: Place, message: str, remedy: str, value: Any
+        self, kind: Kind, rule: str, location: Location, message: str, remedy: str, value: Any
     ) -> None:
-        text = shown(value if value != "" else place.value)
+        text = shown(value if value != "" else location.value)
         self.found.append(
-            Finding(kind, rule, place.file, place.line, place.key, text, message, remedy)
+            Finding(kind, rule, location.file, location.line, location.key, text, message, remedy)
         )
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """Where a finding is: a file and, in it, line, key and value."""
 
     file: str
@@ -166,7 +174,7 @@ class Place:
     value: Any = ""
 
     @classmethod
-    def of(cls, file: str, item: Item) -> Place:
-        """Return the place of a YAML value; collections are not repeated in messages."""
+    def of(cls, file: str, item: Item) -> Location:
+        """Return the location of a YAML value; collections are not repeated in messages."""
         value = "" if isinstance(item.value, (dict, list)) else item.value
         return cls(file, item.line, item.key, repr(value) if value is None else value)

@@ -12,7 +12,7 @@ from typing import Any
 from HiggsML.codabench.contract import SECTIONS, Key
 from HiggsML.codabench.rules import fields
 from HiggsML.codabench.rules.fields import Refused
-from HiggsML.codabench.rules.findings import Findings, Place
+from HiggsML.codabench.rules.findings import Findings, Location
 from HiggsML.codabench.rules.located_yaml import Item
 
 __all__ = [
@@ -59,9 +59,9 @@ def check_section(item: Item, section: str, report: Findings) -> None:
             _check_value(child, keys[name], report)
     for name, key in keys.items():
         if key.required and name not in item.value:
-            place = Place(COMPETITION_FILE, item.line, child_key(item, name))
+            location = Location(COMPETITION_FILE, item.line, child_key(item, name))
             remedy = f"Add `{name}:` to this {section}."
-            report.refuse("missing-key", place, "this key is required", remedy)
+            report.refuse("missing-key", location, "this key is required", remedy)
 
 
 def _unknown_key(name: str, child: Item, section: str, report: Findings) -> None:
@@ -73,8 +73,8 @@ def _unknown_key(name: str, child: Item, section: str, report: Findings) -> None
         remedy = f"Did you mean `{close[0]}`?"
     else:
         remedy = f"Remove it; a {section} has {', '.join(SECTIONS[section])}."
-    place = Place(COMPETITION_FILE, child.line, child.key, name)
-    report.advise("unknown-key", place, "the platform ignores this key without a word", remedy)
+    location = Location(COMPETITION_FILE, child.line, child.key, name)
+    report.advise("unknown-key", location, "the platform ignores this key without a word", remedy)
 
 
 def _check_stored(item: Item, section: str, report: Findings) -> None:
@@ -191,10 +191,10 @@ _VALUE_CHECKS: Mapping[str, Callable[[Item, Key, Findings], None]] = {
 }
 
 
-def at(item: Item, value: str = "") -> Place:
-    """Return the place of a value in ``competition.yaml``."""
-    place = Place.of(COMPETITION_FILE, item)
-    return Place(place.file, place.line, place.key, value or place.value)
+def at(item: Item, value: str = "") -> Location:
+    """Return the location of a value in ``competition.yaml``."""
+    location = Location.of(COMPETITION_FILE, item)
+    return Location(location.file, location.line, location.key, value or location.value)
 
 
 def child_key(item: Item, name: str) -> str:

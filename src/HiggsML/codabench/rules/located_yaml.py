@@ -94,9 +94,9 @@ def _convert(
         entries = {}
         for name_node, value_node in node.value:
             name = str(getattr(name_node, "value", name_node.start_mark.line))
-            place = f"{key}.{name}" if key else name
+            location = f"{key}.{name}" if key else name
             at = name_node.start_mark.line + 1
-            entries[name] = _convert(loader, value_node, place, at, doubles, depth + 1)
+            entries[name] = _convert(loader, value_node, location, at, doubles, depth + 1)
         return Item(entries, line, key)
     if isinstance(node, yaml.SequenceNode):
         return Item(
@@ -126,8 +126,8 @@ def _note_doubles(node: yaml.MappingNode, key: str, doubles: list[YamlProblem]) 
     for name_node, _ in node.value:
         name, line = str(name_node.value), name_node.start_mark.line + 1
         if name in seen and name != "<<":
-            place = f"{key}.{name}" if key else name
+            location = f"{key}.{name}" if key else name
             doubles.append(
-                YamlProblem(f"the key was written in line {seen[name]} too", line, place)
+                YamlProblem(f"the key was written in line {seen[name]} too", line, location)
             )
         seen[name] = line

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from HiggsML.codabench.rules.findings import Findings, Place
+from HiggsML.codabench.rules.findings import Findings, Location
 from HiggsML.codabench.rules.keys import COMPETITION_FILE, at, child_key, time_of
 from HiggsML.codabench.rules.located_yaml import Item
 
@@ -46,9 +46,9 @@ _TASK_NAMES = {"ingestion_only_during_scoring": "ingestion_program_only_during_s
 class _Refused(Exception):  # noqa: N818 (turned into a finding, never raised to a user)
     """What keeps the platform from converting the document, and where."""
 
-    def __init__(self, place: Place, message: str, remedy: str) -> None:
+    def __init__(self, location: Location, message: str, remedy: str) -> None:
         super().__init__(message)
-        self.place, self.remedy = place, remedy
+        self.location, self.remedy = location, remedy
 
 
 def is_old(document: Item) -> bool:
@@ -82,8 +82,8 @@ def in_todays_format(document: Item, report: Findings) -> Item | None:
     if "html" not in document.value:  # meant in today's format
         remedy = "Write `version: 2`; without it the platform reads another format."
         if version is None:
-            place = Place(COMPETITION_FILE, document.line, "version")
-            report.refuse("missing-key", place, "this key is required", remedy)
+            location = Location(COMPETITION_FILE, document.line, "version")
+            report.refuse("missing-key", location, "this key is required", remedy)
         else:
             message = "the platform reads this as another format"
             report.refuse("version", at(version), message, remedy)
@@ -92,12 +92,12 @@ def in_todays_format(document: Item, report: Findings) -> Item | None:
         "this is the platform's older format, which it converts without computed columns, "
         "solutions and what else it does not know"
     )
-    place = Place(COMPETITION_FILE, document.line) if version is None else at(version)
-    report.advise("old-format", place, message, "Write a new competition with `version: 2`.")
+    location = Location(COMPETITION_FILE, document.line) if version is None else at(version)
+    report.advise("old-format", location, message, "Write a new competition with `version: 2`.")
     try:
         return _converted(document)
     except _Refused as refused:
-        report.refuse("old-format", refused.place, str(refused), refused.remedy)
+        report.refuse("old-format", refused.location, str(refused), refused.remedy)
         return None
 
 
@@ -226,9 +226,9 @@ def _required(item: Item, name: str) -> Item:
     if not isinstance(item.value, dict):
         raise _Refused(at(item), "this must be a mapping of keys to values", f"Write `{name}:`.")
     if name not in item.value:
-        place = Place(COMPETITION_FILE, item.line, child_key(item, name))
+        location = Location(COMPETITION_FILE, item.line, child_key(item, name))
         message = "this key is required in the older format"
-        raise _Refused(place, message, f"Add `{name}:`, or write in today's, with `version: 2`.")
+        raise _Refused(location, message, f"Add `{name}:`, or write in today's, with `version: 2`.")
     found: Item = item.value[name]
     return found
 

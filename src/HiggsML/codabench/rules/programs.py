@@ -14,7 +14,7 @@ from HiggsML.codabench.bundle.tree import Tree
 from HiggsML.codabench.contract import INGESTION_FLAGS, PLATFORM_PATHS, SCORING_FLAGS
 from HiggsML.codabench.images import image_modules
 from HiggsML.codabench.rules.document import entries, task_phases
-from HiggsML.codabench.rules.findings import Findings, Place
+from HiggsML.codabench.rules.findings import Findings, Location
 from HiggsML.codabench.rules.keys import COMPETITION_FILE
 from HiggsML.codabench.rules.located_yaml import Item, YamlProblem, load_located
 from HiggsML.codabench.rules.named_files import dataset_tree
@@ -46,21 +46,21 @@ def check_programs(document: Item, tree: Tree, report: Findings) -> None:
             found = program_command(program, report if item.value not in seen else Findings([]))
             if found is None:
                 continue
-            command, place = found
+            command, location = found
             if item.value not in seen:
-                _check_command(command, place, program, report)
+                _check_command(command, location, program, report)
             if name == "ingestion_program" and "run_ingestion.py" in command:
-                _check_ingestion(document, task, tree, command, place, report)
+                _check_ingestion(document, task, tree, command, location, report)
             seen.add(item.value)
 
 
-def program_command(program: Tree, report: Findings) -> tuple[list[str], Place] | None:
+def program_command(program: Tree, report: Findings) -> tuple[list[str], Location] | None:
     """Return a program's command and where it is written; None, reported, if there is none."""
     present = [name for name in _METADATA_NAMES if name in program]
     if not present:
         report.fault(
             "metadata",
-            Place(f"{program.prefix}metadata.yaml"),
+            Location(f"{program.prefix}metadata.yaml"),
             "the program has no such file, so the platform does not know what to run",
             "Add one with `command: python3 ...`.",
         )
@@ -68,7 +68,7 @@ def program_command(program: Tree, report: Findings) -> tuple[list[str], Place] 
     if len(present) > 1:
         report.fault(
             "metadata",
-            Place(f"{program.prefix}metadata"),
+            Location(f"{program.prefix}metadata"),
             "there is a metadata.yaml too, and one of them is ignored",
             "Remove one.",
         )
@@ -76,60 +76,64 @@ def program_command(program: Tree, report: Findings) -> tuple[list[str], Place] 
     try:
         document, _ = load_located(program.read(present[0]).decode("utf-8"))
     except UnicodeDecodeError:
-        report.fault("yaml", Place(file), "the file is not UTF-8 text", "Save it as UTF-8.")
+        report.fault("yaml", Location(file), "the file is not UTF-8 text", "Save it as UTF-8.")
         return None
     except YamlProblem as problem:
-        place = Place(file, problem.line, problem.key)
-        report.fault("yaml", place, f"this is not valid YAML: {problem}", "Correct the syntax.")
+        location = Location(file, problem.line, problem.key)
+        report.fault("yaml", location, f"this is not valid YAML: {problem}", "Correct the syntax.")
         return None
     item = document.value.get("command") if isinstance(document.value, dict) else None
     if item is None or not isinstance(item.value, str) or not item.value.strip():
-        place = Place(file, document.line if item is None else item.line, "command")
+        location = Location(file, document.line if item is None else item.line, "command")
         message = "without a command the platform waits until the time limit"
-        report.fault("command", place, message, "Write `command: python3 ...`.")
+        report.fault("command", location, message, "Write `command: python3 ...`.")
         return None
     for name in document.value:
         if name != "command":
-            place = Place.of(file, document.value[name])
-            report.advise("metadata", place, "the platform does not use this key", "Remove it.")
-    place = Place.of(file, item)
+            location = Location.of(file, document.value[name])
+            report.advise("metadata", location, "the platform does not use this key", "Remove it.")
+    location = Location.of(file, item)
     try:
-        return shlex.split(item.value), place
+        return shlex.split(item.value), location
     except ValueError as error:
-        report.fault("command", place, f"this can not be split: {error}", "Close the quotes.")
+        report.fault("command", location, f"this can not be split: {error}", "Close the quotes.")
         return None
 
 
-def _check_command(command: Sequence[str], place: Place, program: Tree, report: Findings) -> None:
-    if placeholder := PLATFORM_PATHS.search(str(place.value)):
+def _check_command(
+    command: Sequence[str], location: Location, program: Tree, report: Findings
+) -> None:
+    if placeholder := PLATFORM_PATHS.search(str(location.value)):
         report.fault(
             "placeholder",
-            place,
+            location,
             "placeholders are replaced in some places only",
             "Write the path itself, such as /app/output.",
-            str(place.value)[placeholder.start() :].split()[0],
+            str(location.value)[placeholder.start() :].split()[0],
         )
     if shell := [word for word in command if word in _SHELL or word.endswith(";")]:
         message = "no shell runs the command, so this is passed on as an argument"
-        report.fault("shell", place, message, "Do that in the program.", shell[0])
+        report.fault("shell", location, message, "Do that in the program.", shell[0])
     if re.match(r"[A-Za-z_]\w*=", command[0]):
         message = "no shell runs the command, so variables can not be set here"
-        report.fault("shell", place, message, "Set them in the program.", command[0])
+        report.fault("shell", location, message, "Set them in the program.", command[0])
     elif command[0].removeprefix("./") in program or command[0].startswith("."):
         message = "execute bits are lost when the worker unpacks the program"
-        report.fault("execute-bit", place, message, "Write `python3 program.py`.", command[0])
+        report.fault("execute-bit", location, message, "Write `python3 program.py`.", command[0])
     elif PurePosixPath(command[0]).name.startswith("python"):
-        _check_script(command, place, program, report)
+        _check_script(command, location, program, report)
 
 
-def _check_script(command: Sequence[str], place: Place, program: Tree, report: Findings) -> None:
+def _check_script(
+    command: Sequence[str], location: Location, program: Tree, report: Findings
+) -> None:
     words = [word for word in command[1:] if not word.startswith("-")]
     if "-m" in command or "-c" in command or not words:
         return
     script = words[0].removeprefix("/app/program/").removeprefix("./")
     if script not in program:
         message = "the program has no such file"
-        report.fault("command-script", place, message, "Add it, or correct the name.", script)
+        report.fault("command-script", location, message, "Add it, or correct the name.", script)
         return
     file = f"{program.prefix}{script}"
     try:
@@ -138,14 +142,14 @@ def _check_script(command: Sequence[str], place: Place, program: Tree, report: F
         line = getattr(error, "lineno", None)
         text = (getattr(error, "text", None) or "").strip()
         report.fault(
-            "syntax", Place(file, line, "", text), f"not valid Python: {error}", "Correct it."
+            "syntax", Location(file, line, "", text), f"not valid Python: {error}", "Correct it."
         )
         return
     _check_imports(parsed, file, program, report)
     name = PurePosixPath(script).name
     if name in _FLAGS:
         after = list(command)[list(command).index(words[0]) + 1 :]
-        _check_flags(after, _FLAGS[name], place, report)
+        _check_flags(after, _FLAGS[name], location, report)
 
 
 def _check_imports(parsed: ast.Module, file: str, program: Tree, report: Findings) -> None:
@@ -164,12 +168,12 @@ def _check_imports(parsed: ast.Module, file: str, program: Tree, report: Finding
             remedy = "Put it into the program, or into Dockerfile."
             if module == "HiggsML":
                 remedy = "Make the bundle with `higgsml bundle build`, which adds the library."
-            place = Place(file, node.lineno, "", module)
-            report.need("import", place, "neither the program nor the image has this", remedy)
+            location = Location(file, node.lineno, "", module)
+            report.need("import", location, "neither the program nor the image has this", remedy)
 
 
 def _check_flags(
-    words: Sequence[str], known: Mapping[str, bool], place: Place, report: Findings
+    words: Sequence[str], known: Mapping[str, bool], location: Location, report: Findings
 ) -> None:
     value_next = False
     for word in words:
@@ -179,32 +183,32 @@ def _check_flags(
         flag = word.split("=", 1)[0]
         if flag not in known:
             message = "the program does not know this argument and would stop"
-            report.need("flag", place, message, f"It knows {', '.join(known)}.", word)
+            report.need("flag", location, message, f"It knows {', '.join(known)}.", word)
         value_next = known.get(flag, False) and "=" not in word
     if value_next:
-        report.need("flag", place, "this flag needs a value", "Add the value.", words[-1])
+        report.need("flag", location, "this flag needs a value", "Add the value.", words[-1])
     if "--codabench" not in words:
         message = "without --codabench the program looks for directories of a checkout"
-        report.need("flag", place, message, "Add --codabench to the command.")
+        report.need("flag", location, message, "Add --codabench to the command.")
 
 
 def _check_ingestion(
-    document: Item, task: Item, tree: Tree, command: list[str], place: Place, report: Findings
+    document: Item, task: Item, tree: Tree, command: list[str], location: Location, report: Findings
 ) -> None:
     """Hold the ingestion's command against the task's settings and its phases' time limit."""
     values = _flag_values(command)
     if "--random-seed" in values:
         message = "with a known seed anyone can compute the truth in advance"
-        report.need("seed", place, message, "Remove --random-seed from the command.")
+        report.need("seed", location, message, "Remove --random-seed from the command.")
     if "--resume" in values:
         message = "the worker copies a submission's files to where a checkpoint would be looked for"
-        report.need("resume", place, message, "Remove --resume from the command.")
+        report.need("resume", location, message, "Remove --resume from the command.")
     if values.get("--isolation") == "off":
         message = "participants' code could read the truth and write results"
-        report.need("isolation", place, message, "Remove --isolation off from the command.")
+        report.need("isolation", location, message, "Remove --isolation off from the command.")
     if "--public-dataset" in values:
         message = "labels of the public dataset's test events can be looked up"
-        report.need("public-dataset", place, message, "Use input_data, and a private dataset.")
+        report.need("public-dataset", location, message, "Use input_data, and a private dataset.")
     deadline = _number(values.get("--deadline"))
     for phase in task_phases(document, task):
         limit = phase.value.get("execution_time_limit")
@@ -213,21 +217,21 @@ def _check_ingestion(
         if deadline is None:
             message = "without a deadline of its own a run that is too long ends without a reason"
             remedy = f"Add --deadline with less than {seconds} to the command."
-            report.need("deadline", place, message, remedy)
+            report.need("deadline", location, message, remedy)
             break
         if isinstance(seconds, int) and deadline >= seconds:
             message = f"the phase {name} ends a run after {seconds} s, before this deadline"
-            report.need("deadline", place, message, "Leave a minute.", str(values["--deadline"]))
-    _check_settings(task, tree, values, place, report)
+            report.need("deadline", location, message, "Leave a minute.", str(values["--deadline"]))
+    _check_settings(task, tree, values, location, report)
 
 
 def _check_settings(
-    task: Item, tree: Tree, values: Mapping[str, str | None], place: Place, report: Findings
+    task: Item, tree: Tree, values: Mapping[str, str | None], location: Location, report: Findings
 ) -> None:
     item = task.value.get("reference_data")
     reference = dataset_tree(item, tree)
     if item is None:
-        where = Place(COMPETITION_FILE, task.line, f"{task.key}.reference_data")
+        where = Location(COMPETITION_FILE, task.line, f"{task.key}.reference_data")
         message = "without settings.json scoring can not tell whether a result is complete"
         report.need("settings", where, message, "Add `reference_data: reference_data/`.")
         return
@@ -236,17 +240,17 @@ def _check_settings(
     file = f"{reference.prefix}{_SETTINGS_FILE}"
     if _SETTINGS_FILE not in reference:
         message = "scoring needs this file to tell whether a result is complete"
-        report.need("settings", Place(file), message, "Add it.")
+        report.need("settings", Location(file), message, "Add it.")
         return
     text = reference.read(_SETTINGS_FILE).decode("utf-8", "replace")
     try:
         settings = json.loads(text)
     except ValueError as error:
         line = getattr(error, "lineno", None)
-        report.need("json", Place(file, line), f"not valid JSON: {error}", "Correct it.")
+        report.need("json", Location(file, line), f"not valid JSON: {error}", "Correct it.")
         return
     if not isinstance(settings, dict):
-        report.need("json", Place(file, 1), "this must be an object", "Write { ... }.")
+        report.need("json", Location(file, 1), "this must be an object", "Write { ... }.")
         return
     wanted: dict[str, object] = {
         key: _number(values.get(flag), default) for flag, (key, default) in _COUNTS.items()
@@ -259,8 +263,10 @@ def _check_settings(
         found[key] = systematics.get(name) if isinstance(systematics, dict) else None
     for key, value in wanted.items():
         if found[key] != value or isinstance(found[key], bool) != isinstance(value, bool):
-            where = Place(file, _line_of(text, key.split(".")[-1]), key, repr(found[key]))
-            message = f"the command in {place.file} asks for {value}: scoring would refuse results"
+            where = Location(file, _line_of(text, key.split(".")[-1]), key, repr(found[key]))
+            message = (
+                f"the command in {location.file} asks for {value}: scoring would refuse results"
+            )
             report.need("settings", where, message, "Make the two agree.")
 
 

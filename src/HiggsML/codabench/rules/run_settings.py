@@ -21,13 +21,13 @@ def check_settings(document: Item, report: Findings) -> None:
     ]
     remedy = "Correct it."
     for item in written:
-        place, problem = item, _problem(item)
+        location, problem = item, _problem(item)
         if problem and isinstance(item.value, dict):
             # Which of them it is: the one without which, or with which alone, there is a problem.
             alone = [one for name, one in item.value.items() if _problem(Item({name: one}, 1, ""))]
-            place = alone[0] if alone else item
+            location = alone[0] if alone else item
         if problem:
-            report.need("settings", at(place), problem, remedy)
+            report.need("settings", at(location), problem, remedy)
             return
     if written:
         try:

@@ -12,7 +12,7 @@ from typing import Any
 from HiggsML.codabench.bundle.source import KEY_PLACES
 from HiggsML.codabench.bundle.tree import Tree
 from HiggsML.codabench.rules.document import entries
-from HiggsML.codabench.rules.findings import Findings, Place
+from HiggsML.codabench.rules.findings import Findings, Location
 from HiggsML.codabench.rules.keys import COMPETITION_FILE
 from HiggsML.codabench.rules.located_yaml import Item
 from HiggsML.codabench.rules.named_files import dataset_tree
@@ -53,14 +53,14 @@ def check_everything(document: Item, tree: Tree, report: Findings) -> None:
     """Check every file of the bundle, those in zips too."""
     if tree.size() > _MAX_BUNDLE:
         message = f"the bundle has {tree.size() / 1e9:.1f} GB: uploads of this size often fail"
-        report.advise("size", Place(COMPETITION_FILE), message, "Use a smaller dataset.")
+        report.advise("size", Location(COMPETITION_FILE), message, "Use a smaller dataset.")
     for task in entries(document, "tasks"):
         for name in ("ingestion_program", "scoring_program"):
             program = dataset_tree(task.value.get(name), tree)
             if program is not None and program.size() > _MAX_PROGRAM:
-                place = Place.of(COMPETITION_FILE, task.value[name])
+                location = Location.of(COMPETITION_FILE, task.value[name])
                 message = f"{program.size() / 1e6:.0f} MB are much for a program"
-                report.advise("size", place, message, "Is there data in it?")
+                report.advise("size", location, message, "Is there data in it?")
     for part in _with_inner_zips(tree):
         for name in part.files:
             if ".git" not in name.split("/"):
@@ -80,26 +80,26 @@ def check_datasets(document: Item, tree: Tree, report: Findings, *, competition:
             continue
         tables = [name for name in data.files if name.endswith(".parquet")]
         if not tables:
-            place = Place.of(COMPETITION_FILE, item)
-            report.need("dataset", place, "there is no .parquet file in it", "Add the events.")
+            location = Location.of(COMPETITION_FILE, item)
+            report.need("dataset", location, "there is no .parquet file in it", "Add the events.")
             continue
         known = False
         for name in tables:
-            place = Place(f"{data.prefix}{name}")
+            location = Location(f"{data.prefix}{name}")
             if data.read(name, 4) != b"PAR1":
-                report.need("dataset", place, "this is not a parquet file", "Generate it again.")
+                report.need("dataset", location, "this is not a parquet file", "Generate it again.")
             elif twin := public.get(_digest(data, name)):
                 known = True
                 message = f"the same file is offered to participants as {twin}"
-                practice("public-dataset", place, message, PRIVATE_DATASET)
-        for place in _recorded_seeds(data):
+                practice("public-dataset", location, message, PRIVATE_DATASET)
+        for location in _recorded_seeds(data):
             known = True
             message = "whoever knows the seed can make the test events again and look up labels"
-            practice("dataset-seed", place, message, PRIVATE_DATASET)
+            practice("dataset-seed", location, message, PRIVATE_DATASET)
         if offered is not None and offered.value is True and not known:
-            place = Place.of(COMPETITION_FILE, offered)
+            location = Location.of(COMPETITION_FILE, offered)
             message = "participants could download the private dataset"
-            report.need("input-data-offered", place, message, "Write false.")
+            report.need("input-data-offered", location, message, "Write false.")
 
 
 def check_keys(document: Item, tree: Tree, report: Findings) -> None:
@@ -115,17 +115,19 @@ def check_keys(document: Item, tree: Tree, report: Findings) -> None:
         offered = document.value.get("make_input_data_available")
         if len(set(found.values())) > 1 or len(found) == 1:
             message = "ingestion and scoring have not the same key: every result would be refused"
-            place = Place.of(COMPETITION_FILE, task.value[next(iter(found))])
-            report.need("seal-key", place, message, "Build the bundle with `higgsml bundle build`.")
+            location = Location.of(COMPETITION_FILE, task.value[next(iter(found))])
+            report.need(
+                "seal-key", location, message, "Build the bundle with `higgsml bundle build`."
+            )
         elif found and offered is not None and offered.value is True:
             message = "participants could download the key that signs results"
-            report.need("seal-key", Place.of(COMPETITION_FILE, offered), message, "Write false.")
+            report.need("seal-key", Location.of(COMPETITION_FILE, offered), message, "Write false.")
     for part in _with_inner_zips(tree):
         for name in part.files:
             where = f"{part.prefix}{name}"
             if PurePosixPath(name).name == KEY_FILE and where not in belongs:
                 message = "the key that signs results belongs to input and reference data alone"
-                report.need("seal-key", Place(where), message, "Remove it, and build again.")
+                report.need("seal-key", Location(where), message, "Remove it, and build again.")
 
 
 def _public_files(document: Item, tree: Tree) -> Iterator[tuple[str, str]]:
@@ -138,13 +140,13 @@ def _public_files(document: Item, tree: Tree) -> Iterator[tuple[str, str]]:
                     yield _digest(offered, name), f"{offered.prefix}{name}"
 
 
-def _recorded_seeds(data: Tree) -> Iterator[Place]:
+def _recorded_seeds(data: Tree) -> Iterator[Location]:
     for name in data.files:
         if name.endswith(".json"):
             text, content = _json(data, name)
             if isinstance(content, dict) and content.get("seed") is not None:
                 line = _line_of(text, "seed")
-                yield Place(f"{data.prefix}{name}", line, "seed", str(content["seed"]))
+                yield Location(f"{data.prefix}{name}", line, "seed", str(content["seed"]))
 
 
 def _check_git(tree: Tree, report: Findings) -> None:
@@ -155,22 +157,22 @@ def _check_git(tree: Tree, report: Findings) -> None:
     folders |= {name for name in tree.files if name.split("/")[-1] == ".git"}
     for name in sorted(folders):
         message = "the history may hold keys and earlier data, and whoever joins can download it"
-        report.fault("secret-file", Place(f"{tree.prefix}{name}"), message, "Leave it out.")
+        report.fault("secret-file", Location(f"{tree.prefix}{name}"), message, "Leave it out.")
 
 
 def _check_file(name: str, tree: Tree, report: Findings) -> None:
-    place, path, entry = Place(f"{tree.prefix}{name}"), PurePosixPath(name), tree.files[name]
+    location, path, entry = Location(f"{tree.prefix}{name}"), PurePosixPath(name), tree.files[name]
     if entry.is_link:
         message = "this is a symbolic link, which becomes a broken file or leaks another one"
-        report.fault("link", place, message, "Put the file itself there.")
+        report.fault("link", location, message, "Put the file itself there.")
         return
     if _KEY_FILES.fullmatch(path.name):
         message = "files like this hold keys or passwords, and whoever joins can download it"
-        report.fault("secret-file", place, message, "Remove it, and replace what was in it.")
+        report.fault("secret-file", location, message, "Remove it, and replace what was in it.")
         return
     if is_junk(name):
         report.advise(
-            "leftover", place, "this is a leftover of a system or an editor", "Remove it."
+            "leftover", location, "this is a leftover of a system or an editor", "Remove it."
         )
         return
     if path.suffix not in _TEXT_SUFFIXES or entry.size > _MAX_TEXT:
@@ -178,7 +180,7 @@ def _check_file(name: str, tree: Tree, report: Findings) -> None:
     content = tree.read(name)
     if _PRIVATE_KEY.search(content):
         line = content[: _PRIVATE_KEY.search(content).start()].count(b"\n") + 1  # type: ignore[union-attr]
-        where = Place(place.file, line)
+        where = Location(location.file, line)
         report.fault("secret-file", where, "there is a private key in it", "Remove and replace it.")
     if path.suffix == ".json":
         _check_json(name, tree, report)
@@ -190,15 +192,17 @@ def _check_json(name: str, tree: Tree, report: Findings) -> None:
         return
     for key in _TRUTH_KEYS:
         if key in content:
-            place = Place(f"{tree.prefix}{name}", _line_of(text, key), key, str(content[key]))
+            location = Location(f"{tree.prefix}{name}", _line_of(text, key), key, str(content[key]))
             message = "this is the truth of pseudo-experiments, which is drawn afresh for each run"
-            report.need("truth", place, message, "Remove it; scoring needs no truth from a bundle.")
+            report.need(
+                "truth", location, message, "Remove it; scoring needs no truth from a bundle."
+            )
     in_settings = "num_of_sets" in content
     for key in ("seed", "random_seed", "entropy"):
         if in_settings and content.get(key) is not None:
-            place = Place(f"{tree.prefix}{name}", _line_of(text, key), key, str(content[key]))
+            location = Location(f"{tree.prefix}{name}", _line_of(text, key), key, str(content[key]))
             message = "with a known seed anyone can compute the truth in advance"
-            report.need("seed", place, message, "Remove it.")
+            report.need("seed", location, message, "Remove it.")
 
 
 def _with_inner_zips(tree: Tree) -> Iterator[Tree]:

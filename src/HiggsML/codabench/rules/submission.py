@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from HiggsML.codabench.images import image_packages, modules_of
-from HiggsML.codabench.rules.findings import Finding, Findings, Place
+from HiggsML.codabench.rules.findings import Finding, Findings, Location
 from HiggsML.errors import SubmissionError
 from HiggsML.files import is_junk
 from HiggsML.submission.archive import read_layout
@@ -39,21 +39,21 @@ def check_layout(path: Path, *, packages: Collection[str] | None = None) -> list
     try:
         layout = read_layout(path)
     except SubmissionError as error:
-        report.need("submission", Place(path.name), str(error), "Pack the submission again.")
+        report.need("submission", Location(path.name), str(error), "Pack the submission again.")
         return report.found
     for problem in layout.problems:
-        report.need(problem.rule, Place(problem.name), problem.message, problem.remedy)
+        report.need(problem.rule, Location(problem.name), problem.message, problem.remedy)
     if layout.problems:
         return report.found
     left = [name for name in layout.leftovers if path.is_file() or not is_junk(name)]
     if left:
         message = f"{len(left)} such entries do not belong to a submission and are left out"
         remedy = "Rename what the model needs: no part of a name may begin with a dot."
-        report.advise("leftover", Place(shown(left[0])), message, remedy)
+        report.advise("leftover", Location(shown(left[0])), message, remedy)
     size = sum(entry.size for entry in layout.files.values())
     if size > _MAX_BYTES:
         message = f"{size / 1e6:.0f} MB are much to upload and to unpack for every run"
-        report.advise("size", Place(path.name), message, "Store weights as float32, compressed.")
+        report.advise("size", Location(path.name), message, "Store weights as float32, compressed.")
     _check_code(layout, image_packages() if packages is None else packages, report)
     return report.found
 
@@ -63,18 +63,18 @@ def _check_code(layout: Layout, packages: Collection[str], report: Findings) -> 
     code = {name: entry for name, entry in layout.own.items() if name.endswith(".py")}
     for name in shadowed_modules(code, modules):
         message = "an installed module has this name, and is imported instead"
-        report.advise("shadowed", Place(f"{layout.folder}{name}"), message, "Rename it.")
+        report.advise("shadowed", Location(f"{layout.folder}{name}"), message, "Rename it.")
     known = modules | _importable(layout.own) | BUNDLE_NAMES
-    missing: dict[str, Place] = {}
+    missing: dict[str, Location] = {}
     for short in code:
         _check_module(short, layout, known, missing, report)
-    for module, place in missing.items():
+    for module, location in missing.items():
         message = "neither the submission nor the platform's image has this module"
         remedy = (
             f"Put its files beside model.py, or use what the image has: {', '.join(packages)}. "
             f"(For trials at home: pip install {module}.)"
         )
-        report.need("import", place, message, remedy)
+        report.need("import", location, message, remedy)
 
 
 def _importable(names: Iterable[str]) -> set[str]:
@@ -92,7 +92,7 @@ def _check_module(
     short: str,
     layout: Layout,
     known: Collection[str],
-    missing: dict[str, Place],
+    missing: dict[str, Location],
     report: Findings,
 ) -> None:
     """Check one file; each module that it lacks goes to ``missing``, once."""
@@ -101,16 +101,16 @@ def _check_module(
         parsed = ast.parse(layout.read(name))
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
-        report.need("syntax", Place(name, line), f"not valid Python: {error}", "Correct it.")
+        report.need("syntax", Location(name, line), f"not valid Python: {error}", "Correct it.")
         return
     if short == "model.py" and not _defines_model(parsed):
         message = "there seems to be no class Model with fit and predict"
-        report.advise("model", Place(name), message, "Define it, or import it from a helper.")
+        report.advise("model", Location(name), message, "Define it, or import it from a helper.")
     for node in ast.walk(parsed):
         for module in _imported(node):
             if module not in known and not _is_optional(node, parsed):
                 line = getattr(node, "lineno", None)
-                missing.setdefault(module, Place(name, line, "", module))
+                missing.setdefault(module, Location(name, line, "", module))
 
 
 def _imported(node: ast.AST) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from HiggsML.codabench.bundle.source import assemble, is_checkout
 from HiggsML.codabench.bundle.tree import Tree
 from HiggsML.codabench.rules.document import check_document, entries, load_document
-from HiggsML.codabench.rules.findings import KINDS, Finding, Findings, Place
+from HiggsML.codabench.rules.findings import KINDS, Finding, Findings, Location
 from HiggsML.codabench.rules.keys import COMPETITION_FILE
 from HiggsML.codabench.rules.located_yaml import Item
 from HiggsML.codabench.rules.named_files import check_files
@@ -57,7 +57,7 @@ def validate_path(
     except BundleError as error:
         report = Findings([])
         remedy = "Make it with `higgsml bundle build`."
-        report.refuse("bundle", Place(path.name), str(error), remedy)
+        report.refuse("bundle", Location(path.name), str(error), remedy)
         return report.found
     return validate_tree(
         tree, competition=competition, general=general, now=now or datetime.now(UTC)
@@ -95,15 +95,15 @@ def validate_tree(
     """
     report = Findings([], ours=False)
     for name, problem in tree.problems:
-        place = Place(f"{tree.prefix}{name}")
-        report.refuse("zip", place, f"this entry {problem}", "Pack the bundle again.")
+        location = Location(f"{tree.prefix}{name}")
+        report.refuse("zip", location, f"this entry {problem}", "Pack the bundle again.")
     if tree.problems:
         return report.found  # what is in a damaged zip is not worth reading
     document = _document(tree, report)
     report.ours = not general and is_of_this_challenge(document, tree)
     for name, problem in tree.oddities:
-        place = Place(f"{tree.prefix}{name}")
-        report.fault("zip", place, f"this entry {problem}", "Pack the bundle again.")
+        location = Location(f"{tree.prefix}{name}")
+        report.fault("zip", location, f"this entry {problem}", "Pack the bundle again.")
     if document is not None:
         check_document(document, report, score_keys=score_keys, now=now)
         check_files(document, tree, report)
@@ -143,8 +143,8 @@ def _document(tree: Tree, report: Findings) -> Item | None:
         return None if document is None else in_todays_format(document, report)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        place = Place(COMPETITION_FILE, line)
-        report.refuse("encoding", place, "the file is not UTF-8 text", "Save it as UTF-8.")
+        location = Location(COMPETITION_FILE, line)
+        report.refuse("encoding", location, "the file is not UTF-8 text", "Save it as UTF-8.")
         return None
 
 
@@ -152,17 +152,17 @@ def _no_competition_file(tree: Tree, report: Findings) -> None:
     nested = [name for name in tree.files if name.endswith(f"/{COMPETITION_FILE}")]
     others = [name for name in tree.files if name.lower() in ("competition.yml", COMPETITION_FILE)]
     if nested:
-        place = Place(nested[0])
+        location = Location(nested[0])
         message = f"{COMPETITION_FILE} must lie at the root of the zip, not in a folder"
-        report.refuse("root", place, message, "Zip the content of the folder, not the folder.")
+        report.refuse("root", location, message, "Zip the content of the folder, not the folder.")
     elif others:
-        place = Place(others[0])
+        location = Location(others[0])
         report.refuse(
             "root",
-            place,
+            location,
             "the platform does not look for this name",
             f"Rename it to {COMPETITION_FILE}.",
         )
     else:
-        place = Place(COMPETITION_FILE)
-        report.refuse("root", place, "the bundle has no such file", "Add it at the root.")
+        location = Location(COMPETITION_FILE)
+        report.refuse("root", location, "the bundle has no such file", "Add it at the root.")

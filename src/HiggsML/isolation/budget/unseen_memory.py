@@ -134,8 +134,8 @@ def proportional(members: Iterable[int], without: int | None = None) -> int:
                     elif of_file and line.startswith(b"Anonymous:"):
                         total += min(pages, int(line.split()[1]) * 1024)
                     elif not line[:1].isupper():  # the heading of a mapping
-                        _, mode, _, place, inode, *_ = line.split()
-                        counts, of_file = place != device, b"p" in mode and inode != b"0"
+                        _, mode, _, file_device, inode, *_ = line.split()
+                        counts, of_file = file_device != device, b"p" in mode and inode != b"0"
         except PermissionError:
             total += _resident(pid)  # it has made itself non-dumpable: all of its pages count
         except (OSError, ValueError, IndexError):

@@ -86,17 +86,17 @@ def system_writable(*, shared_memory: bool = True) -> tuple[Path, ...]:
     return (*devices, *_nvidia())
 
 
-def opening(place: Path, *others: Path) -> Path | None:
-    """Return what opens a place to a submission: one of its directories, or None.
+def opening(directory: Path, *others: Path) -> Path | None:
+    """Return what opens a directory to a submission: one of its directories, or None.
 
     Parameters
     ----------
-    place : Path
-        A directory, whether or not it exists.
+    directory : Path
+        Whether or not it exists.
     *others : Path
         What is open besides that which is open to every submission.
     """
-    resolved = place.resolve()
+    resolved = directory.resolve()
     for path in (*others, *system_readable(), *system_writable()):
         # "self" in /proc is another directory for each process, and never one of files of ours.
         if resolved.is_relative_to(path.resolve()):
