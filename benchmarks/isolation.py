@@ -5,10 +5,12 @@
    the ratios is reported, for a counting model and for the sample submission.
 2. The share of a whole run (10 x 100) that asking again takes (``--runs``).
 
-Run with ``python benchmarks/isolation.py``.
+Run with ``python benchmarks/isolation.py --json benchmarks/results/isolation.json``.
 """
 
 import argparse
+import json
+import os
 import statistics
 import tempfile
 import time
@@ -83,7 +85,9 @@ def main():
     parser.add_argument("--input", type=Path, default=root / "input_data")
     parser.add_argument("--rounds", type=int, default=300)
     parser.add_argument("--runs", type=int, default=2, help="whole runs of each")
+    parser.add_argument("--json", type=Path, help="also write the numbers to this file")
     flags = parser.parse_args()
+    found = {"rounds": flags.rounds, "runs": flags.runs, "load_at_start": os.getloadavg()[0]}
     data = Data(flags.input)
     with tempfile.TemporaryDirectory() as directory:
         (Path(directory) / "model.py").write_text(COUNTING)
@@ -93,6 +97,11 @@ def main():
         }
         for name, (submission, rounds) in models.items():
             medians, ratio = one_experiment(data, submission, rounds)
+            found[name.replace(" ", "_")] = {
+                "off_ms": round(1e3 * medians["off"], 2),
+                "on_ms": round(1e3 * medians["on"], 2),
+                "cost_percent": round(100 * (ratio - 1), 1),
+            }
             print(
                 f"{name}: isolation off {1e3 * medians['off']:.2f} ms, on "
                 f"{1e3 * medians['on']:.2f} ms per pseudo-experiment; ratio {ratio:.3f}"
@@ -105,6 +114,13 @@ def main():
             )
             times = f"{whole:.1f} s, of which asking again {asking:.2f} s: {share:.1f} %"
             print(f"{name}: a run takes {times}")
+            found[name.replace(" ", "_")] |= {
+                "run_seconds": round(whole, 1),
+                "asking_again_seconds": round(asking, 2),
+                "asking_again_percent": round(share, 1),
+            }
+    if flags.json is not None:
+        flags.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
