@@ -371,3 +371,15 @@ def test_a_zip_in_memory_is_read_like_one_on_disk(tmp_path):
         from HiggsML.submission.archive import read_zip
 
         assert read_zip(file).model == "model.py"
+
+
+def test_modules_that_a_submission_finds_by_its_own_path_are_no_strangers(tmp_path):
+    entries = {"model.py": f"import helper\n{MODEL}", "code/deep/helper.py": ""}
+    write_folder(tmp_path / "strange", entries)
+    assert [one.rule for one in check_layout(tmp_path / "strange")] == ["import"]
+    for number, line in enumerate(
+        ("sys.path.append(HERE + '/code/deep')", "path += ['code/deep']")
+    ):
+        folder = tmp_path / str(number)
+        write_folder(folder, {**entries, "model.py": f"{line}\nimport helper\n{MODEL}"})
+        assert check_layout(folder) == []

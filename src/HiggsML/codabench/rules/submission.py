@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -18,6 +19,8 @@ __all__ = ["check_layout"]
 
 
 _MAX_BYTES = 300 << 20
+_SEARCHED = re.compile(rb"\bpath\s*(\.\s*(append|insert|extend)\b|\+=|\[)")
+"""A line that changes ``sys.path``, or may."""
 
 
 def check_layout(path: Path, *, packages: Collection[str] | None = None) -> list[Finding]:
@@ -64,7 +67,8 @@ def _check_code(layout: Layout, packages: Collection[str], report: Findings) -> 
     for name in shadowed_modules(code, modules):
         message = "an installed module has this name, and is imported instead"
         report.advise("shadowed", Location(f"{layout.folder}{name}"), message, "Rename it.")
-    known = modules | _importable(layout.own) | BUNDLE_NAMES
+    anywhere = any(_SEARCHED.search(layout.read(f"{layout.folder}{name}")) for name in code)
+    known = modules | _importable(layout.own, anywhere=anywhere) | BUNDLE_NAMES
     missing: dict[str, Location] = {}
     for short in code:
         _check_module(short, layout, known, missing, report)
@@ -77,12 +81,17 @@ def _check_code(layout: Layout, packages: Collection[str], report: Findings) -> 
         report.need("import", location, message, remedy)
 
 
-def _importable(names: Iterable[str]) -> set[str]:
-    """Return the modules that lie beside model.py or in a folder there: both are searched."""
+def _importable(names: Iterable[str], *, anywhere: bool) -> set[str]:
+    """Return the modules that lie beside model.py or in a folder there: both are searched.
+
+    A submission that adds to ``sys.path`` may find those of all its folders (``anywhere``).
+    """
     modules = set()
     for name in names:
         first, *rest = name.split("/")
         modules.add(first.removesuffix(".py"))
+        if anywhere:
+            modules.update(part.removesuffix(".py") for part in rest)
         if rest and not first.startswith("__"):
             modules.add(rest[0].removesuffix(".py"))
     return modules
