@@ -260,11 +260,11 @@ def cache_directories(dataset: Path) -> list[Path]:
 
 def converted_files(directory: Path) -> dict[Path, int]:
     """Return the files of converted events in a directory, unfinished ones too, and their sizes."""
-    found = {}
+    sizes = {}
     for path in sorted(directory.glob("*.events*")):
         with contextlib.suppress(OSError):
-            found[path] = path.lstat().st_size
-    return found
+            sizes[path] = path.lstat().st_size
+    return sizes
 
 
 def size_text(size: float) -> str:

@@ -17,12 +17,12 @@ def machine_memory() -> int:
     """
     if not hasattr(os, "sysconf"):
         return 1 << 62
-    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for name in _CGROUP_LIMITS:
         try:
             text = Path(name).read_text(encoding="ascii").strip()
         except (OSError, ValueError):
             continue
         if text.isdigit():
-            found.append(int(text))
-    return min(value for value in found if value > 0)
+            limits.append(int(text))
+    return min(value for value in limits if value > 0)

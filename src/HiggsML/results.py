@@ -187,12 +187,12 @@ def reserved_names(names: Iterable[str]) -> list[str]:
 
 def names_at_the_top(directory: Path) -> list[str]:
     """Return the entries of a directory and of its folders, for :func:`reserved_names`."""
-    found = []
+    names = []
     for path in sorted(directory.iterdir()):
-        found.append(path.name)
+        names.append(path.name)
         if path.is_dir() and not path.is_symlink():
-            found += [f"{path.name}/{inner.name}" for inner in sorted(path.iterdir())]
-    return found
+            names += [f"{path.name}/{inner.name}" for inner in sorted(path.iterdir())]
+    return names
 
 
 def json_text(content: Any, *, indent: int = 2) -> str:
@@ -346,13 +346,13 @@ def load_predictions(
     """
     _refuse_links(directory)
     expected = {f"result_{index}.json" for index in range(settings.num_of_sets)}
-    found = {path.name for path in directory.iterdir() if _RESULT_NAME.fullmatch(path.name)}
-    if missing := sorted(expected - found, key=_set_order):
+    present = {path.name for path in directory.iterdir() if _RESULT_NAME.fullmatch(path.name)}
+    if missing := sorted(expected - present, key=_set_order):
         raise ResultsError(
             f"{directory / missing[0]} is missing ({len(missing)} of {len(expected)} result files "
             "are): the ingestion did not finish, run it again"
         )
-    if stray := sorted(found - expected):
+    if stray := sorted(present - expected):
         raise ResultsError(
             f"{directory / stray[0]} belongs to no set: {len(expected)} sets were run; "
             "empty the directory and run the ingestion again"
@@ -378,14 +378,14 @@ def load_answers(directory: Path) -> dict[int, dict[str, Any]]:
     ResultsError
         If there is none, or one is not a JSON object.
     """
-    found = {}
+    by_set = {}
     for path in directory.glob("result_*.json") if directory.is_dir() else ():
         name = _RESULT_NAME.fullmatch(path.name)
         if name is not None and name[1].isdecimal():
-            found[int(name[1])] = read_object(path)
-    if not found:
+            by_set[int(name[1])] = read_object(path)
+    if not by_set:
         raise ResultsError(f"no result_*.json in {directory}: run the ingestion first")
-    return dict(sorted(found.items()))
+    return dict(sorted(by_set.items()))
 
 
 def as_predictions(content: Mapping[str, Any], index: int) -> Predictions:

@@ -223,7 +223,7 @@ def _shortened(reason: str) -> str:
 
 def _load_records(directory: Path, key: bytes | None) -> tuple[dict[str, Record], list[str]]:
     """Return the records by their file name, and the names of those that the key did not sign."""
-    found, unsigned = {}, []
+    records, unsigned = {}, []
     names = [path.name for path in directory.iterdir()] if directory.is_dir() else []
     for name in sorted(name for name in names if RECORD_NAME.fullmatch(name)):
         content = read_object(directory / name)
@@ -233,10 +233,10 @@ def _load_records(directory: Path, key: bytes | None) -> tuple[dict[str, Record]
             raise ResultsError(f"{directory / name} is not a record of an ingestion")
         expected = record.signature(name, key or b"").encode()
         if key is None or hmac.compare_digest(expected, str(signature).encode("utf-8", "replace")):
-            found[name] = record
+            records[name] = record
         else:
             unsigned.append(name)
-    return found, unsigned
+    return records, unsigned
 
 
 def _record(content: dict[str, Any]) -> Record | None:

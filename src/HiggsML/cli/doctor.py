@@ -43,11 +43,11 @@ def remedies(report: Mapping[str, str]) -> list[str]:
     >>> remedies({"process-limit": "no", "umask": "on"})
     ['process-limit: run higgsml as an ordinary user, not as root']
     """
-    found: dict[str, list[str]] = {}
+    by_extra: dict[str, list[str]] = {}
     for name, state in report.items():
         if state != "on" and name in _REMEDIES:
-            found.setdefault(_REMEDIES[name], []).append(name)
-    return [f"{', '.join(names)}: {remedy}" for remedy, names in found.items()]
+            by_extra.setdefault(_REMEDIES[name], []).append(name)
+    return [f"{', '.join(names)}: {remedy}" for remedy, names in by_extra.items()]
 
 
 _VERDICTS = {

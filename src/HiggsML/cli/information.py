@@ -73,7 +73,7 @@ def information(
     on the first, and takes the Fisher information of mu from the second, for both scenarios.
     """
     with progress_bar("generate") as progress:
-        found, ratios = _compute(
+        limits, ratios = _compute(
             output,
             events,
             seed,
@@ -82,8 +82,8 @@ def information(
             progress,
         )
     console = output_console()
-    console.print(_limit_table(found))
-    for scenario, one in found.items():
+    console.print(_limit_table(limits))
+    for scenario, one in limits.items():
         console.print(_impact_table(scenario, one))
     if ratios:
         console.print(_run_table(ratios))
@@ -109,25 +109,25 @@ def _compute(
     output.mkdir(parents=True, exist_ok=True)
     halves = library_counts(output, events=events, seed=seed, progress=progress)
     progress("limit", 0, None)
-    found: dict[str, Limit] = {}
+    limits: dict[str, Limit] = {}
     ratios: list[dict[str, Any]] = []
     for scenario, directories in runs.items():
         first, second = (counts_of_scenario(counts, scenario) for counts in halves)
-        found[scenario] = limit((first, second))
+        limits[scenario] = limit((first, second))
         ratios += [_ratio(scenario, run, (first, second)) for run in directories]
     content = {
         "events": events,
         "seed": seed,
-        "limits": {name: asdict(one) for name, one in found.items()},
+        "limits": {name: asdict(one) for name, one in limits.items()},
         "runs": ratios,
     }
     write_json(output / "information.json", content)
     if reference is not None:
         write_json(reference, _reference(content, halves))
-    impact_plot({name: one.nominal for name, one in found.items()}).savefig(
+    impact_plot({name: one.nominal for name, one in limits.items()}).savefig(
         output / "information.png", dpi=120
     )
-    return found, ratios
+    return limits, ratios
 
 
 def _ratio(

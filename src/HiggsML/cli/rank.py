@@ -116,11 +116,11 @@ def rank(
     else:
         if submissions is None:
             raise click.UsageError("Name the SUBMISSIONS to rank, or --rescore a BOARD.")
-        found = find_submissions(submissions)
+        paths = find_submissions(submissions)
         with progress_bar() as progress:
             count = measure_all(
                 archive,
-                found,
+                paths,
                 _with_time_to_fit(options),
                 again=again,
                 refits=refits,
@@ -212,7 +212,7 @@ def _reproduce(archive: Any, name: str, options: IngestionOptions) -> None:
     if damage := archive.damage():
         stderr.print(f"Note: {'; '.join(damage[:10])}", markup=False, highlight=False)
     with progress_bar() as progress:
-        found = reproduce(archive, name, replace(options, checkpoint=False), progress)
-    if found:
-        raise ResultsError(f"{name} was not reproduced: {'; '.join(found)}")
+        differences = reproduce(archive, name, replace(options, checkpoint=False), progress)
+    if differences:
+        raise ResultsError(f"{name} was not reproduced: {'; '.join(differences)}")
     output_console().print(f"{name}: all answers are the same, byte for byte.", highlight=False)

@@ -36,7 +36,7 @@ def runs(directory: Path, page: Path | None, board: Path | None) -> None:
 
     DIRECTORY is "outputs" by default.
     """
-    found: dict[str, ComparedRun] = {}
+    loaded: dict[str, ComparedRun] = {}
     with progress_bar("runs", brief=True) as progress:
         from HiggsML.studies.comparison import load_run
 
@@ -45,17 +45,17 @@ def runs(directory: Path, page: Path | None, board: Path | None) -> None:
             progress("runs", done, len(paths))
             folder = path.parents[1]
             try:
-                found[str(folder.relative_to(directory))] = load_run(folder)
+                loaded[str(folder.relative_to(directory))] = load_run(folder)
             except ResultsError as error:
                 stderr.print(f"Note: {error}", style="yellow", soft_wrap=True)
-    if not found:
+    if not loaded:
         raise ResultsError(f"{directory} holds no run: 'higgsml run SUBMISSION' makes one")
-    best_first = sorted(found.items(), key=lambda item: -item[1].quantiles_score)
+    best_first = sorted(loaded.items(), key=lambda item: -item[1].quantiles_score)
     output_console().print(_runs_table(str(directory), best_first))
     if page is not None:
         from HiggsML.reports.page import write_from_template
 
-        reports = {name: directory / name / "scores" / "detailed_results.html" for name in found}
+        reports = {name: directory / name / "scores" / "detailed_results.html" for name in loaded}
         rows = [
             (reports[name].resolve().as_uri(), name, *run.cells(), _size(run))
             for name, run in best_first
@@ -65,7 +65,7 @@ def runs(directory: Path, page: Path | None, board: Path | None) -> None:
     if board is not None:
         from HiggsML.ranking.own_runs import write_own_board
 
-        places = {name: directory / name for name in found}
+        places = {name: directory / name for name in loaded}
         click.echo(f"Board: {write_own_board(places, board)}")
 
 

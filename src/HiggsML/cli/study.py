@@ -137,20 +137,20 @@ def study(
             workers or available_processors(), points=len(points), experiments=experiments
         )
         if processes == 1:
-            found = run_study(model, EventStore.from_data(data), **wanted)
+            measured = run_study(model, EventStore.from_data(data), **wanted)
         else:
-            found = run_study_in_processes(
+            measured = run_study_in_processes(
                 model, submission=submission, input_dir=input_dir, workers=processes, **wanted
             )
         progress("draw", 0, None)
-        save_study(found, output / "study.json")
-        figure = study_plot({submission.name: found, **others})
+        save_study(measured, output / "study.json")
+        figure = study_plot({submission.name: measured, **others})
         figure.savefig(output / "study.png", dpi=120)
-        numbers = _study_table(found)
+        numbers = _study_table(measured)
     console = output_console()
     console.print(numbers)
     for name, other in others.items():
-        differences = paired_differences(other.pooled("drawn"), found.pooled("drawn"))
+        differences = paired_differences(other.pooled("drawn"), measured.pooled("drawn"))
         console.print(_difference_table(f"{submission.name} minus {name}", differences))
     console.print(f"Study: {output / 'study.json'}, figure: {output / 'study.png'}", soft_wrap=True)
 
@@ -177,12 +177,12 @@ def compare(runs: tuple[Path, ...], markdown: bool) -> None:
         console.print(_difference_table(f"{name} minus {compared[0].name}", changes))
 
 
-def _study_table(found: Study) -> Table:
+def _study_table(summarized: Study) -> Table:
     from HiggsML.studies.study import summarize
 
     headings = ("point", "coverage", "bias", "pull", "width", "interval\nscore")
     rows = table("Study", *headings)
-    for point, measured in zip(found.points, found.measurements, strict=True):
+    for point, measured in zip(summarized.points, summarized.measurements, strict=True):
         s = summarize(measured)
         rows.add_row(
             point.name,

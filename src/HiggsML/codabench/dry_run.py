@@ -327,9 +327,9 @@ def _run(
 def _check_report(path: Path) -> None:
     if not path.is_file():
         raise BundleError(f"scoring wrote no {path.name}, which detailed results need")
-    if found := _REMOTE_PARTS.search(path.read_text(encoding="utf-8")):
+    if remote := _REMOTE_PARTS.search(path.read_text(encoding="utf-8")):
         raise BundleError(
-            f"{path.name} loads {found[0]}... from elsewhere; the platform shows this file alone"
+            f"{path.name} loads {remote[0]}... from elsewhere; the platform shows this file alone"
         )
 
 

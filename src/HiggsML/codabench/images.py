@@ -92,11 +92,11 @@ def modules_of(packages: Iterable[str]) -> frozenset[str]:
     >>> sorted(modules_of(["PyYAML", "scikit_learn", "mplhep-data"]))
     ['mplhep_data', 'sklearn', 'yaml']
     """
-    found: set[str] = set()
+    names: set[str] = set()
     for package in packages:
         name = re.sub(r"[-_.]+", "-", package).lower()
-        found.update(_MODULES.get(name) or _modules_here(name) or (name.replace("-", "_"),))
-    return frozenset(found)
+        names.update(_MODULES.get(name) or _modules_here(name) or (name.replace("-", "_"),))
+    return frozenset(names)
 
 
 def read_packages(path: Path) -> tuple[str, ...]:
@@ -120,11 +120,11 @@ def read_packages(path: Path) -> tuple[str, ...]:
 
 @cache
 def _here() -> Mapping[str, tuple[str, ...]]:
-    found: dict[str, list[str]] = {}
+    by_distribution: dict[str, list[str]] = {}
     for module, packages in importlib.metadata.packages_distributions().items():
         for package in packages:
-            found.setdefault(re.sub(r"[-_.]+", "-", package).lower(), []).append(module)
-    return {package: tuple(modules) for package, modules in found.items()}
+            by_distribution.setdefault(re.sub(r"[-_.]+", "-", package).lower(), []).append(module)
+    return {package: tuple(modules) for package, modules in by_distribution.items()}
 
 
 def _modules_here(package: str) -> tuple[str, ...]:

@@ -241,11 +241,11 @@ def read_description(
         If there is none, or it is of other data than ``identity`` says.
     """
     try:
-        found, length, checksum = _HEAD.unpack(file.read(_HEAD.size))
+        start, length, checksum = _HEAD.unpack(file.read(_HEAD.size))
         text = file.read(length) if length < 1 << 26 else b""
     except (OSError, struct.error) as error:
         raise DataError(f"{path} can not be read as an event store: {error}") from error
-    if found != magic or len(text) != length or zlib.crc32(text) != checksum:
+    if start != magic or len(text) != length or zlib.crc32(text) != checksum:
         raise DataError(f"{path} is not an event store, or its head is damaged")
     content: dict[str, Any] = json.loads(text)
     if identity is not None and content.get("identity") != dict(identity):

@@ -66,14 +66,14 @@ def check_schema(schema: pa.Schema, path: Path) -> None:
 
 def read_metadata(parquet: Path, total_rows: int, schema_names: Sequence[str]) -> dict[str, Any]:
     """Read and check the metadata file beside ``parquet``; without one, return {}."""
-    found = visible(parquet.parent, "*_metadata.json")
-    if not found:
+    paths = visible(parquet.parent, "*_metadata.json")
+    if not paths:
         logger.warning("no *_metadata.json beside %s: the sum of its weights is used", parquet)
         return {}
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found)
+    if len(paths) > 1:
+        names = ", ".join(path.name for path in paths)
         raise DataError(f"{parquet.parent} holds several metadata files ({names}): leave one")
-    path = found[0]
+    path = paths[0]
     refuse_pointer(path)
     try:
         metadata = json.loads(path.read_text(encoding="utf-8"))
@@ -122,12 +122,12 @@ def check_split(file: pq.ParquetFile, test_size: int, path: Path) -> None:
     except (pa.ArrowException, OSError):
         return  # reading the rows says more
     signal = np.array([np.sum(label[:test_size] == 1), np.sum(label[test_size:] == 1)])
-    for name, rows, found in zip(("test", "training"), n_rows, signal, strict=True):
-        if found in (0, rows):
+    for name, rows, n_signal in zip(("test", "training"), n_rows, signal, strict=True):
+        if n_signal in (0, rows):
             raise DataError(
                 f"{path}: the {name} split ({rows} rows) has no "
-                f"{'background' if found else 'signal'}; the first rows of the file are the test "
-                "split: shuffle the rows"
+                f"{'background' if n_signal else 'signal'}; the first rows of the file are the "
+                "test split: shuffle the rows"
             )
     share = signal.sum() / n_rows.sum()
     spread = np.sqrt(share * (1 - share) * (1 / n_rows).sum())

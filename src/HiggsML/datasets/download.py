@@ -110,16 +110,16 @@ def _download(url: str, target: Path, progress: Callable[[int, int], None] | Non
         stated = _stated_checksum(url)
         if stated is not None:
             with part.open("rb") as file:
-                found = hashlib.file_digest(file, stated[0]).hexdigest()
+                digest = hashlib.file_digest(file, stated[0]).hexdigest()
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise DataError(
             f"{url} can not be fetched: {_reason(error)}; try again"
             + (": it goes on from where it stopped" if part.is_file() else "")
         ) from error
-    if stated is not None and found != stated[1]:
+    if stated is not None and digest != stated[1]:
         part.unlink()
         raise DataError(
-            f"{url}: the file has another checksum ({stated[0]} {found}) than its record states "
+            f"{url}: the file has another checksum ({stated[0]} {digest}) than its record states "
             f"({stated[1]}); it is deleted, try again"
         )
     part.rename(target)
@@ -158,10 +158,10 @@ def _fetch(url: str, part: Path, progress: Callable[[int, int], None] | None) ->
 
 def _stated_checksum(url: str) -> tuple[str, str] | None:
     """Return algorithm and checksum that an Invenio record (Zenodo) states for a file, if any."""
-    found = _RECORD.match(url)
-    if not found:
+    matched = _RECORD.match(url)
+    if not matched:
         return None
-    host, number, name = found.groups()
+    host, number, name = matched.groups()
     with urllib.request.urlopen(f"{host}/api/records/{number}", timeout=60) as response:  # noqa: S310
         record = json.load(response)
     for file in record.get("files", []):

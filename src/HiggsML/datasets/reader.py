@@ -238,9 +238,9 @@ class Data:
             Which to read; primaries and labels by default. The labels must be among them.
         """
         for _, table in self._pieces(0, self.test_size, columns or REQUIRED):
-            found = checked_columns(table, self.path)
-            found["detailed_labels"] = found["detailed_labels"].to_pandas()
-            yield pd.DataFrame(found)
+            checked = checked_columns(table, self.path)
+            checked["detailed_labels"] = checked["detailed_labels"].to_pandas()
+            yield pd.DataFrame(checked)
 
     def iter_training_tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Yield the training set piece by piece, in file order, all columns or some, unchecked."""
@@ -377,16 +377,16 @@ def _single_parquet(directory: Path) -> Path:
             f"{directory} is not a directory: name the one that holds the dataset, or make "
             f"one: higgsml generate --scenario mini --events 480000 --output {directory}"
         )
-    found = visible(directory, "*.parquet")
-    if not found:
+    paths = visible(directory, "*.parquet")
+    if not paths:
         raise DataError(
             f"no parquet file in {directory}: a dataset is one <name>.parquet and its "
             "<name>_metadata.json; 'higgsml generate' makes one"
         )
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found)
-        raise DataError(f"{directory} holds {len(found)} parquet files ({names}): leave one there")
-    return found[0]
+    if len(paths) > 1:
+        names = ", ".join(path.name for path in paths)
+        raise DataError(f"{directory} holds {len(paths)} parquet files ({names}): leave one there")
+    return paths[0]
 
 
 def training_rows(

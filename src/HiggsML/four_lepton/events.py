@@ -331,11 +331,11 @@ def _detected(truth: tuple[list[Momenta], FloatArray], rng: np.random.Generator)
     flip = rng.random(pt.shape) < np.where(electron, _CHARGE_FLIP[11], _CHARGE_FLIP[13])
     charge = np.tile([1.0, -1.0, 1.0, -1.0], (len(pt), 1)) * np.where(flip, -1.0, 1.0)
     order = np.argsort(-pt, axis=1)
-    found = _Leptons(
+    detected = _Leptons(
         *(np.take_along_axis(values, order, axis=1) for values in (pt, eta, phi, kind, charge))
     )
-    inside = np.abs(found.eta) < np.where(found.kind == 11, _ETA_MAX[11], _ETA_MAX[13])
-    return found.take(np.all(inside & (found.pt > _PT_MIN), axis=1))
+    inside = np.abs(detected.eta) < np.where(detected.kind == 11, _ETA_MAX[11], _ETA_MAX[13])
+    return detected.take(np.all(inside & (detected.pt > _PT_MIN), axis=1))
 
 
 def _frame(leptons: _Leptons, expected: float, rng: np.random.Generator) -> pd.DataFrame:

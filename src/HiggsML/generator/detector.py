@@ -117,8 +117,8 @@ def _by_region(eta: NDArray[Any], central: Any, outer: Any) -> NDArray[Any]:
 
 def hadron_track_efficiency(pt: NDArray[Any], eta: NDArray[Any]) -> NDArray[Any]:
     """Probability to find the track of a charged hadron."""
-    found = _by_region(eta, np.where(pt > 1.0, 0.95, 0.70), np.where(pt > 1.0, 0.85, 0.60))
-    return np.where(pt > 0.1, found, 0.0)
+    efficiency = _by_region(eta, np.where(pt > 1.0, 0.95, 0.70), np.where(pt > 1.0, 0.85, 0.60))
+    return np.where(pt > 0.1, efficiency, 0.0)
 
 
 def track_efficiency(pt: NDArray[Any], eta: NDArray[Any], muon: Booleans) -> NDArray[Any]:

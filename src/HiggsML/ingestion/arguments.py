@@ -75,16 +75,16 @@ def words(options: IngestionOptions, *, stated: Collection[str] = ()) -> tuple[s
 
     Options that have their defaults are left out, unless they are among those ``stated``.
     """
-    found: list[str] = [_flag_of(name) for name in NUISANCES if options.enabled[name]]
+    listed: list[str] = [_flag_of(name) for name in NUISANCES if options.enabled[name]]
     for option in OPTIONS:
         if option.kind is dict:
             continue
         value = getattr(options, option.name)
         if option.elsewhere and (value != option.default or option.name in stated):
-            found += (
+            listed += (
                 [option.program_flag] if option.kind is bool else [option.program_flag, str(value)]
             )
-    return (*found, *options.budgets.as_flags())
+    return (*listed, *options.budgets.as_flags())
 
 
 def known_flags() -> dict[str, bool]:

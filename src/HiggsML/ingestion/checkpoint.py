@@ -165,9 +165,9 @@ class Checkpoint:
             with open(descriptor, "rb", closefd=False) as file:
                 content = file.read()
             checkpoint, size = cls._parsed(path, content)
-            if found := identity.differences(checkpoint.identity):
+            if changed := identity.differences(checkpoint.identity):
                 raise CheckpointError(
-                    f"{path} is the checkpoint of another run: {'; '.join(found)}. Resume with "
+                    f"{path} is the checkpoint of another run: {'; '.join(changed)}. Resume with "
                     "what it was made with, or start over without --resume"
                 )
             os.fchmod(descriptor, 0o600)

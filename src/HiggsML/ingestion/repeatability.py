@@ -135,8 +135,8 @@ def ask_again(tasks: list[Task], answers: Mapping[Task, Answer], ask: Ask) -> Re
 def _differing(
     before: Mapping[Task, Answer], again: Iterable[tuple[Task, Answer]]
 ) -> list[_Difference]:
-    found = (_Difference(task, before[task], answer) for task, answer in again)
-    return [one for one in found if one.share > TOLERANCE]
+    differences = (_Difference(task, before[task], answer) for task, answer in again)
+    return [one for one in differences if one.share > TOLERANCE]
 
 
 def _sentence(differences: list[_Difference], asked: int, *, is_random: bool) -> str:

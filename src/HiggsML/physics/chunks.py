@@ -118,8 +118,8 @@ def run_beside(n_rows: int, function: Callable[[], T]) -> Callable[[], T]:
         Waits until it is done, and returns what it returns.
     """
     if n_rows < _ROWS_WORTH_THREADS or _available_threads() < 2:
-        found = function()
-        return lambda: found
+        made = function()
+        return lambda: made
     pool = ThreadPoolExecutor(1)
     running = pool.submit(function)
     pool.shutdown(wait=False)

@@ -121,8 +121,8 @@ def draw_rows(plan: Plan, rng: np.random.Generator, size: int) -> NDArray[np.int
         if cumulative is not None and plan.eligible[k]:
             mine, last = np.flatnonzero(stratum == k), plan.eligible[k] - 1
             target = moved[mine] / width[k] * cumulative[last]
-            found = np.searchsorted(cumulative, target, side="right")
-            drawn[others[mine]] = plan.starts[k] + np.minimum(found, last)
+            positions = np.searchsorted(cumulative, target, side="right")
+            drawn[others[mine]] = plan.starts[k] + np.minimum(positions, last)
     return drawn
 
 

@@ -155,14 +155,14 @@ class Layout:
 
     def strata(self, scale: float) -> tuple[Stratum, ...]:
         """Return the strata, one after the other, with scaled weights."""
-        found, start = [], 0
+        strata_, start = [], 0
         for process, weight in self.keys_in_order():
             count = int(self._counts[process, weight].sum())
             mixed = process in self._mixed
             mean = self._mixed[process] / max(count, 1) if mixed else weight
-            found.append(Stratum(process, start, count, float(mean * scale), mixed))
+            strata_.append(Stratum(process, start, count, float(mean * scale), mixed))
             start += count
-        return tuple(found)
+        return tuple(strata_)
 
     def member(self, key: tuple[str, float], weights: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Tell which of a process's events belong to a stratum."""

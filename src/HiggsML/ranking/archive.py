@@ -283,14 +283,14 @@ class Archive:
                 return [f"{SUMS_FILE}, line {number}, is damaged"]
             sealed[name] = digest
         here = set(self._files())
-        found = [f"{name} is missing" for name in sorted(set(sealed) - here)]
-        found += [f"{name} was added" for name in sorted(here - set(sealed))]
-        found += [
+        damages = [f"{name} is missing" for name in sorted(set(sealed) - here)]
+        damages += [f"{name} was added" for name in sorted(here - set(sealed))]
+        damages += [
             f"{name} was changed"
             for name in sorted(here & set(sealed))
             if _digest(self.folder / name) != sealed[name]
         ]
-        return found
+        return damages
 
     def _files(self, *without: str) -> Iterator[str]:
         for path in sorted(self.folder.rglob("*")):

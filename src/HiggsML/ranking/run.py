@@ -339,7 +339,8 @@ def _begun(archive: Archive, options: IngestionOptions) -> int:
 
 
 def _same_data(settings: RankingSettings, data: Data, archive: Archive) -> None:
-    if found := differences("dataset", data_identity(data), settings.data):
+    if changed := differences("dataset", data_identity(data), settings.data):
         raise SettingsError(
-            f"{archive.folder} was measured on another dataset ({'; '.join(found)}): name that one"
+            f"{archive.folder} was measured on another dataset ({'; '.join(changed)}): name "
+            "that one"
         )

@@ -42,16 +42,18 @@ def find_submissions(source: Path) -> dict[str, Path]:
     ['classifier_counting', 'counting', 'gaming', 'no_systematics']
     """
     listed = _from_list(source) if source.is_file() else _from_folder(source)
-    found: dict[str, Path] = {}
+    by_name: dict[str, Path] = {}
     for name, path in listed:
         _check_name(name)
-        same = [other for other in found if _folded(other) == _folded(name)]
+        same = [other for other in by_name if _folded(other) == _folded(name)]
         if same:
-            raise SubmissionError(f"{found[same[0]]} and {path} have one name, {name}: rename one")
-        found[name] = path
-    if not found:
+            raise SubmissionError(
+                f"{by_name[same[0]]} and {path} have one name, {name}: rename one"
+            )
+        by_name[name] = path
+    if not by_name:
         raise SubmissionError(f"{source} holds no submission: no zip, and no directory")
-    return dict(sorted(found.items()))
+    return dict(sorted(by_name.items()))
 
 
 def _check_name(name: str) -> None:

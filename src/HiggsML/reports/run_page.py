@@ -223,8 +223,8 @@ def _durations(
 
 def _isolation(details: Mapping[str, str]) -> list[dict[str, str]]:
     """Return the card of the isolation, if the run tells of it."""
-    found = [text for key, text in details.items() if key.lower() == "isolation"]
-    return [_card("Isolation", text[:80], tone="text") for text in found[:1]]
+    texts = [text for key, text in details.items() if key.lower() == "isolation"]
+    return [_card("Isolation", text[:80], tone="text") for text in texts[:1]]
 
 
 def _time(minutes: float) -> str:

@@ -64,8 +64,8 @@ class _Sets:
     @property
     def error(self) -> Array:
         """Standard error of each set's mean difference."""
-        found: Array = self.scatter / np.sqrt(self.size)
-        return found
+        errors: Array = self.scatter / np.sqrt(self.size)
+        return errors
 
     def where(self, flagged: NDArray[np.bool_]) -> str:
         """Say where the flagged sets lie."""
@@ -97,26 +97,26 @@ def findings(
     split = 0.0 if repeats is None or repeats <= 0 else 1 / math.sqrt(repeats)
     measured = Measurements.of(predictions, mus)
     sets = _sets(predictions, scores)
-    found = [_coverage_finding(scores, split), *_coverage_by_set(sets)]
+    sentences = [_coverage_finding(scores, split), *_coverage_by_set(sets)]
     if measured.mu.size > 1 and np.ptp(measured.mu_hat) == 0:
         text = f"Every prediction is μ = {number(float(measured.mu_hat[0]))}: nothing was measured."
-        found.append(Finding("bad", text))
+        sentences.append(Finding("bad", text))
     elif measured.mu.size >= _FEW and (sets.scatter > 0).all():
-        found.append(_bias_finding(sets, split))
-        found += _trend_finding(sets, split)
-        found += _bias_by_set(sets, split)
-        found += _pull_findings(measured, split)
+        sentences.append(_bias_finding(sets, split))
+        sentences += _trend_finding(sets, split)
+        sentences += _bias_by_set(sets, split)
+        sentences += _pull_findings(measured, split)
     if points := int(np.sum(measured.width == 0)):
         text = f"{points:,} of {scores.n_predictions:,} intervals have no width."
-        found.append(Finding("bad", text))
+        sentences.append(Finding("bad", text))
     if scores.n_predictions < _FEW:
         low, high = coverage_band(scores.n_predictions)
         text = (
             f"{scores.n_predictions:,} predictions are few: any coverage from {percent(low)} to "
             f"{percent(high)} passes, and the score is hardly more than chance."
         )
-        found.append(Finding("note", text))
-    return found
+        sentences.append(Finding("note", text))
+    return sentences
 
 
 def _sets(predictions: Mapping[int, Predictions], scores: Scores) -> _Sets:
@@ -182,18 +182,18 @@ def _coverage_by_set(sets: _Sets) -> list[Finding]:
     threshold = float(ndtri(1 - _FAMILY / 2 / len(sets.scores)))
     sigma = np.sqrt(COVERAGE_TARGET * (1 - COVERAGE_TARGET) / sets.size)
     pull = (np.array([one.coverage for one in sets.scores]) - COVERAGE_TARGET) / sigma
-    found = [
+    sentences = [
         Finding("bad", f"It covers {what} {sets.where(flagged)}.")
         for flagged, what in ((pull < -threshold, "too little"), (pull > threshold, "too much"))
         if flagged.any()
     ]
-    if not found and sets.size.sum() >= _FEW:
-        found.append(
+    if not sentences and sets.size.sum() >= _FEW:
+        sentences.append(
             Finding(
                 "good", f"The coverage is right in every set: {_farthest(sets, pull, threshold)}."
             )
         )
-    return found
+    return sentences
 
 
 def _farthest(sets: _Sets, pull: Array, threshold: float) -> str:
@@ -264,7 +264,7 @@ def _bias_by_set(sets: _Sets, split: float) -> list[Finding]:
     # In sigma of the set; at mu the signal's events serve for mu times as many.
     allowed = split * sets.scatter * np.sqrt(np.maximum(1.0, sets.true))
     caused = np.abs(sets.shift) <= threshold * sets.error + allowed
-    found = []
+    sentences = []
     for tone, part in (("bad", beyond & ~caused), ("note", beyond & caused)):
         for flagged, what in ((sets.shift > 0, "high"), (sets.shift < 0, "low")):
             if not (flagged := flagged & part).any():
@@ -273,8 +273,8 @@ def _bias_by_set(sets: _Sets, split: float) -> list[Finding]:
             text = f"Predicted μ is too {what} by {mean} on average {sets.where(flagged)}"
             if tone == "note":
                 text += ", no more than the finite test split may do"
-            found.append(Finding(tone, f"{text}."))
-    return found
+            sentences.append(Finding(tone, f"{text}."))
+    return sentences
 
 
 # ----------------------------------------------------------------------------------------------
@@ -292,24 +292,24 @@ def _pull_findings(measured: Measurements, split: float) -> list[Finding]:
     if spread == 0:
         return []
     error = _MAD_ERROR * spread / math.sqrt(pulls.size)
-    found = []
+    sentences = []
     mean, mean_error = float(np.mean(pulls)), float(np.std(pulls)) / math.sqrt(pulls.size)
     if (tone := _judge(mean, mean_error, split)) != "good":
         because = _because(mean, mean_error, split)
         text = f"The mean of the pulls is {with_error(mean, mean_error)} instead of 0 ({because})."
-        found.append(Finding(tone, text))
+        sentences.append(Finding(tone, text))
     shown = with_error(spread, error)
     if abs(spread - 1) <= _CHANCE * error:
         text = "The uncertainty delta_mu_hat agrees with the scatter of the predictions: "
         text += f"the pulls spread by {shown}."
-        return [*found, Finding("good", text)]
+        return [*sentences, Finding("good", text)]
     what, factor = ("smaller", spread) if spread > 1 else ("larger", 1 / spread)
     serious = abs(spread - 1) > _REAL * error and factor > 1 + _TOLERATED
     text = (
         f"The uncertainty delta_mu_hat is {factor:.3g} times {what} than the predictions scatter: "
         f"the pulls spread by {shown} instead of 1."
     )
-    return [*found, Finding("bad" if serious else "note", text)]
+    return [*sentences, Finding("bad" if serious else "note", text)]
 
 
 # ----------------------------------------------------------------------------------------------

@@ -86,8 +86,8 @@ def check_platform_metadata(prediction: Path) -> None:
         raise ResultsError(f"{path} must hold keys and values")
     for key in ("exitCode", "ingestionExitCode"):
         if not isinstance(content.get(key), (int, type(None))):  # also: nothing huge is shown
-            found = type(content[key]).__name__
-            raise ResultsError(f"{path}: {key} must be a whole number, not of type {found}")
+            kind = type(content[key]).__name__
+            raise ResultsError(f"{path}: {key} must be a whole number, not of type {kind}")
     if content.get("exitCode") is not None:
         raise ResultsError(
             f"{path}: the submission brought a command of its own (exitCode is "

@@ -285,7 +285,7 @@ def _other_experiments(
 
 
 def _pairs(samples: Mapping[str, _Sample], n_sets: int) -> tuple[Pair, ...]:
-    found = []
+    compared = []
     for (first, one), (second, other) in combinations(samples.items(), 2):
         difference = one.score - other.score
         parts = _error_parts(
@@ -294,11 +294,11 @@ def _pairs(samples: Mapping[str, _Sample], n_sets: int) -> tuple[Pair, ...]:
             n_sets,
         )
         freedom = _degrees_of_freedom(parts, n_sets)
-        found.append((first, second, difference, parts.total, freedom))
-    adjusted = holm([_two_sided(difference, *error) for _, _, difference, *error in found])
+        compared.append((first, second, difference, parts.total, freedom))
+    adjusted = holm([_two_sided(difference, *error) for _, _, difference, *error in compared])
     return tuple(
         Pair(*pair, p_value=_two_sided(pair[2], *pair[3:]), adjusted=float(p))
-        for pair, p in zip(found, adjusted, strict=True)
+        for pair, p in zip(compared, adjusted, strict=True)
     )
 
 
@@ -378,8 +378,8 @@ def _rows(
 
 def _quantile(sample: _Sample, share: float, n_sets: int) -> float:
     """Return a quantile of the resampled scores, which are as far apart as the error says."""
-    found = float(np.quantile(sample.other_sets, share))
-    return sample.score + (found - sample.score) * _correction(n_sets)
+    value = float(np.quantile(sample.other_sets, share))
+    return sample.score + (value - sample.score) * _correction(n_sets)
 
 
 def _resolution(pairs: Sequence[Pair], level: float) -> float | None:

@@ -97,12 +97,12 @@ def load_reference(
     ('mini', True)
     """
     enabled = {bool((systematics or {}).get(name, True)) for name in NUISANCES}
-    found = _content()["scenarios"].get(scenario) if len(enabled) == 1 else None
-    if found is None:
+    numbers = _content()["scenarios"].get(scenario) if len(enabled) == 1 else None
+    if numbers is None:
         return None
-    limits = {name: tuple(map(tuple, found[name])) for name in ("known", "profiled")}
-    sample = {name: tuple(found["sample"][name]) for name in found["sample"]}
-    return Reference(scenario, tuple(found["mu"]), **limits, sample=sample)
+    limits = {name: tuple(map(tuple, numbers[name])) for name in ("known", "profiled")}
+    sample = {name: tuple(numbers["sample"][name]) for name in numbers["sample"]}
+    return Reference(scenario, tuple(numbers["mu"]), **limits, sample=sample)
 
 
 @cache

@@ -147,12 +147,12 @@ def paired_differences(first: Measurements, second: Measurements) -> list[Differ
         }
 
     one, other = quantities(first), quantities(second)
-    found = []
+    differences = []
     for name in one:
         change = other[name] - one[name]
         change[np.abs(change) < 1e-12] = 0.0  # rounding is no difference
         mean, error = float(change.mean()), _standard_error(change)
         significance = mean / error if error > 0 else (0.0 if mean == 0 else math.inf)
         p_value = float(2 * ndtr(-abs(significance)))  # precise in the tail
-        found.append(Difference(name, mean, error, significance, p_value))
-    return found
+        differences.append(Difference(name, mean, error, significance, p_value))
+    return differences

@@ -34,14 +34,14 @@ def coverage_by_mu(
     low, high = min(MU_RANGE[0], truth.min()), max(MU_RANGE[1], truth.max())
     edges = np.linspace(low, high, bins + 1)
     number = np.clip(np.searchsorted(edges, truth, side="right") - 1, 0, bins - 1)
-    found = []
+    points = []
     for k in range(bins):
         mine = inside[number == k]
         if mine.size:
             share = (mine.sum() + 0.5) / (mine.size + 1)
             error = float(np.sqrt(share * (1 - share) / (mine.size + 1)))
-            found.append((float((edges[k] + edges[k + 1]) / 2), float(mine.mean()), error))
-    return found
+            points.append((float((edges[k] + edges[k + 1]) / 2), float(mine.mean()), error))
+    return points
 
 
 def study_plot(studies: Mapping[str, Study]) -> Figure:
@@ -159,21 +159,21 @@ def _of_axis(summaries: list[tuple[Point, Summary]], axis: str) -> list[tuple[fl
 
 
 def _coverage(panel: Axes, summaries: list[tuple[Point, Summary]], axis: str, look: _Look) -> None:
-    if found := _of_axis(summaries, axis):
-        x, chosen = zip(*found, strict=True)
+    if of_axis := _of_axis(summaries, axis):
+        x, chosen = zip(*of_axis, strict=True)
         look.points(panel, x, [s.coverage for s in chosen], [s.coverage_error for s in chosen])
 
 
 def _bias(panel: Axes, summaries: list[tuple[Point, Summary]], axis: str, look: _Look) -> None:
-    if found := _of_axis(summaries, axis):
-        x, chosen = zip(*found, strict=True)
+    if of_axis := _of_axis(summaries, axis):
+        x, chosen = zip(*of_axis, strict=True)
         look.points(panel, x, [s.bias for s in chosen], [s.bias_error for s in chosen])
 
 
 def _widths(panel: Axes, summaries: list[tuple[Point, Summary]], look: _Look) -> None:
-    found = _of_axis(summaries, "mu")
-    widths = [s.width for _, s in found]
-    look.points(panel, [x for x, _ in found], widths, np.zeros(len(widths)))
+    of_axis = _of_axis(summaries, "mu")
+    widths = [s.width for _, s in of_axis]
+    look.points(panel, [x for x, _ in of_axis], widths, np.zeros(len(widths)))
 
 
 def _pulls(panel: Axes, study: Study, look: _Look) -> None:

@@ -309,8 +309,8 @@ def expected_counts(
     bins = Bins(columns, weights * mixture[process], parts)
     shape = (2, len(PROCESSES), bins.size)
 
-    def histogram(*found: NDArray[Any]) -> Array:
-        columns, process, weights, half = found
+    def histogram(*selections: NDArray[Any]) -> Array:
+        columns, process, weights, half = selections
         flat = (half * len(PROCESSES) + process) * bins.size + bins(columns)
         sums = np.bincount(flat, weights, minlength=int(np.prod(shape)))
         return sums.astype(np.float64).reshape(shape)
@@ -370,8 +370,8 @@ def library_counts(
             nominal=np.stack([first.nominal, second.nominal]),
             changes=np.stack([first.changes, second.changes]),
         )
-    with np.load(kept) as found:
-        nominal, changes = found["nominal"], found["changes"]
+    with np.load(kept) as stored:
+        nominal, changes = stored["nominal"], stored["changes"]
     return ExpectedCounts(nominal[0], changes[0]), ExpectedCounts(nominal[1], changes[1])
 
 
@@ -513,9 +513,9 @@ def limit_by_mu(
     >>> sorted(limit_by_mu((counts, counts), mus=[1.0], points=2))
     ['known', 'mu', 'profiled']
     """
-    found = [limit(halves, mus=[mu], points=points, seed=seed) for mu in mus]
+    limits = [limit(halves, mus=[mu], points=points, seed=seed) for mu in mus]
     return {
         "mu": list(mus),
-        "known": [list(one.known) for one in found],
-        "profiled": [list(one.profiled) for one in found],
+        "known": [list(one.known) for one in limits],
+        "profiled": [list(one.profiled) for one in limits],
     }

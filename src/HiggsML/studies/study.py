@@ -300,7 +300,7 @@ def run_study(
         done += 1
         progress(done, total)
 
-    found = tuple(
+    measurements = tuple(
         measure(
             model,
             store,
@@ -313,7 +313,7 @@ def run_study(
         )
         for index, point in enumerate(chosen)
     )
-    return Study(chosen, found, seed)
+    return Study(chosen, measurements, seed)
 
 
 def save_study(study: Study, path: Path) -> None:

@@ -95,19 +95,19 @@ class Layout:
         """
         belonging = {name: entries[name] for name in sorted(entries) if belongs(name)}
         files = {name: entry for name, entry in belonging.items() if not stat.S_ISDIR(entry.mode)}
-        found = [*problems]
+        faults = [*problems]
         for name, entry in belonging.items():
-            found.extend(_problems_of(name, entry))
-        found.extend(_too_much(files))
+            faults.extend(_problems_of(name, entry))
+        faults.extend(_too_much(files))
         model, problem = _model(files)
         if problem is not None:
-            found.append(problem)
-        found.extend(
+            faults.append(problem)
+        faults.extend(
             Problem("result-name", shown(name), _PLANTED, "Rename it.")
             for name in reserved_names(belonging)
         )
         leftovers = tuple(sorted(name for name in entries if not belongs(name)))
-        return cls(files, leftovers, tuple(found), model)
+        return cls(files, leftovers, tuple(faults), model)
 
     @property
     def folder(self) -> str:
@@ -209,8 +209,8 @@ def _walk(folder: Path) -> Iterator[str]:
     waiting, files = [""], 0
     while waiting:
         above = waiting.pop()
-        with os.scandir(folder / above) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
+        with os.scandir(folder / above) as inside:
+            entries = sorted(inside, key=lambda entry: entry.name)
         for entry in entries:
             name = f"{above}{entry.name}"
             is_folder = entry.is_dir(follow_symlinks=False)
@@ -292,17 +292,17 @@ def _model(files: Mapping[str, Entry]) -> tuple[str | None, Problem | None]:
     """Return the name of ``model.py``, or why there is none."""
     if "model.py" in files:
         return "model.py", None
-    found = [
+    paths = [
         name
         for name in files
         if name.count("/") == 1 and name.endswith("/model.py") and not name.startswith((".", "__"))
     ]
-    if len(found) == 1:
-        return found[0], None
-    if found:
-        names = ", ".join(map(shown, found[:5]))
+    if len(paths) == 1:
+        return paths[0], None
+    if paths:
+        names = ", ".join(map(shown, paths[:5]))
         message = f"there are several model.py ({names})"
-        return None, Problem("model", shown(found[0]), message, "Submit one.")
+        return None, Problem("model", shown(paths[0]), message, "Submit one.")
     message = "there is no model.py at the top or in one folder there"
     return None, Problem("model", "model.py", message, _remedy(files))
 

@@ -115,7 +115,7 @@ def _missing_package(error: ModuleNotFoundError) -> str:
             f"{text} here: pip install it for trials at home; `higgsml submission check` says "
             "whether the platform's image has it"
         )
-    installed = sorted({found.name for found in importlib.metadata.distributions()})
+    installed = sorted({distribution.name for distribution in importlib.metadata.distributions()})
     return (
         f"{text}, and nothing can be installed during a run: put the module's files beside "
         f"model.py, or use what the image has: {', '.join(installed)}"

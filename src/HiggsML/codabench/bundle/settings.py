@@ -126,7 +126,7 @@ def run_plan(document: Mapping[str, Any]) -> RunPlan:
         If a setting is wrong, or if tasks whose settings differ share a directory.
     """
     common = document.get(SETTINGS_KEY)
-    found: dict[str, RunSettings] = {}
+    plan: dict[str, RunSettings] = {}
     for task in _mappings(document.get("tasks")):
         own = task.get(SETTINGS_KEY)
         if common is None and own is None:
@@ -136,13 +136,13 @@ def run_plan(document: Mapping[str, Any]) -> RunPlan:
             if not isinstance(task.get(role), str):
                 continue
             path = task[role].rstrip("/")
-            if found.setdefault(path, settings) != settings:
+            if plan.setdefault(path, settings) != settings:
                 raise SettingsError(
                     f"tasks with different settings share {role}: {task[role]}: name another "
                     f"directory in one of them, such as {path}_{task.get('index')}/, which is made"
                 )
     of_pages = None if common is None else read_settings(common, _time_limit(document, None))
-    return RunPlan(found, of_pages)
+    return RunPlan(plan, of_pages)
 
 
 def read_settings(content: Any, time_limit: float = MAX_EXECUTION_TIME) -> RunSettings:

@@ -56,14 +56,14 @@ class Tree:
     @classmethod
     def from_directory(cls, directory: Path, prefix: str = "") -> Tree:
         """Make a tree of all files below a directory; links are listed, not followed."""
-        found, folders = {}, set()
+        by_name, folders = {}, set()
         for path in directory.rglob("*"):
             name = path.relative_to(directory).as_posix()
             if path.is_symlink() or path.is_file():
-                found[name] = path
+                by_name[name] = path
             elif path.is_dir():
                 folders.add(name)
-        files = {name: on_disk(found[name]) for name in sorted(found)}
+        files = {name: on_disk(by_name[name]) for name in sorted(by_name)}
         return cls(files, prefix, folders=frozenset(folders))
 
     @classmethod

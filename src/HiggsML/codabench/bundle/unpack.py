@@ -156,10 +156,10 @@ class _Unpacker:
 
     def _program(self, name: str) -> Program:
         directory = self._files(name)
-        found = program_command(Tree.from_directory(directory), Findings([]))
-        if found is None:
+        command = program_command(Tree.from_directory(directory), Findings([]))
+        if command is None:
             raise BundleError(f"{name} has no metadata.yaml with a command")
-        return Program(directory, tuple(found[0]))
+        return Program(directory, tuple(command[0]))
 
     def _files(self, name: str) -> Path:
         if name not in self._done:

@@ -147,8 +147,8 @@ def _check_image(item: Item, content: bytes, report: Findings) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content)) as image:
-                found, (width, height) = str(image.format), image.size
-                if found in _IMAGE_FORMATS and b"acTL" not in content[:100]:
+                image_type, (width, height) = str(image.format), image.size
+                if image_type in _IMAGE_FORMATS and b"acTL" not in content[:100]:
                     _check_icon(image, location, report)
                 else:
                     message = "the platform takes png, jpg, gif and webp images only"
@@ -165,7 +165,7 @@ def _check_image(item: Item, content: bytes, report: Findings) -> None:
         message = f"the image can not be read: {str(error)[:80]}"
         report.refuse("image-content", location, message, "Save it again as png.")
         return
-    _advise_on_image(item, location, found, (width, height), len(content), report)
+    _advise_on_image(item, location, image_type, (width, height), len(content), report)
 
 
 def _check_icon(image: Image.Image, location: Location, report: Findings) -> None:
@@ -179,13 +179,18 @@ def _check_icon(image: Image.Image, location: Location, report: Findings) -> Non
 
 
 def _advise_on_image(
-    item: Item, location: Location, found: str, size: tuple[int, int], bytes_: int, report: Findings
+    item: Item,
+    location: Location,
+    image_type: str,
+    size: tuple[int, int],
+    bytes_: int,
+    report: Findings,
 ) -> None:
     width, height = size
     suffix = PurePosixPath(item.value).suffix.lower()
     wanted = ".jpg" if suffix == ".jpeg" else suffix
-    if suffix not in _IMAGE_ENDINGS or wanted != f".{_IMAGE_FORMATS[found]}":
-        message = f"the file's content is {found}, its ending says something else"
+    if suffix not in _IMAGE_ENDINGS or wanted != f".{_IMAGE_FORMATS[image_type]}":
+        message = f"the file's content is {image_type}, its ending says something else"
         report.advise("image-type", location, message, "Give the file the right ending.")
     if max(width, height) > _MAX_ASPECT * min(width, height):
         message = f"{width} x {height} pixels are elongated: little of it will be seen"

@@ -229,20 +229,20 @@ def _required(item: Item, name: str) -> Item:
         location = Location(COMPETITION_FILE, item.line, child_key(item, name))
         message = "this key is required in the older format"
         raise _Refused(location, message, f"Add `{name}:`, or write in today's, with `version: 2`.")
-    found: Item = item.value[name]
-    return found
+    required: Item = item.value[name]
+    return required
 
 
 def _mapping(item: Item, name: str) -> Item:
-    found = _required(item, name)
-    if not isinstance(found.value, dict):
+    mapping = _required(item, name)
+    if not isinstance(mapping.value, dict):
         message = "this must be a mapping of keys to values"
-        raise _Refused(at(found), message, "Write it so, or use today's format.")
-    return found
+        raise _Refused(at(mapping), message, "Write it so, or use today's format.")
+    return mapping
 
 
 def _text(item: Item, name: str) -> str:
-    found = _required(item, name)
-    if not isinstance(found.value, str):
-        raise _Refused(at(found), "this must be a text", "Write it in quotes.")
-    return found.value
+    text = _required(item, name)
+    if not isinstance(text.value, str):
+        raise _Refused(at(text), "this must be a text", "Write it in quotes.")
+    return text.value

@@ -43,10 +43,10 @@ def check_programs(document: Item, tree: Tree, report: Findings) -> None:
             program = dataset_tree(item, tree)
             if item is None or program is None:
                 continue
-            found = program_command(program, report if item.value not in seen else Findings([]))
-            if found is None:
+            parsed = program_command(program, report if item.value not in seen else Findings([]))
+            if parsed is None:
                 continue
-            command, location = found
+            command, location = parsed
             if item.value not in seen:
                 _check_command(command, location, program, report)
             if name == "ingestion_program" and "run_ingestion.py" in command:
@@ -256,14 +256,14 @@ def _check_settings(
         key: _number(values.get(flag), default) for flag, (key, default) in _COUNTS.items()
     }
     systematics = settings.get("systematics")
-    found: dict[str, object] = {key: settings.get(key) for key in wanted}
+    given: dict[str, object] = {key: settings.get(key) for key in wanted}
     for name in NUISANCES:
         key = f"systematics.{name}"
         wanted[key] = f"--systematics-{name.replace('_', '-')}" in values
-        found[key] = systematics.get(name) if isinstance(systematics, dict) else None
+        given[key] = systematics.get(name) if isinstance(systematics, dict) else None
     for key, value in wanted.items():
-        if found[key] != value or isinstance(found[key], bool) != isinstance(value, bool):
-            where = Location(file, _line_of(text, key.split(".")[-1]), key, repr(found[key]))
+        if given[key] != value or isinstance(given[key], bool) != isinstance(value, bool):
+            where = Location(file, _line_of(text, key.split(".")[-1]), key, repr(given[key]))
             message = (
                 f"the command in {location.file} asks for {value}: scoring would refuse results"
             )

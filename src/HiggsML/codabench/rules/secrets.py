@@ -106,20 +106,20 @@ def check_keys(document: Item, tree: Tree, report: Findings) -> None:
     """Check that the key that signs results lies with both programs' data, and nowhere else."""
     belongs = set()
     for task in entries(document, "tasks"):
-        found = {}
+        keys = {}
         for role in KEY_PLACES:
             data = dataset_tree(task.value.get(role), tree)
             if data is not None and KEY_FILE in data:
-                found[role] = data.read(KEY_FILE)
+                keys[role] = data.read(KEY_FILE)
                 belongs.add(f"{data.prefix}{KEY_FILE}")
         offered = document.value.get("make_input_data_available")
-        if len(set(found.values())) > 1 or len(found) == 1:
+        if len(set(keys.values())) > 1 or len(keys) == 1:
             message = "ingestion and scoring have not the same key: every result would be refused"
-            location = Location.of(COMPETITION_FILE, task.value[next(iter(found))])
+            location = Location.of(COMPETITION_FILE, task.value[next(iter(keys))])
             report.need(
                 "seal-key", location, message, "Build the bundle with `higgsml bundle build`."
             )
-        elif found and offered is not None and offered.value is True:
+        elif keys and offered is not None and offered.value is True:
             message = "participants could download the key that signs results"
             report.need("seal-key", Location.of(COMPETITION_FILE, offered), message, "Write false.")
     for part in _with_inner_zips(tree):

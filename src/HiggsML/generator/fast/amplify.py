@@ -66,10 +66,10 @@ def amplify(
         if process == "htautau":
             associated = load_library("htautau_associated", half)
     rows: list[NDArray[np.float32]] = [np.empty((0, 16), dtype=np.float32)]
-    found = 0
-    while found < n:
+    n_events = 0
+    while n_events < n:
         # Small requests need not pay for a whole block of trials.
-        trials = min(_TRIALS, int(1.2 * (n - found) / _EFFICIENCY[process]) + 500)
+        trials = min(_TRIALS, int(1.2 * (n - n_events) / _EFFICIENCY[process]) + 500)
         if process in ("ztautau", "htautau"):
             parts = [attempt_boson(process, trials, rng, library)]
         else:
@@ -79,6 +79,6 @@ def amplify(
             number = rng.poisson(trials * share / TRIAL_WEIGHT)
             parts.append(attempt_pair(number, rng, associated))
         rows += parts
-        found += sum(len(part) for part in parts)
+        n_events += sum(len(part) for part in parts)
     # Rows come out in the order of the library: mix them before the surplus is cut off.
-    return np.concatenate(rows)[rng.permutation(found)[:n]]
+    return np.concatenate(rows)[rng.permutation(n_events)[:n]]

@@ -342,14 +342,14 @@ def _select(seen: _Seen, rng: np.random.Generator, library: Library, kernel: Ker
     keep &= rng.random(len(keep), dtype=np.float32) < chance
     rows = np.flatnonzero(pattern.fake & keep)
     chosen = choose(right[rows], rng)
-    found = [raw_tau, tau.eta.copy(), tau.phi.copy()]
-    for values, block in zip(found, (raw, eta, phi), strict=True):
+    columns = [raw_tau, tau.eta.copy(), tau.phi.copy()]
+    for values, block in zip(columns, (raw, eta, phi), strict=True):
         values[rows] = block[rows, chosen]
     raw[rows, chosen] = 0.0
-    keep &= deltar2(lepton.eta, lepton.phi, found[1], found[2]) > CONE_JET**2
+    keep &= deltar2(lepton.eta, lepton.phi, columns[1], columns[2]) > CONE_JET**2
     return table_rows(
         tuple(values[keep] for values in lepton),
-        tuple(values[keep] for values in found),
+        tuple(values[keep] for values in columns),
         (raw[keep], eta[keep], phi[keep]),
         (met_x[keep], met_y[keep]),
         rng,

@@ -154,8 +154,10 @@ def visible_tau(
     charged = [laboratory(pool.charged[k][:, pick], _PION_MASS) for k in range(3)]
     energy, at_eta, at_phi = (np.stack(values) for values in zip(*charged, strict=True))
     track_pt = energy / np.cosh(at_eta)
-    found = rng.random(track_pt.shape, dtype=np.float32) < hadron_track_efficiency(track_pt, at_eta)
-    found &= track_pt > _TRACK_MINIMUM
+    tracked = rng.random(track_pt.shape, dtype=np.float32) < hadron_track_efficiency(
+        track_pt, at_eta
+    )
+    tracked &= track_pt > _TRACK_MINIMUM
     sign = np.array([1, 1, -1], dtype=np.int8)[:, None]
     flown = propagate(
         np.maximum(track_pt, 0.4), at_eta, at_phi, np.broadcast_to(sign, energy.shape)
@@ -176,13 +178,13 @@ def visible_tau(
 
     seen, eta_seen, phi_seen = (np.concatenate(pair) for pair in zip(hadrons, photons, strict=True))
     seen_pt = np.divide(seen, np.cosh(eta_seen), dtype=np.float32)
-    around = isolation + (track_pt * found).sum(axis=0) + seen_pt[3] + seen_pt[5]
+    around = isolation + (track_pt * tracked).sum(axis=0) + seen_pt[3] + seen_pt[5]
     isolated = (seen_pt[4] > PHOTON_MINIMUM) & (around < PHOTON_ISOLATION * seen_pt[4])
     isolated &= rng.random(n, dtype=np.float32) < identification_efficiency(eta)
     return Visible(
         *_sum(seen_pt, eta_seen, phi_seen, tau),
-        found.sum(axis=0).astype(np.int8),
-        (found * sign).sum(axis=0).astype(np.int8),
+        tracked.sum(axis=0).astype(np.int8),
+        (tracked * sign).sum(axis=0).astype(np.int8),
         isolated,
     )
 

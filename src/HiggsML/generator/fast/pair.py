@@ -249,17 +249,17 @@ def _detect(
     rows = np.arange(n)
     jets, vx, vy = _hadrons(source, library, rng)
     taus, tagged = _taus(leptons, source, library, rng)
-    found = _find_leptons(leptons, jets, source, library, rng)
-    vx += (taus.pt * np.cos(taus.phi) + found.visible * np.cos(leptons.phi)).sum(axis=1)
-    vy += (taus.pt * np.sin(taus.phi) + found.visible * np.sin(leptons.phi)).sum(axis=1)
-    selected = found.selected
-    one = (selected.sum(axis=1) == 1) & ((found.pt * selected).max(axis=1) >= 20.0)
+    detected = _find_leptons(leptons, jets, source, library, rng)
+    vx += (taus.pt * np.cos(taus.phi) + detected.visible * np.cos(leptons.phi)).sum(axis=1)
+    vy += (taus.pt * np.sin(taus.phi) + detected.visible * np.sin(leptons.phi)).sum(axis=1)
+    selected = detected.selected
+    one = (selected.sum(axis=1) == 1) & ((detected.pt * selected).max(axis=1) >= 20.0)
 
     which, which_tau = selected.argmax(axis=1), tagged.argmax(axis=1)
-    lepton = tuple(values[rows, which] for values in (found.pt, leptons.eta, leptons.phi))
+    lepton = tuple(values[rows, which] for values in (detected.pt, leptons.eta, leptons.phi))
     raw_tau = np.where(taus.pt > 0.0, taus.pt + library.area[event][:, None], np.float32(0.0))
     tau = [values[rows, which_tau] for values in (raw_tau, taus.eta, taus.phi)]
-    jets = _with_lost(jets, leptons, found, (raw_tau, taus, tagged))
+    jets = _with_lost(jets, leptons, detected, (raw_tau, taus, tagged))
     photon = decode(jets.tag).photon
     jets.raw[photon | near(jets.eta, jets.phi, lepton[1], lepton[2], CONE_JET)] = 0.0
     jets.raw[np.abs(jets.eta) > CALORIMETER_ETA] = 0.0
@@ -324,14 +324,14 @@ def _find_leptons(
 def _with_lost(
     jets: _Jets,
     leptons: _Leptons,
-    found: _Found,
+    detected: _Found,
     taus: tuple[Floats, _Visibles, Booleans],
 ) -> _Jets:
     """Append what else leaves energy: untagged taus, and leptons that were not selected."""
     raw_tau, seen, tagged = taus
     hadronic = leptons.kind == _TAU_HAD
-    lost = np.where(found.selected, np.float32(0.0), found.visible)
-    one = found.tracked.astype(np.int8)
+    lost = np.where(detected.selected, np.float32(0.0), detected.visible)
+    one = detected.tracked.astype(np.int8)
     more = (
         np.where(hadronic, np.where(tagged, np.float32(0.0), raw_tau), lost),
         np.where(hadronic, seen.eta, leptons.eta),

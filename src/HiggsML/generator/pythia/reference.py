@@ -148,13 +148,13 @@ def _leptons(
     muon = np.abs(pdg[source]) == 13
     smeared = pt * (1.0 + lepton_pt_resolution(pt, eta, muon) * rng.standard_normal(len(pt)))
     measured = np.where(muon, response.tracks.pt[lepton], smeared)
-    found = Objects(response.tracks.event[lepton], eta, phi, measured)
-    around = cone_sum(found, response.flow, CONE_ISOLATION)
+    reconstructed = Objects(response.tracks.event[lepton], eta, phi, measured)
+    around = cone_sum(reconstructed, response.flow, CONE_ISOLATION)
     good = (measured > _IDENTIFIED) & (around < isolation_limit(measured, muon))
     good &= rng.random(len(pt)) < identification_efficiency(eta)
     index = np.flatnonzero(good)
-    index = index[np.argsort(found.event[index], kind="stable")]
-    return found.take(index), response.track_charge[lepton[index]], source[index]
+    index = index[np.argsort(reconstructed.event[index], kind="stable")]
+    return reconstructed.take(index), response.track_charge[lepton[index]], source[index]
 
 
 def _hadronic_taus(particles: Particles) -> Objects:

@@ -65,8 +65,8 @@ def make_rows(
         before = 0
         for process, rows in needed.items():
             make = functools.partial(_make_chunk, folder, process, entropy, events_per_chunk)
-            for found in _until(rows, functools.partial(pool.submit, make), 2 * workers):
-                progress(before + min(found, rows))
+            for batch in _until(rows, functools.partial(pool.submit, make), 2 * workers):
+                progress(before + min(batch, rows))
             before += rows
     finally:
         pool.shutdown(cancel_futures=True)
@@ -75,13 +75,13 @@ def make_rows(
 def _until(rows: int, submit: Callable[[int], Future[int]], ahead: int) -> Iterator[int]:
     """Give the number of rows after each chunk, in the order of the chunks."""
     waiting: deque[Future[int]] = deque()
-    found = chunk = 0
-    while found < rows:
+    n_rows = chunk = 0
+    while n_rows < rows:
         while len(waiting) < ahead:
             waiting.append(submit(chunk))
             chunk += 1
-        found += waiting.popleft().result()
-        yield found
+        n_rows += waiting.popleft().result()
+        yield n_rows
     for future in waiting:
         future.cancel()
 

@@ -82,9 +82,9 @@ class _Requirements:
             If other versions are installed here.
         """
         here = f"on the Dask worker at {socket.gethostname()}"
-        if found := differences("versions", software_identity(), self.software):
+        if changed := differences("versions", software_identity(), self.software):
             raise ClusterError(
-                f"{here} the software differs ({'; '.join(found)}): install the same everywhere"
+                f"{here} the software differs ({'; '.join(changed)}): install the same everywhere"
             )
         try:
             data = Data(self.input_dir, self.test_size)
@@ -93,9 +93,9 @@ class _Requirements:
             raise DataError(
                 f"{here}: {error} (the dataset must be readable there under the same path)"
             ) from None
-        if found := differences("the dataset", identity, self.data):
+        if changed := differences("the dataset", identity, self.data):
             raise DataError(
-                f"{here} {self.input_dir} holds another dataset than here ({'; '.join(found)}): "
+                f"{here} {self.input_dir} holds another dataset than here ({'; '.join(changed)}): "
                 "copy it again"
             )
         return data

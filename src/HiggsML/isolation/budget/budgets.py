@@ -159,8 +159,8 @@ def parse_amount(text: str) -> float:
     >>> parse_amount("90"), parse_amount("0.5"), parse_amount("8g"), parse_amount("1.5 MB")
     (90, 0.5, 8589934592, 1572864)
     """
-    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?) ?([kmgt]?)b?", text.strip().lower())
-    amount = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?) ?([kmgt]?)b?", text.strip().lower())
+    amount = float(match[1]) * _UNITS[match[2]] if match else 0.0
     if amount <= 0:
         raise SettingsError(f"{text!r} is not a positive number (of seconds; of bytes, 500m, 8g)")
     return int(amount) if amount.is_integer() else amount

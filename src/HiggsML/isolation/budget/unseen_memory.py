@@ -212,18 +212,18 @@ def _is_its_own(name: str) -> bool:
 def _in_use(names: Iterable[str]) -> set[str]:
     """Return those files in ``/dev/shm`` that a process has open or mapped."""
     paths = {f"{_SHARED_MEMORY}/{name}": name for name in names}
-    found: set[str] = set()
+    in_use: set[str] = set()
     for process in Path("/proc").iterdir() if paths else ():
         if not process.name.isdigit():
             continue
         with contextlib.suppress(OSError):
             for line in (process / "maps").read_text(errors="surrogateescape").splitlines():
-                found |= {paths[part] for part in [line[line.find("/") :]] if part in paths}
+                in_use |= {paths[part] for part in [line[line.find("/") :]] if part in paths}
         with contextlib.suppress(OSError):
             for link in (process / "fd").iterdir():
                 with contextlib.suppress(OSError):
-                    found |= {paths[part] for part in [str(link.readlink())] if part in paths}
-    return found
+                    in_use |= {paths[part] for part in [str(link.readlink())] if part in paths}
+    return in_use
 
 
 def _number(path: str, default: int) -> int:

@@ -256,13 +256,13 @@ def probe() -> dict[str, str]:
             check=True,
             text=True,
         )
-        found: dict[str, str] = json.loads(finished.stdout)
+        protections: dict[str, str] = json.loads(finished.stdout)
     except subprocess.CalledProcessError as error:
         last_line = (error.stderr.strip() or "no message").splitlines()[-1]
         return dict.fromkeys(MECHANISMS, f"the probe failed: {last_line}")
     except (OSError, subprocess.TimeoutExpired, ValueError) as error:
         return dict.fromkeys(MECHANISMS, f"the probe failed: {error}")
-    return {name: found[name] for name in MECHANISMS}
+    return {name: protections[name] for name in MECHANISMS}
 
 
 def missing(report: Mapping[str, str]) -> dict[str, str]:

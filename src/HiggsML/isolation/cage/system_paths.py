@@ -111,22 +111,22 @@ def _nvidia() -> list[Path]:
 def _python() -> list[Path]:
     """Return the interpreter's directories, and this package's own source."""
     installed = {name: path for name, path in sysconfig.get_paths().items() if name != "data"}
-    found = [PACKAGE, Path(sys.executable), *map(Path, installed.values())]
+    paths = [PACKAGE, Path(sys.executable), *map(Path, installed.values())]
     # Where an installation outside the prefix (CUDA, ROOT) has its libraries.
-    found += [Path(name) for name in os.environ.get("LD_LIBRARY_PATH", "").split(":") if name]
+    paths += [Path(name) for name in os.environ.get("LD_LIBRARY_PATH", "").split(":") if name]
     for prefix in map(Path, (sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix)):
         if (prefix / "pyvenv.cfg").exists():
             # A virtual environment may be made in a directory that holds other things too.
             parts = ("bin", "lib", "lib64", "include", "share", "etc", "pyvenv.cfg")
-            found += [prefix / part for part in parts]
+            paths += [prefix / part for part in parts]
         else:
-            found.append(prefix)
+            paths.append(prefix)
     # Libraries that a .pth file adds.
-    found += [path for path in map(Path, sys.path) if path.name in _LIBRARIES]
+    paths += [path for path in map(Path, sys.path) if path.name in _LIBRARIES]
     if site.ENABLE_USER_SITE:
-        found.append(Path(site.getusersitepackages()))
+        paths.append(Path(site.getusersitepackages()))
     for store in map(Path, _STORES):
         if Path(sys.base_prefix).resolve().is_relative_to(store):
-            found.append(store)
+            paths.append(store)
     # A relative path means nothing here, and "/" (a Python installed at the root) everything.
-    return [path for path in found if path.is_absolute() and path.resolve() != Path("/")]
+    return [path for path in paths if path.is_absolute() and path.resolve() != Path("/")]

@@ -38,7 +38,7 @@ def held_generators(model: Any, folder: Path) -> list[Any]:
     ]
     kinds = _kinds()
     seen: set[int] = set()
-    found: list[Any] = []
+    generators: list[Any] = []
     todo: deque[Any] = deque([model, *(value for names in modules for value in names.values())])
     while todo and len(seen) < _MOST_OBJECTS:
         one = todo.popleft()
@@ -46,10 +46,10 @@ def held_generators(model: Any, folder: Path) -> list[Any]:
             continue
         seen.add(id(one))
         if isinstance(one, kinds):
-            found.append(one)
+            generators.append(one)
         else:
             todo.extend(gc.get_referents(one))
-    return found
+    return generators
 
 
 def seed_generators(seed: int, held: Iterable[Any]) -> None:

@@ -53,8 +53,8 @@ def check_message(message: dict[str, Any], *, allowed: tuple[str, ...], request:
     for key, types in expected.items():
         # Exactly these types: True would pass as the integer 1.
         if type(message[key]) not in types:
-            found = type(message[key]).__name__
-            raise ChannelError(f"{key} in a message of kind {kind!r} is of type {found}")
+            type_name = type(message[key]).__name__
+            raise ChannelError(f"{key} in a message of kind {kind!r} is of type {type_name}")
     if kind == "ready" and not all(isinstance(value, str) for value in message["report"].values()):
         raise ChannelError("the report of protections holds something else than text")
     if message["request"] != request:

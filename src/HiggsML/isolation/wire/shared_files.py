@@ -132,10 +132,10 @@ class SharedFiles:
                     path += memory.read(_LONGEST_PATH - len(path))
         except (OSError, OverflowError, ValueError):
             raise _NotOursError from None
-        found = _NAME.match(path)
-        if found is None or found[1] in (b".", b".."):
+        matched = _NAME.match(path)
+        if matched is None or matched[1] in (b".", b".."):
             raise _NotOursError
-        return found[1]
+        return matched[1]
 
     def _respond(self, identity: int, error: int, flags: int) -> None:
         fcntl.ioctl(self._listener, _SEND, _RESPONSE.pack(identity, 0, error, flags))
