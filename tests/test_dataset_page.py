@@ -15,7 +15,14 @@ from HiggsML.cli.explore import explore_command, four_lepton_command
 from HiggsML.datasets import Data
 from HiggsML.errors import SettingsError, SubmissionError
 from HiggsML.generator import generate_dataset
-from HiggsML.reports.dataset_page import SECTIONS, explore, score_events, write_folder, write_page
+from HiggsML.reports.dataset_page import (
+    SECTIONS,
+    explore,
+    most_plots,
+    score_events,
+    write_folder,
+    write_page,
+)
 from HiggsML.schema import FEATURES, NUISANCES
 from HiggsML.systematics import systematics
 
@@ -65,6 +72,7 @@ def test_plots_of_each_section(directory, tmp_path):
     assert by_section["cuts"] == ["cuts"]
     assert by_section["classifier"] == ["roc", "score"]
     assert all(isinstance(plot.figure, Figure) for plot in plots)
+    assert len(plots) == most_plots(COLUMNS, model)
     (diboson,) = [p for p in plots if p.name == "diboson_scale"]
     assert "diboson_scale = 1.25" in diboson.caption
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib
+import inspect
+import json
 import os
 import re
 import subprocess
@@ -104,6 +106,19 @@ def test_examples_of_a_page(page):
         assert doctest.DocTestRunner().run(example).failed == 0
 
 
+def plotting_functions():
+    """Return the names of all public functions that draw."""
+    modules = ("visualization", "visualization.cut_scan", "visualization.ranking")
+    found = {"plot_SoverB"}  # returns the figure with its scans
+    for name in (*modules, "studies.figures"):
+        module = importlib.import_module(f"HiggsML.{name}")
+        for public in module.__all__:
+            member = getattr(module, public)
+            if inspect.isfunction(member) and "Figure" in str(inspect.signature(member)):
+                found.add(public)
+    return sorted(found)
+
+
 def test_builds_without_a_warning(tmp_path):
     pytest.importorskip("mkdocs", reason="the extra 'docs' is not installed")
     pytest.importorskip("material", reason="the extra 'docs' is not installed")
@@ -121,6 +136,21 @@ def test_builds_without_a_warning(tmp_path):
     page = (tmp_path / "features" / "index.html").read_text(encoding="utf-8")
     for name in FEATURES:
         assert f"#{name}" in page, f"{name} has no link to its documentation"
+    reference = "".join(
+        one.read_text(encoding="utf-8") for one in (tmp_path / "reference").rglob("*.html")
+    )
+    for name in plotting_functions():
+        assert f'src="../../figures/{name}.png"' in reference, f"{name} shows no figure"
+        assert (tmp_path / "figures" / f"{name}.png").is_file()
+    for path in (DOCS / "notebooks").glob("*.py"):
+        opened = json.loads((tmp_path / "tutorials" / f"{path.stem}.ipynb").read_text())
+        code = [cell["source"] for cell in opened["cells"] if cell["cell_type"] == "code"]
+        for text in code:
+            ast.parse(re.sub(r"^%", "#", text, flags=re.MULTILINE))
+        assert sum(map(len, code)) > 1000
+        assert (
+            f"{path.stem}.ipynb" in (tmp_path / "tutorials" / path.stem / "index.html").read_text()
+        )
     lines = set(re.findall(r"tests/(\w+)/#(__codelineno-0-\d+)", page))
     for module, anchor in lines:
         text = (tmp_path / "tests" / module / "index.html").read_text(encoding="utf-8")
