@@ -2,7 +2,7 @@
 #   make demo    run the sample submission and look at its scores
 #   make test    lint, types and tests
 # and make examples runs the models of the README's table; make bench compares the speed with the
-# reference implementation's (BENCH="--sizes 2" for less). Both leave their numbers in
+# reference implementation's (BENCH="--sizes 2" for less). Both, and make costs, leave their numbers in
 # benchmarks/results, from which make tables writes them into all pages.
 # PYTHON chooses the interpreter, INPUT and OUTPUT the demo's dataset and results. Data at official
 # yields have a million events per pseudo-experiment, so another dataset than the shipped one gets
@@ -22,7 +22,7 @@ REFERENCE := $(or $(HIGGSML_REFERENCE_PYTHON),.cache/reference/bin/python)
 
 EXAMPLES  := sample_submission $(addprefix examples/,classifier_counting counting no_systematics gaming)
 
-.PHONY: demo examples tables test test-versions frameworks lint format bench docs bundle image clean
+.PHONY: demo examples costs tables test test-versions frameworks lint format bench docs bundle image clean
 
 demo: .venv/installed
 	$(BIN)/higgsml run sample_submission --input $(INPUT) --output $(OUTPUT) --overwrite \
@@ -34,6 +34,10 @@ examples: .venv/installed
 		$(BIN)/higgsml run $$submission --output outputs/examples/$${submission##*/} --overwrite --seed 2024 || exit; \
 	done
 	$(BIN)/python benchmarks/examples.py $(foreach path,$(EXAMPLES),outputs/examples/$(notdir $(path)))
+
+# What a submission costs an organizer, at mini and official yields; a few minutes.
+costs: .venv/installed
+	$(BIN)/python benchmarks/costs.py
 
 # Every number of README, docs and benchmarks, from its result file to where it stands.
 tables: .venv/installed
