@@ -25,15 +25,19 @@ def numbers(run):
         "width": [run.width, run.width_error],
         "interval_score": [summary.interval_score, summary.interval_score_error],
         "minutes": run.minutes,
-        "coverage_by_mu": coverage_by_mu(run),
+        **by_mu(run),
     }
 
 
-def coverage_by_mu(run):
-    """Return the coverage in the lowest and in the highest fifth of the true values."""
+def by_mu(run):
+    """Return coverage and width in the lowest and in the highest fifth of the true values."""
     found = run.measurements
     low, high = np.quantile(found.mu, (0.2, 0.8))
-    return [float(found.covered[inside].mean()) for inside in (found.mu < low, found.mu > high)]
+    fifths = (found.mu < low, found.mu > high)
+    return {
+        "coverage_by_mu": [float(found.covered[inside].mean()) for inside in fifths],
+        "width_by_mu": [float(np.mean((found.p84 - found.p16)[inside])) for inside in fifths],
+    }
 
 
 def picture(run, path):
