@@ -6,7 +6,7 @@ from attack import Honest
 
 ALONE = True
 ONCE = True
-EXPECT = "the deadline of the whole run came during fit"
+EXPECT = "whole run came during fit|whole run came during import"  # where starting is slow
 DEADLINE = 4
 
 
