@@ -293,6 +293,20 @@ def test_a_run_does_not_replace_an_earlier_one_unasked(asked, counting_run, tmp_
     assert asked("--output", output, "--overwrite").output == output / "predictions"
 
 
+def test_a_path_that_nearly_exists_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_model").mkdir()
+    (tmp_path / "my_model" / "model.py").write_text("")
+    assert "did you mean 'my_model'?" in call("run", "my_modle").output
+    other = call("run", "zzz").output
+    assert f"in {tmp_path}" in " ".join(other.split())
+    assert "submissions here: my_model" in " ".join(other.split())
+    assert "nor does its folder 'far'" in call("run", "far/away").output
+    assert "higgsml run SUBMISSION" in str(call("runs").exception)
+    asked = call("explore", "--input", ROOT / "input_data", "--columns", "PRI_mett")
+    assert "did you mean PRI_met" in str(asked.exception)
+
+
 def test_runs_are_listed_best_first(counting_run, tmp_path):
     output, _ = counting_run
     for name in ("first", "second"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,22 @@ class _Existing(click.Path):
         path = Path(value)
         if path.name == "model.py" and path.is_file():
             self.fail(f"{value} is a file of a submission: name its folder, {path.parent}")
+        if not path.exists():
+            self.fail(f"{str(value)!r} does not exist{_near(path)}", param, ctx)
         return super().convert(value, param, ctx)
+
+
+def _near(path: Path) -> str:
+    """Return a hint: what has nearly that name in its folder, else the folders with a model.py."""
+    folder = path.parent
+    if not folder.is_dir():
+        return f", nor does its folder {str(folder)!r}; the current one is {Path.cwd()}"
+    names = [one.name for one in folder.iterdir() if not one.name.startswith(".")]
+    if close := get_close_matches(path.name, names, n=1):
+        return f"; did you mean {str(folder / close[0])!r}?"
+    models = sorted(name for name in names if (folder / name / "model.py").is_file())
+    where = f" in {Path.cwd()}" if folder == Path() else ""
+    return f"{where}; submissions here: {', '.join(models[:5])}" if models else where
 
 
 EXISTING = _Existing(exists=True, file_okay=False, path_type=Path)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from HiggsML.cli.console import output_console, stderr, table
-from HiggsML.cli.options import DIRECTORY, EXISTING, FILE
+from HiggsML.cli.options import DIRECTORY, FILE
 from HiggsML.cli.progress import progress_bar
 from HiggsML.errors import ResultsError
 
@@ -22,7 +22,7 @@ __all__ = ["runs"]
 
 
 @click.command()
-@click.argument("directory", type=EXISTING, default=Path("outputs"))
+@click.argument("directory", type=DIRECTORY, default=Path("outputs"))
 @click.option("--page", type=FILE, default=None, help="Write the list as a web page, too.")
 @click.option(
     "--board",
@@ -37,6 +37,11 @@ def runs(directory: Path, page: Path | None, board: Path | None) -> None:
     DIRECTORY is "outputs" by default.
     """
     loaded: dict[str, ComparedRun] = {}
+    if not directory.is_dir():
+        raise ResultsError(
+            f"there is no folder {str(directory)!r} here: 'higgsml run SUBMISSION' makes a run in "
+            "'outputs'"
+        )
     with progress_bar("runs", brief=True) as progress:
         from HiggsML.studies.comparison import load_run
 

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,9 @@ def explore(
     """
     names = list(FEATURES if columns is None else columns)
     if unknown := [name for name in names if name not in FEATURES]:
-        raise SettingsError(f"unknown features {', '.join(unknown)}; see HiggsML.schema.FEATURES")
+        close = get_close_matches(unknown[0], FEATURES, n=3)
+        known = f"did you mean {', '.join(close)}?" if close else "see HiggsML.schema.FEATURES"
+        raise SettingsError(f"unknown features {', '.join(unknown)}; {known}")
     if max_events < 1:
         raise SettingsError(f"max_events must be at least 1, got {max_events}")
     if submission is not None:  # before the minutes that the other plots take

@@ -175,7 +175,7 @@ def check_prediction(answer: Any) -> Answer:
     if not isinstance(answer, Mapping):
         raise PredictionError(
             f"predict must return a dict with {', '.join(Answer._fields)}, not "
-            f"{type(answer).__name__}"
+            f"{type(answer).__name__}{'; does it end without return?' if answer is None else ''}"
         )
     for key in Answer._fields:
         if key not in answer:

@@ -95,7 +95,7 @@ def hint(error: BaseException) -> str | None:
         key = error.args[0]
         if key == "data":
             return _TRAINING
-        if key in ("labels", "detailed_labels", "settings"):
+        if key in ("labels", "detailed_labels", "settings", "events", "test_set", "features"):
             return _TEST
         if isinstance(key, str) and (key.startswith("DER_") or "'DER_" in key):
             return _DERIVED
