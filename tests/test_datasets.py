@@ -869,3 +869,30 @@ def test_loading_more_training_events_than_the_memory_holds_is_warned_of(
         data.load_train_set()
     data.load_train_set(train_size=50)
     assert len(data.get_train_set()) == 50
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("PRI_had_pt", 41_300.0, "outside 0 .. 14000, .* momenta in GeV"),
+        ("PRI_lep_phi", 171.0, "outside -3.15 .. 3.15, .* angles in radians"),
+        ("PRI_met_phi", -25.0, "outside -3.15 .. 3.15, the first is -25"),
+        ("PRI_had_eta", -999.0, "outside -15 .. 15, the first is -999 .* pseudorapidities"),
+        ("PRI_jet_leading_eta", -999.0, "outside -15 .. 15, the first is -999"),
+        ("PRI_jet_subleading_phi", -999.0, "outside -3.15 .. 3.15"),
+        ("PRI_n_jets", -1.0, "outside 0 .. 100, the first is -1"),
+    ],
+)
+def test_other_units_and_other_marks_are_refused(events, write_dataset, name, value, says):
+    events[name] = events[name].astype("float64")
+    events.loc[[70, 71], name] = value
+    with pytest.raises(DataError, match=f"{name} has 2 values {says}"):
+        Data(write_dataset(events)).load_train_set()
+
+
+def test_a_name_in_capitals_and_a_byte_order_mark_are_read(events, write_dataset):
+    directory = write_dataset(events)
+    path, described = (next(directory.glob(f"*{end}")) for end in (".parquet", "_metadata.json"))
+    path.rename(path.with_suffix(".PARQUET"))
+    described.write_text(described.read_text("utf-8"), encoding="utf-8-sig")
+    assert Data(directory).metadata["sum_weights"] == 1234.5

@@ -40,6 +40,18 @@ KNOWN = frozenset((*REQUIRED, *DER_COLUMNS))
 _PANDAS_INDEX = "__index_level_"  # how pandas names the column of a frame's index
 _OF_ONE_JET = ("PRI_jet_leading_pt", "PRI_jet_subleading_pt")
 _MOMENTA = ("PRI_lep_pt", "PRI_had_pt", "PRI_jet_all_pt", "PRI_met", *_OF_ONE_JET)
+_MAY_LACK = tuple(name for name in PRI_COLUMNS if "jet_leading" in name or "subleading" in name)
+_RANGES = {
+    **dict.fromkeys(_MOMENTA, (0.0, 14_000.0, "momenta in GeV")),
+    **{
+        name: (-3.15, 3.15, "angles in radians, from -pi to pi")
+        for name in PRI_COLUMNS
+        if name.endswith("_phi")
+    },
+    **{name: (-15.0, 15.0, "pseudorapidities") for name in PRI_COLUMNS if name.endswith("_eta")},
+    "PRI_n_jets": (0.0, 100.0, "numbers of jets"),
+}
+"""Lowest and highest value that columns can have in collisions of 14 TeV, and what they hold."""
 _CHECKED_ROWS = 5_000_000  # of larger files, reading a column takes longer than is worth it
 _FEWEST_ROWS = 100  # in either split: of fewer, chance may leave out a class
 _BEYOND_CHANCE = 6.0  # standard deviations
@@ -76,7 +88,7 @@ def read_metadata(parquet: Path, total_rows: int, schema_names: Sequence[str]) -
     path = paths[0]
     refuse_pointer(path)
     try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
+        metadata = json.loads(path.read_text(encoding="utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(metadata, dict):
@@ -156,6 +168,22 @@ def _check_momenta(name: str, values: NDArray[np.float32], path: Path, first_row
         )
 
 
+def _check_range(name: str, values: NDArray[np.float32], path: Path, first_row: int) -> None:
+    """Refuse momenta in MeV, angles in degrees and numbers that mark what is not there."""
+    if name not in _RANGES:
+        return
+    low, high, what = _RANGES[name]
+    wrong = (values < low) | (values > high)
+    if name in _MAY_LACK:
+        wrong &= values != MISSING
+    if wrong.any():
+        bad = np.flatnonzero(wrong)
+        raise DataError(
+            f"{path}: column {name} has {bad.size} values outside {low:g} .. {high:g}, the first "
+            f"is {values[bad[0]]:g} in row {first_row + bad[0]} of those read; it must hold {what}"
+        )
+
+
 def checked_columns(table: pa.Table, path: Path, first_row: int = 0) -> dict[str, Any]:
     """Return a table's columns, after checking every value: arrays (float32), processes as text."""
     columns: dict[str, Any] = {}
@@ -184,6 +212,7 @@ def checked_columns(table: pa.Table, path: Path, first_row: int = 0) -> dict[str
             )
         columns[name] = values
         _check_momenta(name, values, path, first_row)
+        _check_range(name, values, path, first_row)
     if len(table) and columns["weights"].min() < 0:
         raise DataError(f"{path}: {(columns['weights'] < 0).sum()} weights are negative")
     is_signal = pc.equal(columns["detailed_labels"], SIGNAL).to_numpy(zero_copy_only=False)

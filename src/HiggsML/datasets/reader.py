@@ -377,7 +377,7 @@ def _single_parquet(directory: Path) -> Path:
             f"{directory} is not a directory: name the one that holds the dataset, or make "
             f"one: higgsml generate --scenario mini --events 480000 --output {directory}"
         )
-    paths = visible(directory, "*.parquet")
+    paths = visible(directory, "*.[pP][aA][rR][qQ][uU][eE][tT]")
     if not paths:
         raise DataError(
             f"no parquet file in {directory}: a dataset is one <name>.parquet and its "
