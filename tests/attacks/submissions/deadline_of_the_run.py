@@ -7,7 +7,7 @@ from attack import Honest
 ALONE = True
 ONCE = True
 EXPECT = "whole run came during fit|whole run came during import"  # where starting is slow
-DEADLINE = 4
+DEADLINE = 10
 
 
 class Model(Honest):
