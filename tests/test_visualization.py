@@ -22,7 +22,7 @@ from HiggsML.reports.svg import inline_svg
 from HiggsML.results import Predictions
 from HiggsML.schema import MISSING
 from HiggsML.statistics.official_scores import bootstrap_scores, compute_scores, coverage_penalty
-from HiggsML.visualization.distributions import _correlation
+from HiggsML.visualization.classes import _correlation
 from HiggsML.visualization.measurement import pulls_of
 from HiggsML.visualization.style import BLUE, PROCESS_COLORS, VERMILION, new_figure
 

@@ -37,13 +37,9 @@ from HiggsML.schema import FEATURES, NUISANCES, PROCESSES, SIGNAL
 from HiggsML.submission.model import load_model_class, make_model
 from HiggsML.submission.value import Submission
 from HiggsML.systematics import DEFAULT_SEED, systematics
+from HiggsML.visualization.classes import correlation_plots, roc_curve_wrapper
 from HiggsML.visualization.cut_scan import plot_scans, scan_features
-from HiggsML.visualization.distributions import (
-    correlation_plots,
-    histogram_syst,
-    roc_curve_wrapper,
-    stacked_histogram,
-)
+from HiggsML.visualization.distributions import histogram_syst, stacked_histogram
 from HiggsML.visualization.pyplot_figures import plain_figures
 from HiggsML.visualization.style import LABELS, column_values, panel_grid, present, style
 

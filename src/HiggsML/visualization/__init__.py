@@ -19,11 +19,10 @@ Examples
 import HiggsML.installation  # noqa: F401 (first: it refuses a mixture of two packages)
 
 # isort: split
+from HiggsML.visualization.classes import correlation_plots, roc_curve_wrapper
 from HiggsML.visualization.distributions import (
-    correlation_plots,
     histogram_classes,
     histogram_syst,
-    roc_curve_wrapper,
     stacked_histogram,
 )
 from HiggsML.visualization.measurement import (

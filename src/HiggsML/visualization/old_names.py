@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from HiggsML.errors import DataError
 from HiggsML.schema import LABEL_COLUMNS
-from HiggsML.visualization import distributions, samples
+from HiggsML.visualization import classes, distributions, samples
 
 __all__ = ["Dataset_visualise", "custom_pretty_print"]
 
@@ -76,7 +76,7 @@ class Dataset_visualise:  # noqa: N801
 
     def correlation_plots(self, columns: Columns = None) -> Figure:
         """Draw correlation matrices: :func:`HiggsML.visualization.correlation_plots`."""
-        return distributions.correlation_plots(self.dfall, self.target, self._chosen(columns))
+        return classes.correlation_plots(self.dfall, self.target, self._chosen(columns))
 
     def pair_plots(self, sample_size: int = 10, columns: Columns = None) -> Figure:
         """Draw features against each other: :func:`HiggsML.visualization.pair_plots`."""
