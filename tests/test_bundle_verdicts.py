@@ -640,6 +640,7 @@ def test_what_the_platform_takes_in_the_older_format(row):
         (OLD_COLUMN + ".label", "x" * 37),
         (OLD_COLUMN + ".rank", "last"),
         ("leaderboard.columns." + "x" * 37, {"leaderboard": {"label": "Results"}}),
+        (OLD_COLUMN, None),
     ],
     ids=label,
 )
@@ -651,3 +652,11 @@ def test_what_the_platform_refuses_in_the_older_format(row):
 def test_pages_of_the_older_format_may_be_empty():
     document, files = old_competition()
     assert refusals_of(found(document, {**files, "terms.md": b"", "overview.md": b""})) == []
+
+
+def test_a_dot_in_the_name_of_a_column_of_the_older_format():
+    document, files = old_competition()
+    columns = document["leaderboard"]["columns"]
+    for name in ("f1.macro", "recall.macro"):
+        columns[name] = {"leaderboard": {"label": "Results"}}
+    assert refusals_of(found(document, files)) == []

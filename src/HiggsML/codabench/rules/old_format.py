@@ -166,7 +166,9 @@ def _day_before(phase: Item) -> Item | None:
 
 def _leaderboards(leaderboard: Item) -> Item:
     boards = _mapping(leaderboard, "leaderboards")
-    listed = _in_order(_mapping(leaderboard, "columns"), "rank", default=1)
+    written = _mapping(leaderboard, "columns")
+    titled = {name: _titled(name, column) for name, column in written.value.items()}
+    listed = _in_order(Item(titled, written.line, written.key), "rank", default=1)
     columns: dict[str, list[Item]] = {}
     for index, column in enumerate(listed):
         label = _text(_mapping(column, "leaderboard"), "label")
@@ -181,9 +183,15 @@ def _leaderboards(leaderboard: Item) -> Item:
     return _beside(boards, new)
 
 
+def _titled(name: str, column: Item) -> Item:
+    """Return a column with the name under which it stands as its title, unless it has one."""
+    if not isinstance(column.value, dict):
+        raise _Refused(at(column), "this must be a mapping of keys to values", "Write it so.")
+    return Item({"title": _beside(column, name)} | column.value, column.line, column.key)
+
+
 def _column(column: Item, index: int) -> Item:
-    name = column.value.get("title") or _beside(column, column.key.rsplit(".", 1)[-1])
-    sorting = column.value.get("sort")
+    name, sorting = column.value["title"], column.value.get("sort")
     new = {
         "index": _beside(column, index),
         "key": name,
