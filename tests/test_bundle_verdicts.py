@@ -252,6 +252,7 @@ REFUSED = [
     (f"{COLUMN}.index", 0),
     (f"{COLUMN}.index", "0"),
     (f"{COLUMN}.key", "accuracy"),
+    (f"{COLUMN}.key", []),
     (f"{COLUMN}.key", " accuracy "),
     (f"{COLUMN}.sorting", None),
     (f"{COLUMN}.sorting", "DESC"),
@@ -660,3 +661,26 @@ def test_a_dot_in_the_name_of_a_column_of_the_older_format():
     for name in ("f1.macro", "recall.macro"):
         columns[name] = {"leaderboard": {"label": "Results"}}
     assert refusals_of(found(document, files)) == []
+
+
+OLD_PLACES = (
+    *("title", "image", "queue", "html", "html.terms", "phases", "phases.1", "leaderboard"),
+    *(f"{OLD_PHASE}.{name}" for name in ("phasenumber", "label", "start_date", "scoring_program")),
+    *("leaderboard.leaderboards", "leaderboard.leaderboards.RESULTS", "leaderboard.columns"),
+    *(f"{OLD_COLUMN}{name}" for name in ("", ".leaderboard", ".label", ".sort", ".rank")),
+    *("end_date", "version", "competition_docker_image"),
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(OLD_PLACES), anything)
+def test_any_value_anywhere_in_the_older_format_gets_a_verdict(path, value):
+    try:
+        document, files = changed_old(path, value)
+        text = yaml.safe_dump(document, sort_keys=False)
+    except yaml.YAMLError:
+        return
+    for finding in found(text.encode("utf-8", "surrogatepass"), files):
+        assert finding.kind != "challenge"
+        assert finding.message
+        assert finding.remedy

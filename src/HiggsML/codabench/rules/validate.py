@@ -129,7 +129,7 @@ def is_of_this_challenge(document: Item | None, tree: Tree) -> bool:
         for board in entries(document, "leaderboards")
         for column in entries(board, "columns")
     ]
-    keys = {column.value["key"].value for column in columns if "key" in column.value}
+    keys = [column.value["key"].value for column in columns if "key" in column.value]
     return bool(_OUR_KEYS & {key for key in keys if isinstance(key, str)})
 
 
