@@ -19,6 +19,7 @@ from click.testing import CliRunner
 
 from HiggsML.cli.rank import rank
 from HiggsML.cli.runs import runs
+from HiggsML.codabench.container import ProgramFailedError
 from HiggsML.datasets import Data
 from HiggsML.errors import ResultsError, SettingsError, SubmissionError
 from HiggsML.ingestion import IngestionOptions, run_ingestion
@@ -420,3 +421,31 @@ def test_own_runs_are_ranked_with_those_that_measured_the_same(archive, tmp_path
     assert "result_0.json" in (board / "index.html").read_text()
     with pytest.raises(ResultsError, match="no run"):
         write_own_board({}, board)
+
+
+def test_in_containers_each_runs_alone_and_a_failed_program_is_its_own_fault(
+    finished, submissions, options, tmp_path, monkeypatch
+):
+    kept = finished[0].run_folder("honest") / "predictions"
+    asked = []
+
+    def run_in_docker(mine, scores, *, image, restrictions, log):
+        asked.append((image, restrictions.memory, mine.seed, mine.resume))
+        log("ingestion", "INFO: predict: 3 of 18")
+        log("ingestion", "a line")
+        if "raise ValueError" in (mine.submission / "model.py").read_text():
+            raise ProgramFailedError("exit code 1: no")
+        shutil.copytree(kept, mine.output, dirs_exist_ok=True)
+
+    monkeypatch.setattr("HiggsML.codabench.container.run_in_docker", run_in_docker)
+    words = ["--input", options.input_dir, "--output", tmp_path, "--sets", 3]
+    words += ["--pseudo-experiments", 6, "--docker", "--image", "mine", "--memory", "2g"]
+    result = CliRunner().invoke(rank, [str(word) for word in (submissions, *words)])
+    assert result.exit_code == 0, result.output
+    archive = Archive(tmp_path)
+    assert set(asked) == {("mine", f"{2 << 30}b", archive.entropy(), False)}
+    assert archive.record("broken").reason == "exit code 1: no"
+    assert archive.record("honest").status == "finished"
+    assert archive.log("honest").read_text() == "[ingestion] a line\n"
+    refused = CliRunner().invoke(rank, [str(submissions), *map(str, words[:4]), "--image", "x"])
+    assert "--image needs --docker" in str(refused.exception)
