@@ -139,6 +139,15 @@ def scored(doors, tmp_path_factory):
     return prediction, output, first, second, once
 
 
+def test_settings_without_the_truth_are_named():
+    scoring = Scoring()
+    scoring.ingestion_results = [
+        {"mu_hats": [1.0], "delta_mu_hats": [0.1], "p16": [0.9], "p84": [1.1]}
+    ]
+    with pytest.raises(SettingsError, match="no 'ground_truth_mus', only 'num_of_sets'"):
+        scoring.compute_scores({"num_of_sets": 1})
+
+
 def test_scores_are_the_formulas_of_the_challenge(scored):
     _, output, *_ = scored
     scores = json.loads((output / "scores.json").read_text())

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from HiggsML.errors import ResultsError
+from HiggsML.errors import ResultsError, SettingsError
 from HiggsML.files import whole_file
 from HiggsML.schema import NUISANCES
 
@@ -45,6 +45,7 @@ __all__ = [
     "load_predictions",
     "load_settings",
     "names_at_the_top",
+    "required",
     "reserved_names",
     "write_duration",
     "write_json",
@@ -193,6 +194,25 @@ def names_at_the_top(directory: Path) -> list[str]:
         if path.is_dir() and not path.is_symlink():
             names += [f"{path.name}/{inner.name}" for inner in sorted(path.iterdir())]
     return names
+
+
+def required(test_settings: Mapping[str, Any], name: str) -> Any:
+    """Return one of the settings that the drop-in classes are given.
+
+    Raises
+    ------
+    SettingsError
+        If it is not among them.
+
+    Examples
+    --------
+    >>> required({"num_of_sets": 2}, "num_of_sets")
+    2
+    """
+    if name not in test_settings:
+        given = ", ".join(map(repr, test_settings)) or "nothing"
+        raise SettingsError(f"test_settings has no {name!r}, only {given}")
+    return test_settings[name]
 
 
 def json_text(content: Any, *, indent: int = 2) -> str:

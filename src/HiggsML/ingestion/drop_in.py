@@ -21,7 +21,7 @@ from HiggsML.pseudo_experiments.seeds import (
     seed_sequence,
 )
 from HiggsML.pseudo_experiments.store import EventStore
-from HiggsML.results import Answer, write_duration
+from HiggsML.results import Answer, required, write_duration
 from HiggsML.submission.model import check_prediction, make_model
 from HiggsML.systematics import DEFAULT_SEED, systematics
 from HiggsML.timer import Timer
@@ -114,15 +114,16 @@ class Ingestion(Timer):
             If an answer is no dict. One with numbers that a judged run would refuse is stored as it
             is, with a warning.
         """
-        model, truth = self._model(), test_settings["ground_truth_mus"]
-        n_sets = int(test_settings["num_of_sets"])
-        n_experiments = int(test_settings["num_pseudo_experiments"])
+        model, truth = self._model(), required(test_settings, "ground_truth_mus")
+        n_sets = int(required(test_settings, "num_of_sets"))
+        n_experiments = int(required(test_settings, "num_pseudo_experiments"))
+        enabled = required(test_settings, "systematics")
         store = self._event_store()
         self.results_dict = {index: [] for index in range(n_sets)}
         for task in draw_order(initial_seed, n_sets, n_experiments):
             experiment = store.pseudo_experiment(
                 mu=float(truth[task[0]]),
-                nuisances=experiment_nuisances(initial_seed, *task, test_settings["systematics"]),
+                nuisances=experiment_nuisances(initial_seed, *task, enabled),
                 seed=seed_sequence(initial_seed, Purpose.EVENTS, *task),
             )
             answer = _stored(model.predict(experiment), task)

@@ -18,6 +18,7 @@ from HiggsML.results import (
     as_predictions,
     load_answers,
     load_duration,
+    required,
     write_json,
 )
 from HiggsML.score.run import REPORT_FILE, finite_scores, swapped_notice
@@ -266,7 +267,7 @@ def _settings_of(
     test_settings: Mapping[str, Any], predictions: Mapping[int, Predictions]
 ) -> Settings:
     """Return the settings of results that may lack sets, of which a warning tells."""
-    truth = test_settings["ground_truth_mus"]
+    truth = required(test_settings, "ground_truth_mus")
     by_set = truth if isinstance(truth, Mapping) else dict(enumerate(truth))
     mus = {int(index): float(mu) for index, mu in by_set.items()}
     absent = sorted(set(range(int(test_settings.get("num_of_sets", 0)))) - set(predictions))
