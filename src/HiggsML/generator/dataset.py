@@ -248,7 +248,7 @@ def _make_block(plan: _Plan, block: int) -> _Block:
 def _blocks(plan: _Plan, workers: int) -> Iterator[_Block]:
     """Give the blocks in order; at most two per worker exist at a time."""
     count = len(plan.edges) - 1
-    if workers == 1:
+    if workers == 1 or plan.edges[-1] <= _ROWS_PER_BLOCK:  # a process takes longer to start
         for block in range(count):
             yield _make_block(plan, block)
         return
