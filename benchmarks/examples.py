@@ -24,7 +24,6 @@ def numbers(run):
         "coverage": [run.coverage, run.coverage_error],
         "width": [run.width, run.width_error],
         "interval_score": [summary.interval_score, summary.interval_score_error],
-        "minutes": run.minutes,
         **by_mu(run),
     }
 
