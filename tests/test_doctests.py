@@ -26,6 +26,7 @@ NOT_RUN = {
     "Neurips2024_public_dataset": "fetches gigabytes",
     "BlackSwan_public_dataset": "fetches gigabytes",
     "Judge": "trains two hundred trees",
+    "run_study_in_processes": "starts processes that read a submission's folder",
     "library_counts": "generates two datasets and trains two hundred trees",
 }
 """Whose example is only shown, and why."""
