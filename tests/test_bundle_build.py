@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from HiggsML.cli import bundle as cli_bundle
 from HiggsML.codabench import build_bundle, build_starting_kit, errors_of, validate_path
+from HiggsML.codabench.bundle.program import program_files
 from HiggsML.codabench.bundle.source import assemble, find_checkout
 from HiggsML.codabench.bundle.tree import Tree, write_zip
 from HiggsML.codabench.bundle.unpack import unpack
@@ -121,6 +122,16 @@ def test_both_phases_the_columns_and_the_rule():
     assert set(keys) == set(SCORE_KEYS)
     assert [c["key"] for c in board["columns"] if c.get("hidden")] == ["isolation", "repeatable"]
     assert board["submission_rule"] == "Add_And_Delete"
+
+
+def test_programs_carry_nothing_of_a_room_that_was_removed(tmp_path):
+    library = tmp_path / "HiggsML"
+    shutil.copytree(ROOT / "src" / "HiggsML", library)
+    compiled = library / "former" / "__pycache__" / "__init__.cpython-311.pyc"
+    compiled.parent.mkdir(parents=True)
+    compiled.write_bytes(b"x")
+    script = ROOT / "ingestion_program" / "run_ingestion.py"
+    assert not [name for name in program_files(script, library) if "former" in name]
 
 
 @pytest.mark.parametrize("program", ["ingestion_program", "scoring_program"])

@@ -79,7 +79,8 @@ class _Modules:
                 if is_junk(path.name):
                     continue
                 if path.is_dir() and not (path / "__init__.py").exists():
-                    yield from (one for one in path.rglob("*") if one.is_file())
+                    inside = (one for one in path.rglob("*") if one.is_file())
+                    yield from (one for one in inside if not is_junk(str(one.relative_to(path))))
                 elif path.is_file() and path.suffix != ".py":
                     yield path
 
