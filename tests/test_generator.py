@@ -206,7 +206,10 @@ def ready_rows(monkeypatch):
 def test_pythia_engine_goes_on_where_it_stopped(tmp_path, ready_rows, monkeypatch):
     arguments = {"events": 2_000, "engine": "pythia"}
     whole = generate_dataset(tmp_path / "whole", seed=5, **arguments)
-    assert len(list(whole.iterdir())) == 3  # nothing of the work is left
+    left = {path.name for path in whole.iterdir()}
+    assert left == {dataset.DATA_FILE, dataset.METADATA_FILE, dataset.CROISSANT_FILE, CRATE_FILE}, (
+        "nothing of the work is left"
+    )
     frame = pq.read_table(whole / dataset.DATA_FILE).to_pandas()
     assert not frame[list(PRI_COLUMNS)].duplicated().any()
     metadata = json.loads((whole / dataset.METADATA_FILE).read_text())

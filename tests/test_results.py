@@ -386,14 +386,20 @@ def test_wrong_durations_are_named(tmp_path, text, message):
 
 def test_a_file_is_whole_or_absent(tmp_path):
     path = tmp_path / "scores.json"
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        write_json(path, {"score": math.nan})
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        write_json(path, {"score": 1.0, "extra": object()})
     assert list(tmp_path.iterdir()) == []
     write_json(path, {"score": 1.0})
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        write_json(path, {"score": math.inf})
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        write_json(path, {"score": 2.0, "extra": object()})
     assert json.loads(path.read_text()) == {"score": 1.0}
     assert [one.name for one in tmp_path.iterdir()] == ["scores.json"]
+
+
+def test_a_number_that_json_lacks_is_null(tmp_path):
+    path = tmp_path / "scores.json"
+    write_json(path, {"score": math.nan, "limits": [math.inf, -math.inf, 1.0]})
+    assert json.loads(path.read_text()) == {"score": None, "limits": [None, None, 1.0]}
 
 
 def test_writing_replaces_a_link_and_not_its_target(tmp_path):
