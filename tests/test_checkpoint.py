@@ -495,7 +495,7 @@ def test_a_disk_too_full_for_the_results_loses_nothing(
     (small_disk / "filler").unlink()
     steps = []
     run_ingestion(options(dataset, submission, output, resume=True), lambda *s: steps.append(s))
-    left = [step for step in steps if step[0] != "repeat"]
+    left = [step for step in steps if step[0] not in ("read", "repeat")]
     assert left == [], "nothing was left to do, but to ask again"
     assert results(output) == expected
 
@@ -526,8 +526,9 @@ def test_the_submission_can_not_read_it(dataset, expected, tmp_path, restricted_
         for flags in (os.O_RDONLY, os.O_WRONLY, os.O_RDWR):
             try:
                 os.open({str(path)!r}, flags)
-            except PermissionError:
-                pass
+            except OSError as error:
+                if isinstance(error, FileNotFoundError):
+                    raise
             else:
                 raise RuntimeError("the checkpoint is open")
         try:

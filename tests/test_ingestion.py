@@ -185,8 +185,7 @@ def test_nothing_is_written_before_the_last_prediction(tiny_dataset, tmp_path, h
     )
     total = SETS * EXPERIMENTS
     assert [step[:3] for step in seen] == [
-        ("fit", 0, 1),
-        ("fit", 1, 1),
+        *((stage, done, 1) for stage in ("read", "import", "fit") for done in (0, 1)),
         *(("predict", done, total) for done in range(1, total + 1)),
         *(("repeat", done, total) for done in range(1, total + 1)),
     ]
@@ -290,7 +289,7 @@ def test_a_third_party_submission_runs_unchanged(third_party_run):
     assert (widths > 0).all()
     [used] = re.findall(r"\[submission\] Training data: \((\d+), 28\)", end.stderr)
     assert 0.4 < int(used) / TINY_TRAINING_EVENTS < 0.6
-    assert "train_size of 50000 rows asked for" in end.stderr
+    assert "[submission] train_size of 50000 rows asked for" in end.stderr
     assert (
         end.stderr.count("[submission] Test results: {'mu_hat'") == 2 * SETS * EXPERIMENTS
     )  # asked again, too

@@ -65,6 +65,9 @@ def get_train_set(
         if train_size is not None:
             count = split_size(train_size, columns.n_rows, "train_size")
             if count == columns.n_rows:
+                if train_size > count:  # nothing is logged in this process
+                    told = f"train_size of {train_size} rows asked for; all {count} are used\n"
+                    sys.stderr.write(told)
                 count = train_size = selected_indices = None
         elif selected_indices is not None:
             selected_indices = whole_numbers(selected_indices)
