@@ -98,7 +98,7 @@ def test_what_is_in_the_bundle(built):
     assert not carried["scoring_program"] & {"datasets", "isolation", "ingestion", "submission"}
     for program in carried:
         assert not carried[program] & {"codabench", "generator", "four_lepton", "studies"}
-    assert carried["ingestion_program"] >= {"datasets", "visualization", "score.py", "isolation"}
+    assert carried["ingestion_program"] >= {"datasets", "visualization", "score", "isolation"}
     assert not [name for name in names if name.startswith("public_data/")]
     assert sum(name.endswith(".parquet") for name in names) == 2, "the task's, and to practice with"
     for name in (

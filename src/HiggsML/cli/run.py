@@ -91,6 +91,7 @@ def run(
         values |= {"isolation": "off", "repeatable": "off", "checkpoint": False, "debug": True}
     options = IngestionOptions(input_dir, submission, predictions, **values)
     if docker:
+        options.check_in_container()  # before libraries are imported
         with progress_bar() as progress:
             _run_in_docker(options, scoring, image, worker, progress, as_platform=as_platform)
             progress("score", 0, None)

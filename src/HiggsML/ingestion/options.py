@@ -227,6 +227,12 @@ class IngestionOptions:
         if unknown:
             raise SettingsError(f"unknown systematics {unknown}; known are {', '.join(NUISANCES)}")
 
+    def check_in_container(self) -> None:
+        """Raise a SettingsError if an option means nothing in a container."""
+        for option in OPTIONS:
+            if not option.elsewhere and getattr(self, option.name):
+                raise SettingsError(f"{option.flag} and --docker can not be combined")
+
     @property
     def enabled(self) -> dict[str, bool]:
         """Each nuisance parameter by name, and whether it varies."""

@@ -19,10 +19,10 @@ from HiggsML.codabench.container.engine import connect, ensure_image
 from HiggsML.codabench.container.platform_run import PlatformRun, run_on_platform
 from HiggsML.codabench.container.spec import Restrictions
 from HiggsML.codabench.container.worker import NEWEST, Worker
-from HiggsML.errors import ContainerError, SettingsError
+from HiggsML.errors import ContainerError
 from HiggsML.files import PACKAGE
 from HiggsML.ingestion.arguments import words
-from HiggsML.ingestion.options import OPTIONS, IngestionOptions
+from HiggsML.ingestion.options import IngestionOptions
 from HiggsML.seal import KEY_FILE, new_key
 from HiggsML.submission.value import open_submission
 
@@ -127,9 +127,7 @@ def confined(
     SettingsError
         If an option means nothing in a container.
     """
-    for option in OPTIONS:
-        if not option.elsewhere and getattr(options, option.name):
-            raise SettingsError(f"{option.flag} and --docker can not be combined")
+    options.check_in_container()
     memory = options.budgets.memory_bytes
     if memory is None or restrictions.as_platform:
         return options, restrictions
