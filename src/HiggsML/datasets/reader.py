@@ -451,7 +451,9 @@ class TrainSet:
         if self._data is None:
             raise SettingsError("get_train_set can be called in __init__ and fit, not in predict")
         seed = DEFAULT_SEED if seed is None else seed
-        self._data.load_train_set(train_size, selected_indices, seed=seed)
+        self._data.load_train_set(
+            train_size=train_size, selected_indices=selected_indices, seed=seed
+        )
         frame = self._data.get_train_set()
         self._data.delete_train_set()
         return frame
