@@ -39,6 +39,14 @@ def test_three_percent_are_chosen_at_least_twenty_in_another_order():
     assert len(chosen(7, TASKS[:400])) == LEAST
 
 
+def test_few_are_never_asked_in_their_first_order():
+    for seed in range(100):
+        first = [Task._make(task) for task in draw_order(seed, 1, 3)]
+        assert chosen(seed, first) != first
+        assert sorted(chosen(seed, first)) == sorted(first)
+    assert chosen(1, []) == []
+
+
 def test_the_probability_to_ask_one_of_those_that_are_affected():
     # By hand: 30 of 1000 are drawn without putting back.
     missed = math.prod((900 - k) / (1000 - k) for k in range(30))

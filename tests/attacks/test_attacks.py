@@ -170,7 +170,9 @@ def test_every_attack_that_may_complete_says_that_it_was_tried(name):
     if "completes" in _described(name).get("EXPECT", "completes"):
         text = (run_attacks.SUBMISSIONS / f"{name}.py").read_text()
         workers = _described(name).get("WORKERS", 1)  # each has a log of its own
-        assert workers > 1 or re.search(r"\b(say|must_fail|must_be_false)\(|\"refused\"", text)
+        # The last is what attack.py says for those that change training events.
+        says = r"\b(say|must_fail|must_be_false)\(|\"refused\"|\bChangesTrainingEvents\b"
+        assert workers > 1 or re.search(says, text)
 
 
 def test_there_are_enough_attacks():
