@@ -96,6 +96,7 @@ class WatchedProcess:
             self._unseen = UnseenMemory(
                 self._process.pid,
                 private_files=not served and report.get("private-shared-memory") == "on",
+                served=served,
                 private_network=report.get("network-namespace") == "on",
             )
 

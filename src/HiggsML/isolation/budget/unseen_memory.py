@@ -34,10 +34,14 @@ class UnseenMemory:
         submission's code.
     private_files, private_network : bool
         Whether it has its own ``/dev/shm`` and network namespace.
+    served : bool
+        Whether the trusted process makes its files in ``/dev/shm``, and so removes them itself.
     """
 
-    def __init__(self, pid: int, *, private_files: bool, private_network: bool) -> None:
-        self._private_files = private_files
+    def __init__(
+        self, pid: int, *, private_files: bool, private_network: bool, served: bool
+    ) -> None:
+        self._private_files, self._served = private_files, served
         self._private_network = private_network
         self._files = self._sockets = -1
         root = Path(f"/proc/{pid}/root") if private_files else Path("/")
@@ -85,7 +89,9 @@ class UnseenMemory:
             if descriptor >= 0:
                 os.close(descriptor)
         self._files = self._sockets = -1
-        if self._private_files:
+        # Where they are known none is guessed: a semaphore may be that of a process in which
+        # this one, having fewer capabilities, can not see that it is in use.
+        if self._private_files or self._served:
             return
         left = [name for name in set(_names(_SHARED_MEMORY)) - self._names if _is_its_own(name)]
         for name in set(left) - _in_use(left):
