@@ -451,8 +451,8 @@ def test_nothing_stays_after_a_signal_that_ends_the_run(dataset, tmp_path, name)
         [*map(str, command), "--isolation", "off", "--workers", "2"],
         env=ENVIRONMENT | {"TMPDIR": str(temporary)},
         stderr=-1,
-        # A shell has what it starts in the background ignore SIGINT, and so do children.
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+        # A shell has what it starts in the background ignore SIGINT, and nohup SIGHUP.
+        preexec_fn=partial(signal.signal, getattr(signal, name), signal.SIG_DFL),
     ) as running:
         deadline = time.monotonic() + 200
         while not marker.exists():
