@@ -197,7 +197,7 @@ def test_what_a_lost_worker_had_is_done_again(dataset, submission, expected, tmp
     assert results(tmp_path / "out") == expected
 
 
-# Known fault: after a failure a submission's process stays until the worker ends.
+@pytest.mark.usefixtures("cleans_up")
 def test_a_failure_on_the_cluster_reaches_the_user(dataset, dask_cluster, tmp_path):
     failing = MODEL.replace("time.sleep(0.05)", "raise ValueError('too few events of mine')")
     wrong = write_submission(tmp_path / "submission", failing)

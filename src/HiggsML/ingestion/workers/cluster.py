@@ -318,17 +318,19 @@ class _Run:
             with zipfile.ZipFile(io.BytesIO(self._payload.files)) as archive:
                 archive.extractall(self._submission)
         settings = self._payload.settings
-        with contextlib.ExitStack() as started:
-            sandbox = Sandbox(
+        sandbox = self._cleanup.enter_context(
+            Sandbox(
                 self._submission,
                 isolation=settings.isolation,
                 threads=settings.threads,
                 budgets=settings.budgets,
             )
-            started.enter_context(sandbox)
-            worker = Worker(self._store, sandbox, settings.draws, self._deadline)
-            worker.restore(settings.state)
-            self._cleanup.push(started.pop_all())
+        )
+        if self._closed:  # while the process started, which close() could not know of
+            self._cleanup.close()
+            raise ClusterError("the run has ended")
+        worker = Worker(self._store, sandbox, settings.draws, self._deadline)
+        worker.restore(settings.state)
         return worker
 
 
