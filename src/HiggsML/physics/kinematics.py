@@ -128,7 +128,7 @@ def azimuth(vector: Vector, length: Array) -> Array:
     if length.dtype != np.float32:
         angle: Array = np.arctan2(vector.y, vector.x)
         return angle
-    tangent = vector.y / (np.abs(vector.x) + length + np.finfo(np.float32).tiny)
+    tangent = vector.y / np.maximum(np.abs(vector.x) + length, np.finfo(np.float32).tiny)
     square = tangent * tangent
     series = square * _ARCTAN[-1]
     for coefficient in _ARCTAN[-2:0:-1]:
