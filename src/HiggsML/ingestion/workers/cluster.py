@@ -279,7 +279,7 @@ class _Run:
     def __init__(self, payload: _Payload) -> None:
         self._payload = payload
         self._lock = threading.Lock()
-        self._closed = False
+        self._closed = threading.Event()
         self._store: EventStore | None = None
         self._submission: Path | None = None
         self._deadline: float | None = None
@@ -303,11 +303,11 @@ class _Run:
 
     def close(self) -> None:
         """End the submission's processes."""
-        self._closed = True
+        self._closed.set()
         self._cleanup.close()
 
     def _new_worker(self) -> Worker:
-        if self._closed:
+        if self._closed.is_set():
             raise ClusterError("the run has ended")
         if self._store is None or self._submission is None:
             self._store = EventStore.from_data(self._payload.requirements.met())
@@ -326,7 +326,7 @@ class _Run:
                 budgets=settings.budgets,
             )
         )
-        if self._closed:  # while the process started, which close() could not know of
+        if self._closed.is_set():  # while the process started, which close() could not know of
             self._cleanup.close()
             raise ClusterError("the run has ended")
         worker = Worker(self._store, sandbox, settings.draws, self._deadline)
