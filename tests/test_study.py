@@ -121,8 +121,6 @@ def test_what_is_not_finite_is_null_in_the_file_and_unknown_when_read(store, tmp
     assert np.isnan(load_study(tmp_path / "study.json").measurements[0].pulls["tes"]).all()
 
 
-# Whoever empties /dev/shm meanwhile takes the names of the pool's semaphores away.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_study_is_the_same_in_any_number_of_processes(tiny_dataset, tmp_path):
     text = model_text()
     folder = write_submission(tmp_path / "mine", text)

@@ -21,6 +21,7 @@ __all__ = [
     "EXISTING",
     "FILE",
     "SUBMISSION",
+    "image_option",
     "input_option",
     "nuisance_names",
     "run_options",
@@ -87,6 +88,9 @@ input_option = click.option(
     default=Path("input_data"),
     show_default=True,
     help="Dataset in the official layout.",
+)
+image_option = click.option(
+    "--image", default=None, help="Image for --docker; the competition's by default."
 )
 
 

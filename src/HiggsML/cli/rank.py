@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from HiggsML.cli.console import output_console, stderr, table
-from HiggsML.cli.options import DIRECTORY, input_option, run_options
+from HiggsML.cli.options import DIRECTORY, image_option, input_option, run_options
 from HiggsML.cli.progress import progress_bar
 from HiggsML.errors import ResultsError, SettingsError, SubmissionError
 from HiggsML.ingestion.options import IngestionOptions
@@ -43,7 +43,7 @@ _FIT_SECONDS = 3600.0
     help="Run each in containers instead, one after the other: no network, and --memory (8g) is a "
     "container's. Each makes the pseudo-experiments anew.",
 )
-@click.option("--image", default=None, help="Image for --docker; the competition's by default.")
+@image_option
 @click.option("--again", is_flag=True, help="Run those again that have failed.")
 @click.option(
     "--refits",

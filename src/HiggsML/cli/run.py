@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from HiggsML.cli.console import print_log, show_scores, stderr
-from HiggsML.cli.options import DIRECTORY, EXISTING, SUBMISSION, input_option, run_options
+from HiggsML.cli.options import (
+    DIRECTORY,
+    EXISTING,
+    SUBMISSION,
+    image_option,
+    input_option,
+    run_options,
+)
 from HiggsML.cli.progress import Report, progress_bar
 from HiggsML.errors import HiggsMLError, SettingsError
 from HiggsML.ingestion.options import IngestionOptions
@@ -50,7 +57,7 @@ __all__ = ["run", "score"]
     help="Run in containers, as the platform does but stricter: no network, and --memory (8g) is "
     "a container's.",
 )
-@click.option("--image", default=None, help="Image for --docker; the competition's by default.")
+@image_option
 @click.option(
     "--as-platform",
     is_flag=True,

@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from HiggsML.datasets.identity import parquet_footer
 from HiggsML.datasets.reader import Data
 from HiggsML.errors import DataError
 from HiggsML.files import cache_directories, size_text
@@ -159,17 +160,12 @@ def cache_path(data: Data, identity: Mapping[str, Any], ending: str) -> list[Pat
 
 
 def identity_of(data: Data) -> dict[str, Any]:
-    """Return what distinguishes a dataset: the parquet footer names all parts of its columns."""
-    size = data.path.stat().st_size
-    with data.path.open("rb") as file:
-        file.seek(-8, os.SEEK_END)
-        (length,) = struct.unpack("<I", file.read(4))
-        file.seek(-8 - length, os.SEEK_END)
-        footer = zlib.crc32(file.read(length))
+    """Return what distinguishes a dataset on this machine from what it was before."""
+    status = data.path.stat()
     return {
-        "size": size,
-        "modified": data.path.stat().st_mtime_ns,
-        "footer": footer,
+        "size": status.st_size,
+        "modified": status.st_mtime_ns,
+        "footer": zlib.crc32(parquet_footer(data.path)),
         "test_size": data.test_size,
         "sum_weights": data.sum_weights(),
     }

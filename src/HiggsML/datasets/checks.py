@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -152,36 +152,45 @@ def check_split(file: pq.ParquetFile, test_size: int, path: Path) -> None:
         )
 
 
-def _check_momenta(name: str, values: NDArray[np.float32], path: Path, first_row: int) -> None:
+class _Column(NamedTuple):
+    """Values of a column, and where they stand."""
+
+    path: Path
+    name: str
+    first_row: int
+    values: NDArray[np.float32]
+
+    def refuse(self, wrong: NDArray[np.bool_], what: str, instead: str) -> None:
+        """Raise a DataError that shows the first of the wrong values, if there is any."""
+        if wrong.any():
+            rows = np.flatnonzero(wrong)
+            raise DataError(
+                f"{self.path}: column {self.name} has {rows.size} {what}, the first is "
+                f"{self.values[rows[0]]:g} in row {self.first_row + rows[0]} of those read; "
+                f"{instead}"
+            )
+
+
+def _check_momenta(column: _Column) -> None:
     """Refuse negative momenta; a jet that is not there has -25, and nothing else."""
-    if name not in _MOMENTA:
+    if column.name not in _MOMENTA:
         return
-    wrong = values < 0
-    if name in _OF_ONE_JET:
-        wrong &= values != MISSING
-    if wrong.any():
-        bad = np.flatnonzero(wrong)
-        raise DataError(
-            f"{path}: column {name} has {bad.size} negative values, the first is "
-            f"{values[bad[0]]:g} in row {first_row + bad[0]} of those read; only a jet that is "
-            f"not there is marked, with {MISSING:g}"
-        )
+    wrong = column.values < 0
+    if column.name in _OF_ONE_JET:
+        wrong &= column.values != MISSING
+    instead = f"only a jet that is not there is marked, with {MISSING:g}"
+    column.refuse(wrong, "negative values", instead)
 
 
-def _check_range(name: str, values: NDArray[np.float32], path: Path, first_row: int) -> None:
+def _check_range(column: _Column) -> None:
     """Refuse momenta in MeV, angles in degrees and numbers that mark what is not there."""
-    if name not in _RANGES:
+    if column.name not in _RANGES:
         return
-    low, high, what = _RANGES[name]
-    wrong = (values < low) | (values > high)
-    if name in _MAY_LACK:
-        wrong &= values != MISSING
-    if wrong.any():
-        bad = np.flatnonzero(wrong)
-        raise DataError(
-            f"{path}: column {name} has {bad.size} values outside {low:g} .. {high:g}, the first "
-            f"is {values[bad[0]]:g} in row {first_row + bad[0]} of those read; it must hold {what}"
-        )
+    low, high, what = _RANGES[column.name]
+    wrong = (column.values < low) | (column.values > high)
+    if column.name in _MAY_LACK:
+        wrong &= column.values != MISSING
+    column.refuse(wrong, f"values outside {low:g} .. {high:g}", f"it must hold {what}")
 
 
 def checked_columns(table: pa.Table, path: Path, first_row: int = 0) -> dict[str, Any]:
@@ -211,8 +220,9 @@ def checked_columns(table: pa.Table, path: Path, first_row: int = 0) -> dict[str
                 f"in row {first_row + bad[0]} of those read"
             )
         columns[name] = values
-        _check_momenta(name, values, path, first_row)
-        _check_range(name, values, path, first_row)
+        named = _Column(path, name, first_row, values)
+        _check_momenta(named)
+        _check_range(named)
     if len(table) and columns["weights"].min() < 0:
         raise DataError(f"{path}: {(columns['weights'] < 0).sum()} weights are negative")
     is_signal = pc.equal(columns["detailed_labels"], SIGNAL).to_numpy(zero_copy_only=False)

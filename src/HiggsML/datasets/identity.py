@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import io
+from pathlib import Path
 
 from HiggsML.datasets.reader import Data
 from HiggsML.errors import DataError
 from HiggsML.source_files import visible
 
-__all__ = ["data_identity"]
+__all__ = ["data_identity", "parquet_footer"]
 
 
 _END_OF_PARQUET = 8  # bytes: length of the footer, magic bytes
+
+
+def parquet_footer(path: Path) -> bytes:
+    """Return the end of a parquet file: the footer, which names all parts of its columns, and more.
+
+    Raises
+    ------
+    OSError
+        If the file can not be read.
+    """
+    with path.open("rb") as file:
+        size = file.seek(-_END_OF_PARQUET, io.SEEK_END) + _END_OF_PARQUET
+        length = int.from_bytes(file.read(4), "little")
+        file.seek(-min(size, length + _END_OF_PARQUET), io.SEEK_END)
+        return file.read()
 
 
 def data_identity(data: Data) -> dict[str, str]:
@@ -29,11 +45,7 @@ def data_identity(data: Data) -> dict[str, str]:
     """
     try:
         size = data.path.stat().st_size
-        with data.path.open("rb") as file:
-            file.seek(-_END_OF_PARQUET, io.SEEK_END)
-            length = int.from_bytes(file.read(4), "little")
-            file.seek(-min(size, length + _END_OF_PARQUET), io.SEEK_END)
-            footer = hashlib.sha256(file.read()).hexdigest()
+        footer = hashlib.sha256(parquet_footer(data.path)).hexdigest()
         described = visible(data.path.parent, "*_metadata.json")
         metadata = hashlib.sha256(b"".join(path.read_bytes() for path in described)).hexdigest()
     except OSError as error:

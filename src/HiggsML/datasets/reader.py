@@ -50,6 +50,7 @@ EVENT_BYTES = 160
 """Of a training event in memory: features, labels, name of the process, position."""
 
 _BATCH_ROWS = 250_000
+_SCALED_ROWS = 1_000_000
 _BUFFER_BYTES = 1 << 20  # of each column: without buffers a whole row group would be in memory
 
 
@@ -286,9 +287,7 @@ class Data:
         primaries, derived = np.split(features, [len(PRI_COLUMNS)])
         if not set(DER_COLUMNS) <= set(columns):
             derive_in_chunks({name: destination[name] for name in PRI_COLUMNS}, derived)
-        total = weights.sum(dtype=np.float64)
-        if total > 0:
-            weights[:] = weights.astype(np.float64) * (self.sum_weights() / total)
+        scale_weights(weights, self.sum_weights())
         label_columns = {
             "weights": weights,
             "detailed_labels": pa.chunked_array(processes, pa.string()).to_pandas(),
@@ -387,6 +386,15 @@ def _single_parquet(directory: Path) -> Path:
         names = ", ".join(path.name for path in paths)
         raise DataError(f"{directory} holds {len(paths)} parquet files ({names}): leave one there")
     return paths[0]
+
+
+def scale_weights(weights: NDArray[np.float32], sum_weights: float) -> None:
+    """Have weights sum to the expected number of events, in place and a few at a time."""
+    total = weights.sum(dtype=np.float64)
+    if total > 0:
+        for start in range(0, weights.size, _SCALED_ROWS):
+            part = weights[start : start + _SCALED_ROWS]
+            part[:] = part.astype(np.float64) * (sum_weights / total)
 
 
 def training_rows(

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from HiggsML.datasets import cached_file
 from HiggsML.datasets.cached_file import Progress, Steps, aligned, identity_of
 from HiggsML.datasets.checks import checked_columns, other_columns
-from HiggsML.datasets.reader import EVENT_BYTES, Data
+from HiggsML.datasets.reader import EVENT_BYTES, Data, scale_weights
 from HiggsML.errors import DataError, SettingsError
 from HiggsML.files import allocate, size_text
 from HiggsML.physics.features import derive_in_chunks
@@ -51,8 +51,8 @@ __all__ = [
 _MAGIC = b"HiggsML columns1"
 _ENDING = "training.events"
 _FLOATS = (*FEATURES, "weights", "labels")
-_SCALED_ROWS = 1_000_000
-"""Weights that are scaled, and names that are made, at a time."""
+_NAMED_ROWS = 1_000_000
+"""Names of processes that are made at a time."""
 _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform.startswith("linux") else 0)
 
 
@@ -238,7 +238,7 @@ class TrainingColumns:
         if rows is not None:
             floats = {name: column[rows] for name, column in floats.items()}
             codes, others = codes[rows], others.take(pa.array(rows))
-        _scale(floats["weights"], self._sum_weights)
+        scale_weights(floats["weights"], self._sum_weights)
         columns: dict[str, Any] = {name: floats[name] for name in PRI_COLUMNS}
         columns |= {"weights": floats["weights"], "detailed_labels": _names(codes)}
         columns |= {"labels": floats["labels"], **{name: floats[name] for name in DER_COLUMNS}}
@@ -352,21 +352,12 @@ def _other_columns(data: Data, directory: Path | None) -> Iterator[IO[bytes]]:
         yield file
 
 
-def _scale(weights: NDArray[np.float32], sum_weights: float) -> None:
-    """Have weights sum to the expected number of events."""
-    total = weights.sum(dtype=np.float64)
-    if total > 0:
-        for start in range(0, len(weights), _SCALED_ROWS):
-            part = weights[start : start + _SCALED_ROWS]
-            part[:] = part.astype(np.float64) * (sum_weights / total)
-
-
 def _names(codes: NDArray[np.int8]) -> pd.Series:
     """Return the names of processes, given by their numbers."""
     names = pa.array(PROCESSES)
     pieces = [
-        pa.DictionaryArray.from_arrays(codes[start : start + _SCALED_ROWS], names).cast(pa.string())
-        for start in range(0, len(codes), _SCALED_ROWS)
+        pa.DictionaryArray.from_arrays(codes[start : start + _NAMED_ROWS], names).cast(pa.string())
+        for start in range(0, len(codes), _NAMED_ROWS)
     ]
     names_of_all: pd.Series = pa.chunked_array(pieces, pa.string()).to_pandas()
     return names_of_all
