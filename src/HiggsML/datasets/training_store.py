@@ -33,6 +33,7 @@ from HiggsML.datasets.checks import checked_columns, other_columns
 from HiggsML.datasets.reader import EVENT_BYTES, Data, scale_weights
 from HiggsML.errors import DataError, SettingsError
 from HiggsML.files import allocate, size_text
+from HiggsML.machine import process_memory
 from HiggsML.physics.features import derive_in_chunks
 from HiggsML.schema import DER_COLUMNS, FEATURES, PRI_COLUMNS, PROCESSES
 
@@ -308,11 +309,8 @@ def advice(n_rows: int, memory: int) -> str:
 
 def _unshared_memory() -> int:
     """Return the memory of this process that belongs to no file [bytes]; 0 where unknown."""
-    try:
-        fields = Path("/proc/self/statm").read_text(encoding="ascii").split()
-    except OSError:
-        return 0
-    return (int(fields[1]) - int(fields[2])) * mmap.PAGESIZE
+    resident, of_files = process_memory()
+    return resident - of_files
 
 
 def _identity(data: Data) -> dict[str, str]:

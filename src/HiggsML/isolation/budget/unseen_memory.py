@@ -14,6 +14,8 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from HiggsML.machine import process_memory
+
 __all__ = ["UnseenMemory", "of_files", "proportional"]
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (the fixed place of POSIX shared memory)
@@ -143,7 +145,9 @@ def proportional(members: Iterable[int], without: int | None = None) -> int:
                         _, mode, _, file_device, inode, *_ = line.split()
                         counts, of_file = file_device != device, b"p" in mode and inode != b"0"
         except PermissionError:
-            total += _resident(pid)  # it has made itself non-dumpable: all of its pages count
+            total += process_memory(pid)[
+                0
+            ]  # it has made itself non-dumpable: all of its pages count
         except (OSError, ValueError, IndexError):
             continue  # ended meanwhile
     return total
@@ -151,19 +155,7 @@ def proportional(members: Iterable[int], without: int | None = None) -> int:
 
 def of_files(pid: int) -> int:
     """Return the pages of files, shared memory too, that a process has mapped [bytes]."""
-    try:
-        fields = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()
-    except OSError:
-        return 0
-    return int(fields[2]) * _PAGE
-
-
-def _resident(pid: int) -> int:
-    try:
-        fields = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()
-    except OSError:
-        return 0
-    return int(fields[1]) * _PAGE
+    return process_memory(pid)[1]
 
 
 def _open_files(pid: int) -> int:
