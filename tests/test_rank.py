@@ -174,8 +174,8 @@ def test_all_measure_the_same_and_one_that_joins_later_does_too(
 def test_other_numbers_or_another_folder_are_refused(archive, submissions, options, place):
     everyone = find_submissions(submissions)
     for changed, words in (
-        ({"num_of_sets": 4}, "num_of_sets 3, not 4"),
-        ({"systematics": {"tes": True}}, "systematics"),
+        ({"num_of_sets": 4}, "begun with --sets 3, not 4"),
+        ({"systematics": {"tes": True}}, "--systematics none, not tes: all"),
         ({"seed": 1}, "another seed"),
     ):
         with pytest.raises(SettingsError, match=words):
@@ -389,6 +389,21 @@ def test_a_number_that_was_never_sealed_is_found_when_scored_again(archive):
     (archive.folder / "ranking.json").write_text('{"num_of_sets": 1}')
     with pytest.raises(ResultsError, match=r"ranking.json is damaged or of another version"):
         archive.settings()
+
+
+def test_a_board_is_scored_again_where_there_is_no_dataset(archive, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    board = str(archive.folder)
+    scored = CliRunner().invoke(rank, ["--rescore", board])
+    assert scored.exit_code == 0, scored.output
+    for words in (["--reproduce", board, "honest"], [str(tmp_path)]):
+        refused = CliRunner().invoke(rank, words)
+        assert refused.exit_code == 2
+        assert "there is no dataset at 'input_data'" in refused.output
+    for words in ([], [str(tmp_path), "--rescore", board]):
+        unclear = CliRunner().invoke(rank, words)
+        assert unclear.exit_code == 2
+        assert "Name the SUBMISSIONS to rank, or --rescore" in unclear.output
 
 
 def test_own_runs_are_ranked_with_those_that_measured_the_same(archive, tmp_path):

@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 
 from HiggsML.cli.console import print_log, stderr
-from HiggsML.cli.options import ANY_PATH, DATASET, DIRECTORY, EXISTING, FILE
+from HiggsML.cli.options import ANY_PATH, DIRECTORY, EXISTING, FILE, needed_dataset
 from HiggsML.cli.progress import progress_bar
 from HiggsML.errors import IsolationError
 
@@ -230,7 +230,7 @@ def check(
     except IsolationError as error:
         click.echo(f"No trial run: {error}")
         return
-    input_dir = DATASET.convert(input_dir, None, click.get_current_context())
+    input_dir = needed_dataset(input_dir)
     with progress_bar("read", brief=True) as progress:
         timing = trial_run(path, input_dir, experiments=pseudo_experiments, progress=progress)
     click.echo(f"Trial run: fine, {pseudo_experiments} pseudo-experiments measured and scored")

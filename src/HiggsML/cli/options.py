@@ -16,13 +16,14 @@ from HiggsML.schema import NUISANCES
 
 __all__ = [
     "ANY_PATH",
-    "DATASET",
     "DIRECTORY",
     "EXISTING",
     "FILE",
     "SUBMISSION",
     "image_option",
     "input_option",
+    "input_option_looked_at_later",
+    "needed_dataset",
     "nuisance_names",
     "run_options",
     "say_unprotected",
@@ -79,19 +80,37 @@ class _Dataset(click.Path):
         return super().convert(value, param, ctx)
 
 
-DATASET = _Dataset(exists=True, file_okay=False, path_type=Path)
+_DATASET = _Dataset(exists=True, file_okay=False, path_type=Path)
 
-input_option = click.option(
-    "--input",
-    "input_dir",
-    type=DATASET,
-    default=Path("input_data"),
-    show_default=True,
-    help="Dataset in the official layout.",
-)
+
+def _input_option(kind: click.Path) -> Callable[..., Any]:
+    return click.option(
+        "--input",
+        "input_dir",
+        type=kind,
+        default=Path("input_data"),
+        show_default=True,
+        help="Dataset in the official layout.",
+    )
+
+
+input_option = _input_option(_DATASET)
+input_option_looked_at_later = _input_option(DIRECTORY)
+"""For a command that needs no dataset in some of its ways: ``needed_dataset`` looks at it."""
 image_option = click.option(
     "--image", default=None, help="Image for --docker; the competition's by default."
 )
+
+
+def needed_dataset(input_dir: Path) -> Path:
+    """Return a dataset's directory; where there is none, say how to make one.
+
+    Raises
+    ------
+    click.BadParameter
+        If it does not exist.
+    """
+    return Path(_DATASET.convert(input_dir, None, click.get_current_context(silent=True)))
 
 
 def nuisance_names(value: str, what: str) -> list[str]:

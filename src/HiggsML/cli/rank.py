@@ -11,7 +11,13 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from HiggsML.cli.console import output_console, stderr, table
-from HiggsML.cli.options import DIRECTORY, image_option, input_option, run_options
+from HiggsML.cli.options import (
+    DIRECTORY,
+    image_option,
+    input_option_looked_at_later,
+    needed_dataset,
+    run_options,
+)
 from HiggsML.cli.progress import progress_bar
 from HiggsML.errors import ResultsError, SettingsError, SubmissionError
 from HiggsML.ingestion.options import IngestionOptions
@@ -27,7 +33,7 @@ _FIT_SECONDS = 3600.0
 
 @click.command()
 @click.argument("submissions", type=click.Path(exists=True, path_type=Path), required=False)
-@input_option
+@input_option_looked_at_later
 @click.option(
     "--output",
     "board",
@@ -105,17 +111,21 @@ def rank(
 
     if image and not docker:
         raise SettingsError("--image needs --docker")
+    if sum(way is not None for way in (submissions, rescore, reproduce)) != 1:
+        raise click.UsageError(
+            "Name the SUBMISSIONS to rank, or --rescore a BOARD, or --reproduce a BOARD's NAME."
+        )
     options = IngestionOptions(input_dir, input_dir, board, **values)
     if reproduce is not None:
+        needed_dataset(input_dir)
         _reproduce(Archive(reproduce[0]), reproduce[1], options)
         return
     archive = Archive(rescore or board)
-    if rescore is not None:
+    if submissions is None:
         if damage := [one for one in archive.damage() if one.startswith(("runs/", "ranking.json"))]:
             raise ResultsError(f"{archive.folder} is not as it was kept: {'; '.join(damage[:10])}")
     else:
-        if submissions is None:
-            raise click.UsageError("Name the SUBMISSIONS to rank, or --rescore a BOARD.")
+        needed_dataset(input_dir)
         paths = find_submissions(submissions)
         with progress_bar() as progress:
             count = measure_all(

@@ -300,16 +300,17 @@ def _begun(archive: Archive, options: IngestionOptions) -> int:
     systematics = {name: bool(options.systematics.get(name, False)) for name in NUISANCES}
     if archive.exists:
         before = archive.settings()
-        wanted = {
-            "num_of_sets": options.num_of_sets,
-            "num_pseudo_experiments": options.num_pseudo_experiments,
-            "systematics": systematics,
+        wanted: dict[str, tuple[str, int | Mapping[str, bool]]] = {
+            "num_of_sets": ("--sets", options.num_of_sets),
+            "num_pseudo_experiments": ("--pseudo-experiments", options.num_pseudo_experiments),
+            "systematics": ("--systematics", systematics),
         }
-        for name, value in wanted.items():
-            if getattr(before, name) != value:
+        for name, (flag, value) in wanted.items():
+            if (begun := getattr(before, name)) != value:
                 raise SettingsError(
-                    f"{archive.folder} ranks with {name} {getattr(before, name)}, not {value}: all "
-                    "of a ranking measure the same; use another folder"
+                    f"{archive.folder} was begun with {flag} {_written(begun)}, not "
+                    f"{_written(value)}: all of a ranking measure the same. Give the same, or use "
+                    "another folder"
                 )
         _same_data(before, data, archive)
         entropy = archive.entropy()
@@ -336,6 +337,14 @@ def _begun(archive: Archive, options: IngestionOptions) -> int:
         entropy,
     )
     return entropy
+
+
+def _written(value: int | Mapping[str, bool]) -> str:
+    """Return an option's value as on a command line."""
+    if isinstance(value, int):
+        return str(value)
+    varied = [name for name, varies in value.items() if varies]
+    return "all" if len(varied) == len(NUISANCES) else ",".join(varied) or "none"
 
 
 def _same_data(settings: RankingSettings, data: Data, archive: Archive) -> None:
