@@ -171,6 +171,20 @@ def test_all_measure_the_same_and_one_that_joins_later_does_too(
     assert pair.p_value == 1.0
 
 
+def test_a_changed_submission_runs_again_where_it_failed_and_is_told_where_it_is_ranked(
+    archive, submissions, options, tmp_path, caplog
+):
+    mine = shutil.copytree(submissions, tmp_path / "mine")
+    shutil.copy(mine / "honest" / "model.py", mine / "broken" / "model.py")
+    shutil.copy(mine / "honest" / "model.py", mine / "wide" / "model.py")
+    count = measure_all(archive, find_submissions(mine), options)
+    assert count.shown == 36  # of the one that had failed
+    assert archive.record("broken").status == "finished"
+    (warning,) = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert "wide is ranked with other files" in warning
+    assert "give them another name" in warning
+
+
 def test_other_numbers_or_another_folder_are_refused(archive, submissions, options, place):
     everyone = find_submissions(submissions)
     for changed, words in (

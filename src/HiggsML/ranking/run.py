@@ -97,9 +97,7 @@ def measure_all(
     with archive.held():
         entropy = _begun(archive, options)
         waiting = [
-            name
-            for name in submissions
-            if name not in archive.names() or (again and archive.record(name).status == "failed")
+            name for name, path in submissions.items() if _has_to_run(archive, name, path, again)
         ]
         # Whose answers can not be asked for again may have remembered: it has no place.
         strict: Literal["off", "require"] = "off" if options.repeatable == "off" else "require"
@@ -116,6 +114,28 @@ def measure_all(
         for number in range(1, refits + 1):
             count += ranking.fit_again(number, progress)
     return count
+
+
+def _has_to_run(archive: Archive, name: str, path: Path, again: bool) -> bool:
+    """Return whether a submission is to be run; warn if a place is that of other files."""
+    if name not in archive.names():
+        return True
+    record = archive.record(name)
+    try:
+        with open_submission(path) as submission:
+            changed = submission.identity != record.files
+    except SubmissionError:
+        changed = False  # its line says already that it can not be run, or it has run when it could
+    if record.status == "failed":
+        return again or changed
+    if changed:
+        logger.warning(
+            "%s is ranked with other files than those of %s now: to rank these too, give them "
+            "another name",
+            name,
+            path,
+        )
+    return False
 
 
 class _Steps:
