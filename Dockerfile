@@ -4,7 +4,7 @@
 #   docker build --target small -t higgsml/uncertainty-challenge:0.1-small .
 #   docker build --target frameworks -t higgsml/uncertainty-challenge:0.1 .
 #
-# "small" has what the library needs; "frameworks" adds torch, tensorflow, jax, xgboost, lightgbm,
+# "small" (0.7 GB) has what the library needs; "frameworks" (8.5 GB) adds torch, tensorflow, jax, xgboost, lightgbm,
 # onnxruntime and numba for CPUs, and is the competition's (competition.yaml). Build arguments:
 #
 #   BASE_IMAGE    another image with Python 3.11 or later and pip

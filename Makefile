@@ -15,7 +15,7 @@ PSEUDO_EXPERIMENTS ?= $(if $(filter input_data,$(INPUT)),100,2)
 BIN    := .venv/bin
 IMAGE       ?= higgsml/uncertainty-challenge:0.1
 BASE_IMAGE  ?= python:3.11-slim
-# frameworks, the competition's, or small, a sixth of its size
+# frameworks (8.5 GB), the competition's, or small (0.7 GB)
 IMAGE_TARGET ?= frameworks
 IMAGE_FLAGS ?=
 REFERENCE := $(or $(HIGGSML_REFERENCE_PYTHON),.cache/reference/bin/python)
