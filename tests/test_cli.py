@@ -245,12 +245,19 @@ def test_a_missing_submission_is_explained(doors, tmp_path):
         (["run", "--seeed", "1", "."], "'--seed'"),
         (["run", "DIR/mine/model.py"], "is a file of a submission: name its folder, DIR/mine"),
         (["study", "DIR/mine/model.py"], "is a file of a submission: name its folder, DIR/mine"),
+        (
+            ["run", "DIR/mine/notes.md"],
+            "is a file: a submission is a folder with model.py, or a zip",
+        ),
+        (["submission", "check", "DIR/mine/model.py"], "name its folder, DIR/mine"),
+        (["score", "DIR"], "name the folder of a run, what 'higgsml run --output' named; below it"),
         (["compare", "DIR/run/scores"], "holds the scores of a run: name the run, DIR/run"),
     ],
 )
 def test_common_mistakes_get_a_hint(arguments, message, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "model.py").write_text("")
+    (tmp_path / "mine" / "notes.md").write_text("no zip")
     for name in ("scores", "predictions"):
         (tmp_path / "run" / name).mkdir(parents=True)
     (tmp_path / "run" / "scores" / "scores.json").write_text("{}")

@@ -364,7 +364,8 @@ def test_a_failure_in_a_worker_is_reported_like_any_other(doors, tiny_dataset, t
     end = knock(doors, tiny_dataset, submission, tmp_path / "output", "--workers", 2)
     assert end.returncode == 1
     assert re.search(
-        r"Error: set \d, pseudo-experiment \d: predict returned p16 = nan: it must be finite\n$",
+        r"Error: set \d, pseudo-experiment \d: predict returned p16 = nan: it must be finite "
+        r"\(predict: model\.py, line \d+\)\n$",
         end.stderr,
     )
     assert "Traceback" not in end.stderr

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import socket
+from urllib.error import URLError
 
 import pandas as pd
 import pytest
 
 from HiggsML.isolation.inside.participant_traceback import folded_traceback, hint
+from HiggsML.systematics import systematics
 
 
 def raised(tmp_path, code):
@@ -69,4 +72,51 @@ def test_hints_for_common_mistakes():
     wrong = "Model.fit() missing 1 required positional argument: 'train_set'"
     assert "self.get_train_set()" in hint(TypeError(wrong))
     assert hint(KeyError("mass")) is None
+    assert "Did you mean 'DER_mass_vis'?" in hint(_key(frame, "DER_mas_vis"))
+    assert "Did you mean 'PRI_met'?" in hint(_key(frame, ["PRI_mett"]))
+    assert 'test_set["data"]' in hint(_key({"data": 1, "weights": 2}, "PRI_met"))
     assert hint(ValueError("data")) is None
+
+
+class Model:
+    """Has set an attribute of another name than it reads."""
+
+    def fit(self):
+        self.systemtic = 1.0
+
+    def predict(self):
+        return self.systematic
+
+
+MISTAKES = [
+    ("np.hypot(1, 2)", "Write 'import numpy as np' at the top"),
+    ("plt.figure()", "Write 'import matplotlib.pyplot as plt'"),
+    ("f = lambda: 1; f['data']", "get_train_set(), with parentheses"),
+    ("systematics(lambda: 1)", "get_train_set(), with parentheses"),
+    ("systematics(pd.DataFrame(), TES=1.01)", "tes, jes, soft_met"),
+    ("open('/nowhere/weights.bin')", "beside model.py"),
+    ("from .helper import x", "'from helper import x'"),
+    ("raise EOFError('EOF when reading a line')", "--debug"),
+    ("raise ConnectionRefusedError()", "no network during a run"),
+    ("raise URLError(gaierror(-3, 'Temporary failure in name resolution'))", "no network"),
+    ("model = Model(); model.fit(); model.predict()", "Did you mean self.systemtic"),
+]
+
+
+@pytest.mark.parametrize(("code", "says"), MISTAKES, ids=[code[:20] for code, _ in MISTAKES])
+def test_a_mistake_of_the_first_day_says_what_to_do(code, says):
+    names = {"systematics": systematics, "URLError": URLError, "gaierror": socket.gaierror}
+    names |= {"Model": Model, "__package__": "", "__name__": "model"}
+    if "pd." in code:
+        names["pd"] = pd
+    with pytest.raises(Exception) as caught:  # noqa: PT011 (each of another class)
+        exec(code, names)
+    assert says in hint(caught.value)
+
+
+def test_a_cause_inside_a_library_is_folded_too(tmp_path):
+    code = "import pandas as pd\npd.DataFrame({'a': [1]})['b']\n"
+    error = raised(tmp_path, code)
+    lines = folded_traceback(error, error.__traceback__, tmp_path).splitlines()
+    assert [line for line in lines if ".pyx" in line or ".pxi" in line] == []
+    assert sum("of pandas" in line for line in lines) == 2

@@ -1,5 +1,7 @@
 """Loading and building a Model, and checking what it answers."""
 
+import math
+import re
 import subprocess
 import sys
 from fractions import Fraction
@@ -12,6 +14,8 @@ from hypothesis import strategies as st
 from HiggsML.errors import PredictionError, SubmissionError
 from HiggsML.results import ANSWER_LIMIT, Answer
 from HiggsML.submission.model import (
+    answer_of,
+    check_calls,
     check_prediction,
     load_model_class,
     make_model,
@@ -233,6 +237,72 @@ def test_what_is_no_number(key, value, says):
 def test_a_missing_number(key):
     with pytest.raises(PredictionError, match=f"predict returned no '{key}'"):
         check_prediction({name: value for name, value in GOOD.items() if name != key})
+
+
+def test_what_is_wrong_with_an_answer_says_what_to_write():
+    with pytest.raises(PredictionError, match="no 'mu_hat': its dict has mu, sigma; the keys are"):
+        check_prediction({"mu": 1.0, "sigma": 0.3, "p16": 0.7, "p84": 1.3})
+    with pytest.raises(PredictionError, match=re.escape('return {"mu_hat": ..., "delta_mu_hat"')):
+        check_prediction((1.0, 0.3, 0.7, 1.3))
+    for value, says in (
+        (np.array([1.0, 2.0]), r"float\(p16\[0\]\)"),
+        ([1.0], r"float\(p16\[0\]\)"),
+        ("1.0", r"float\(p16\)"),
+        (1 + 0j, r"p16\.real"),
+        (None, "p16 was not set"),
+    ):
+        with pytest.raises(PredictionError, match=f"not a number: .*{says}"):
+            check_prediction({**GOOD, "p16": value})
+
+
+class Wrong:
+    def fit(self, train): ...
+
+    def predict(self): ...
+
+
+class Answers:
+    def __init__(self, answer):
+        self.answer = answer
+
+    def fit(self, epochs=3): ...
+
+    def predict(self, test_set):
+        return self.answer
+
+
+def test_methods_with_other_arguments_are_named_with_their_line():
+    with pytest.raises(
+        SubmissionError, match=r"^test_submission\.py, line \d+: fit can not"
+    ):
+        check_calls(Wrong())
+    wrong = Wrong()
+    wrong.fit = lambda: None
+    with pytest.raises(SubmissionError, match=r"'def predict\(self, test_set\):'.*a dictionary"):
+        check_calls(wrong)
+    check_calls(Answers(GOOD))
+    first = Answers.predict.__code__.co_firstlineno
+    with pytest.raises(PredictionError, match=rf"\(predict: test_submission.py, line {first}\)$"):
+        answer_of(Answers({**GOOD, "p84": math.nan}), {})
+    assert answer_of(Answers(GOOD), {})._asdict() == GOOD
+
+
+@pytest.mark.usefixtures("loading")
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("import sklaern", "no module 'sklaern' \\(did you mean 'sklearn'"),
+        ("def predict(test_set): ...", "no class named Model \\(write 'class Model:'"),
+        (
+            "class Model:\n    def train(self): ...\n    def predict(self, x): ...",
+            "lacks the method fit: write 'def fit\\(self\\):' \\(it has train\\)",
+        ),
+    ],
+)
+def test_a_module_that_is_no_model_yet(text, says, tmp_path):
+    (tmp_path / "model.py").write_text(text)
+    with pytest.raises(SubmissionError, match=says):
+        load_model_class(tmp_path / "model.py")
 
 
 @pytest.mark.parametrize("answer", [None, 1.0, (1.0, 0.3, 0.7, 1.3), "mu_hat", [GOOD]])

@@ -165,7 +165,7 @@ def test_encrypted_twice_and_strange_methods(tmp_path):
         ([], "s.zip: model.py: there is no model.py at the top"),
         ([("readme.txt", "x")], "no model.py"),
         ([("Model.py", MODEL)], r"Rename Model.py to model.py"),
-        ([("model.ipynb", "{}")], r"Rename model.ipynb to model.py"),
+        ([("model.ipynb", "{}")], r"nbconvert --to script model.ipynb --output model"),
         ([("a/b/model.py", MODEL)], "no model.py"),
         (
             [("a/model.py", MODEL), ("b/model.py", MODEL)],

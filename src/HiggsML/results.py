@@ -45,6 +45,7 @@ __all__ = [
     "load_predictions",
     "load_settings",
     "names_at_the_top",
+    "predictions_of",
     "required",
     "reserved_names",
     "write_duration",
@@ -492,6 +493,33 @@ def _one_of_each_key(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(content) < len(pairs):
         raise ValueError("a key stands there twice")
     return content
+
+
+def predictions_of(directory: Path) -> Path:
+    """Return where the result files are of a run, or of its folder of them.
+
+    Raises
+    ------
+    ResultsError
+        If another folder is named than these; the message names the runs that are below it.
+    """
+    if (directory / "scores.json").exists() and (directory.parent / "predictions").is_dir():
+        # As it was written: "..", or a name where the folder itself was the current one.
+        parent = directory.parent if directory.name else directory.resolve().parent
+        raise ResultsError(f"{directory} holds the scores of a run: name the run, {parent}")
+    inside = directory / "predictions"
+    if inside.is_dir():
+        return inside
+    if not any(_RESULT_NAME.fullmatch(path.name) for path in directory.iterdir()) and (
+        not (directory / SETTINGS_FILE).exists()
+    ):
+        runs = sorted(str(path.parent) for path in directory.glob("*/predictions"))
+        below = f"; below it are {', '.join(runs[:5])}" if runs else ""
+        raise ResultsError(
+            f"{directory / SETTINGS_FILE} is missing: name the folder of a run, what "
+            f"'higgsml run --output' named{below}"
+        )
+    return directory
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -13,7 +13,14 @@ import click
 from rich.console import Console
 
 from HiggsML.cli.console import print_log, stderr
-from HiggsML.cli.options import ANY_PATH, DIRECTORY, EXISTING, FILE, needed_dataset
+from HiggsML.cli.options import (
+    ANY_PATH,
+    DIRECTORY,
+    EXISTING,
+    FILE,
+    SUBMISSION,
+    needed_dataset,
+)
 from HiggsML.cli.progress import progress_bar
 from HiggsML.errors import IsolationError
 
@@ -171,7 +178,7 @@ def submission() -> None:
 
 
 @submission.command()
-@click.argument("path", type=ANY_PATH)
+@click.argument("path", type=SUBMISSION)
 @click.option(
     "--input",
     "input_dir",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import click
 
@@ -58,7 +59,22 @@ def _near(path: Path) -> str:
 EXISTING = _Existing(exists=True, file_okay=False, path_type=Path)
 """A directory that is there."""
 
-SUBMISSION = _Existing(exists=True, path_type=Path)
+
+class _Submission(_Existing):
+    """A submission: its folder, or a zip file; another file is refused before anything is read."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        path = super().convert(value, param, ctx)
+        if path.is_file() and path.suffix != ".zip" and not is_zipfile(path):
+            self.fail(
+                f"{value} is a file: a submission is a folder with model.py, or a zip of it",
+                param,
+                ctx,
+            )
+        return path
+
+
+SUBMISSION = _Submission(exists=True, path_type=Path)
 """A submission: its folder, or a zip file."""
 
 DIRECTORY = click.Path(file_okay=False, path_type=Path)

@@ -151,12 +151,14 @@ def score(
     phase_2: bool,
     figures: str | None,
 ) -> None:
-    """Score the result files in the directory PREDICTIONS again."""
-    target = output or predictions.parent / "scores"
+    """Score the result files in the directory PREDICTIONS, or of the run in it, again."""
     with progress_bar("score", brief=True):
         from HiggsML.ingestion.record import load_record
+        from HiggsML.results import predictions_of
         from HiggsML.score import run_scoring
 
+        predictions = predictions_of(predictions)
+        target = output or predictions.parent / "scores"
         record = load_record(predictions.parent)
         run_scoring(predictions, target, reference=reference, phase_2=phase_2, about=record)
         number = 0 if figures is None else _save_figures(predictions, target / "figures", figures)
@@ -238,7 +240,11 @@ def _debugger() -> Iterator[None]:
     except HiggsMLError:
         raise
     except Exception as error:
+        from HiggsML.isolation.inside.participant_traceback import hint
+
         traceback.print_exception(error)
+        if advice := hint(error):
+            click.echo(advice, err=True)
         pdb.post_mortem(error.__traceback__)
         sys.exit(1)
 

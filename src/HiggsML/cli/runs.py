@@ -27,9 +27,12 @@ __all__ = ["runs"]
 @click.option(
     "--board",
     type=DIRECTORY,
+    is_flag=False,
+    flag_value=Path(),
     default=None,
-    help="Write a board of them into this folder, too: ranks with ties, coverage tests, and method "
-    "against method, for those that measured the same pseudo-experiments (the same --seed).",
+    help="Write a board of them into this folder (default: board, among the runs), too: ranks "
+    "with ties, coverage tests, and method against method, for those that measured the same "
+    "pseudo-experiments (the same --seed).",
 )
 def runs(directory: Path, page: Path | None, board: Path | None) -> None:
     """List the runs below DIRECTORY with their scores and uncertainties, the best first.
@@ -71,7 +74,8 @@ def runs(directory: Path, page: Path | None, board: Path | None) -> None:
         from HiggsML.ranking.own_runs import write_own_board
 
         places = {name: directory / name for name in loaded}
-        click.echo(f"Board: {write_own_board(places, board)}")
+        folder = directory / "board" if board == Path() else board
+        click.echo(f"Board: {write_own_board(places, folder)}")
 
 
 def _runs_table(directory: str, runs: Iterable[tuple[str, ComparedRun]]) -> Table:

@@ -15,7 +15,7 @@ from HiggsML.isolation.inside.generators import held_generators, seed_generators
 from HiggsML.pseudo_experiments.store import features_frame, unit_weights
 from HiggsML.results import Answer
 from HiggsML.schema import FEATURES
-from HiggsML.submission.model import check_prediction, load_model_class, make_model
+from HiggsML.submission.model import answer_of, check_calls, load_model_class, make_model
 from HiggsML.submission.value import Submission
 from HiggsML.systematics import systematics
 
@@ -58,6 +58,7 @@ class InThisProcess:
         loaded = load_model_class(self._model_file)
         imported()
         self._model = make_model(loaded, TrainSet(data), systematics)
+        check_calls(self._model)
         self._model.fit()
         self._generators = held_generators(self._model, self._model_file.parent)
 
@@ -75,7 +76,7 @@ class InThisProcess:
             "data": features_frame(self._blocks[number]),
             "weights": unit_weights(n_events),
         }
-        return check_prediction(self._model.predict(test_set))
+        return answer_of(self._model, test_set)
 
     def kill(self) -> None:
         """There is no process to end."""

@@ -158,7 +158,9 @@ class Sandbox:
             if isinstance(submission, Path):
                 submission = Submission.of(submission)
             for name in submission.shadowed_modules:
-                output.note(f"{name}.py can not be imported: an installed module has that name")
+                output.note(
+                    f"{name}.py can not be imported: an installed module has that name; rename it"
+                )
             private = Path(tempfile.mkdtemp(prefix="higgsml-"))
             stack.callback(remove_tree, private)
             if isolation != "off":  # a copy of its own, which it may write to

@@ -15,6 +15,7 @@ from HiggsML.results import (
     load_duration,
     load_predictions,
     load_settings,
+    predictions_of,
 )
 from HiggsML.statistics.measurements import Measurements
 from HiggsML.statistics.numbers import with_error
@@ -94,12 +95,7 @@ def load_run(directory: Path) -> ComparedRun:
     >>> load_run(folder / "run").name
     'run'
     """
-    if (directory / "scores.json").exists() and (directory.parent / "predictions").is_dir():
-        raise ResultsError(
-            f"{directory} holds the scores of a run: name the run, {directory.resolve().parent}"
-        )
-    inside = directory / "predictions"
-    predictions_dir = inside if inside.is_dir() else directory
+    predictions_dir = predictions_of(directory)
     settings = load_settings(predictions_dir / SETTINGS_FILE, with_truth=True)
     predictions = load_predictions(predictions_dir, settings)
     scores = compute_scores(predictions, settings.mus)

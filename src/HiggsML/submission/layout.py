@@ -316,6 +316,10 @@ def _remedy(files: Mapping[str, Entry]) -> str:
     ]
     deeper = [name for name in files if name.endswith("/model.py")]
     zips = [name for name in files if name.endswith(".zip")]
+    notebooks = [name for name in files if name.endswith(".ipynb")]
+    if notebooks and all(name in notebooks for name in similar):
+        name = shown(notebooks[0])
+        return f"Export the notebook: jupyter nbconvert --to script {name} --output model."
     if similar:
         return f"Rename {', '.join(map(shown, similar[:3]))} to model.py."
     if deeper:

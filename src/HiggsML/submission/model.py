@@ -18,6 +18,7 @@ import sys
 import traceback
 import types
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,11 @@ import numpy as np
 
 from HiggsML.errors import PredictionError, SubmissionError
 from HiggsML.results import ANSWER_LIMIT, Answer
-from HiggsML.submission.layout import BUNDLE_NAMES
+from HiggsML.submission.layout import BUNDLE_NAMES, shown
 
 __all__ = [
+    "answer_of",
+    "check_calls",
     "check_prediction",
     "load_model_class",
     "make_model",
@@ -35,6 +38,9 @@ __all__ = [
 
 _PLATFORM = Path("/app/program")
 """Where the platform's container has the program."""
+
+_METHODS = {"fit": "def fit(self):", "predict": "def predict(self, test_set):"}
+_WRITE = "return {" + ", ".join(f'"{key}": ...' for key in Answer._fields) + "}"
 
 
 class _BundleNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -94,12 +100,28 @@ def load_model_class(model_file: Path) -> type:
             for name, value in vars(module).items()
             if isinstance(value, type) and value.__module__ == "model"
         )
-        hint = f" (it defines {', '.join(classes[:5])}: name it Model)" if classes else ""
-        raise SubmissionError(f"{model_file.name} defines no class named Model{hint}")
-    absent = [name for name in ("fit", "predict") if not callable(getattr(model, name, None))]
-    if absent:
-        raise SubmissionError(f"the class Model lacks the method {' and '.join(absent)}")
+        hint = (
+            f"it defines {', '.join(classes[:5])}: name it Model"
+            if classes
+            else "write 'class Model:' with the methods __init__, fit and predict"
+        )
+        raise SubmissionError(f"{model_file.name} defines no class named Model ({hint})")
+    _check_methods(model)
     return model
+
+
+def _check_methods(model: type) -> None:
+    absent = [name for name in _METHODS if not callable(getattr(model, name, None))]
+    if not absent:
+        return
+    message = f"model.py: the class Model lacks the method {' and '.join(absent)}: write " + (
+        " and ".join(f"'{_METHODS[name]}'" for name in absent)
+    )
+    own = [name for name, value in vars(model).items() if callable(value) and name[:1] != "_"]
+    other = [name for name in own if name not in _METHODS]
+    if other:
+        message += f" (it has {', '.join(shown(name) for name in other[:5])})"
+    raise SubmissionError(message)
 
 
 def _missing_package(error: ModuleNotFoundError) -> str:
@@ -110,6 +132,9 @@ def _missing_package(error: ModuleNotFoundError) -> str:
             where = f"{Path(frame.filename).name}, line {frame.lineno}"
             break
     text = f"{where}: there is no module {error.name!r}"
+    name = (error.name or "").split(".")[0]
+    if close := get_close_matches(name, _importable(), 1, 0.75):
+        text += f" (did you mean {close[0]!r}?)"
     if not _PLATFORM.is_dir():
         return (
             f"{text} here: pip install it for trials at home; `higgsml submission check` says "
@@ -120,6 +145,11 @@ def _missing_package(error: ModuleNotFoundError) -> str:
         f"{text}, and nothing can be installed during a run: put the module's files beside "
         f"model.py, or use what the image has: {', '.join(installed)}"
     )
+
+
+def _importable() -> list[str]:
+    """Return the names under which modules that are installed here are imported."""
+    return sorted({*importlib.metadata.packages_distributions(), *sys.stdlib_module_names})
 
 
 def make_model(
@@ -150,11 +180,62 @@ def make_model(
     try:
         inspect.signature(model_class).bind(**arguments)
     except TypeError as error:
+        place = _place(vars(model_class).get("__init__"), "model.py")
         raise SubmissionError(
-            f"Model can not be built ({error}): write "
+            f"{place}: Model can not be built ({error}): write "
             "'def __init__(self, get_train_set, systematics):'; ingestion passes both by name"
         ) from error
     return model_class(**arguments)
+
+
+def check_calls(model: Any) -> None:
+    """Check that ``fit`` and ``predict`` of a ``Model`` can be called as a run calls them.
+
+    Raises
+    ------
+    SubmissionError
+        If one takes other arguments; the message names its line and what to write.
+    """
+    for (name, write), arguments in zip(_METHODS.items(), ((), (None,)), strict=True):
+        method = getattr(model, name)
+        try:
+            inspect.signature(method, follow_wrapped=False).bind(*arguments)
+        except ValueError:
+            continue  # some that are not written in Python do not tell
+        except TypeError as error:
+            source = (
+                " The training events come from self.get_train_set()."
+                if name == "fit"
+                else (' test_set is a dictionary: test_set["data"] holds the events.')
+            )
+            raise SubmissionError(
+                f"{_place(method, f'Model.{name}')}: {name} can not be called ({error}): "
+                f"write '{write}'.{source}"
+            ) from error
+
+
+def _place(method: Any, otherwise: str) -> str:
+    """Return the file and line where a method begins, if it tells them."""
+    code = getattr(method, "__code__", None)
+    if not isinstance(code, types.CodeType):
+        return otherwise
+    return f"{Path(code.co_filename).name}, line {code.co_firstlineno}"
+
+
+def answer_of(model: Any, test_set: Mapping[str, Any]) -> Answer:
+    """Have a ``Model`` measure a pseudo-experiment; an answer of no use is told with its place.
+
+    Raises
+    ------
+    PredictionError
+        As :func:`check_prediction`, with the line on which ``predict`` begins.
+    """
+    answer = model.predict(test_set)
+    try:
+        return check_prediction(answer)
+    except PredictionError as error:
+        place = _place(model.predict, "the submission's")
+        raise PredictionError(f"{error} (predict: {place})") from None
 
 
 def check_prediction(answer: Any) -> Answer:
@@ -175,12 +256,32 @@ def check_prediction(answer: Any) -> Answer:
     if not isinstance(answer, Mapping):
         raise PredictionError(
             f"predict must return a dict with {', '.join(Answer._fields)}, not "
-            f"{type(answer).__name__}{'; does it end without return?' if answer is None else ''}"
+            f"{type(answer).__name__}{'; does it end without return?' if answer is None else ''}: "
+            f"write '{_WRITE}'"
         )
     for key in Answer._fields:
         if key not in answer:
-            raise PredictionError(f"predict returned no {key!r}")
+            raise PredictionError(f"predict returned no {key!r}{_instead(answer)}")
     return Answer(*(_finite(answer[key], key) for key in Answer._fields))
+
+
+def _instead(answer: Mapping[Any, Any]) -> str:
+    """Name the keys of an answer that mean nothing, one of which may be a misspelled one."""
+    unknown = [key for key in answer if isinstance(key, str) and key not in Answer._fields]
+    if not unknown:
+        return ""
+    return f": its dict has {', '.join(shown(key)[:40] for key in unknown[:6])}; the keys are " + (
+        ", ".join(Answer._fields)
+    )
+
+
+def _as_a_number(value: Any, key: str) -> str:
+    """Say how one number is made of a value that is none."""
+    if value is None:
+        return f"{key} was not set"
+    if isinstance(value, (list, tuple)) or getattr(value, "shape", None):
+        return f"give one number, such as float({key}[0])"
+    return f"give {key}.real" if isinstance(value, numbers.Complex) else f"write float({key})"
 
 
 def _finite(value: Any, key: str) -> float:
@@ -188,7 +289,10 @@ def _finite(value: Any, key: str) -> float:
         value = value.reshape(())[()]
     is_bool = isinstance(value, (bool, np.bool_))
     if is_bool or not isinstance(value, (numbers.Real, np.floating, np.integer)):
-        raise PredictionError(f"predict returned {key} as {type(value).__name__}, not a number")
+        raise PredictionError(
+            f"predict returned {key} as {type(value).__name__}, not a number: "
+            f"{_as_a_number(value, key)}"
+        )
     try:
         number = float(value)
     except OverflowError:

@@ -30,7 +30,7 @@ from HiggsML.isolation.inside.refusals import advise, explanation
 from HiggsML.isolation.wire.channel import Channel, ChannelClosedError
 from HiggsML.isolation.wire.shared_memory import map_block
 from HiggsML.pseudo_experiments.store import features_frame, unit_weights
-from HiggsML.submission.model import check_prediction, load_model_class, make_model
+from HiggsML.submission.model import answer_of, check_calls, load_model_class, make_model
 from HiggsML.systematics import DEFAULT_SEED, systematics
 from HiggsML.systematics.arguments import random_generator
 
@@ -113,6 +113,7 @@ class _Runner:
         global _memory
         _memory = message["memory"]
         self._model = make_model(self._load(), get_train_set, systematics)
+        check_calls(self._model)
         self._model.fit()
         self._generators = held_generators(self._model, self._model_file.parent)
         return {"kind": "fitted"}, b""
@@ -155,7 +156,7 @@ class _Runner:
             "data": features_frame(block),
             "weights": unit_weights(n_events),
         }
-        answer = check_prediction(self._model.predict(test_set))
+        answer = answer_of(self._model, test_set)
         return {"kind": "prediction", **answer._asdict()}, b""
 
     def _saved(self) -> dict[str, bytes]:
@@ -198,7 +199,7 @@ def _describe(error: BaseException, model_file: Path) -> dict[str, Any]:
         text = text.replace(f"{note}\n", "")  # once is enough
         summary = summary if note in summary else f"{summary}\n{note}"
     if advice := hint(error):
-        summary = f"{summary}\n{advice}"
+        summary = f"{summary.rstrip('.')}. {advice}"
     return {
         "kind": "failed",
         "error": summary[:_MAX_SUMMARY],
