@@ -272,9 +272,7 @@ class Answers:
 
 
 def test_methods_with_other_arguments_are_named_with_their_line():
-    with pytest.raises(
-        SubmissionError, match=r"^test_submission\.py, line \d+: fit can not"
-    ):
+    with pytest.raises(SubmissionError, match=r"^test_submission\.py, line \d+: fit can not"):
         check_calls(Wrong())
     wrong = Wrong()
     wrong.fit = lambda: None
