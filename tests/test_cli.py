@@ -323,7 +323,8 @@ def test_runs_are_listed_best_first(counting_run, tmp_path):
         content["p84"] = [p84 + 5 for p84 in content["p84"]]
         path.write_text(json.dumps(content))
     page = tmp_path / "runs.html"
-    result = call("runs", tmp_path / "runs", "--page", page)
+    result = call("runs", tmp_path / "runs", "--page", page, "--board")
+    assert (tmp_path / "runs" / "board" / "index.html").is_file()
     assert result.exit_code == 0, result.output
     assert result.output.index("second") < result.output.index("first")
     assert "±" in result.output

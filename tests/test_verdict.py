@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 
@@ -142,3 +143,12 @@ def test_uncertainties_have_an_error_of_their_own():
     assert "[bad] The uncertainty delta_mu_hat is 2.01 times smaller" in verdict(
         *measured(10, 1000, shrink=0.5)
     )
+
+
+def test_a_penalty_that_changes_no_digit_is_not_given_in_powers_of_ten():
+    predictions, mus = measured(10, 100, shrink=0.9)
+    scores = compute_scores(predictions, mus)
+    for coverage, says in ((0.6827 - 2.2 * 0.0147, "costs next to nothing"), (0.5, "points.")):
+        found = findings(predictions, mus, replace(scores, coverage=coverage))
+        assert says in found[0].text
+        assert "e-" not in found[0].text

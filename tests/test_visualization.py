@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 
@@ -24,6 +25,7 @@ from HiggsML.schema import MISSING
 from HiggsML.statistics.official_scores import bootstrap_scores, compute_scores, coverage_penalty
 from HiggsML.visualization.classes import _correlation
 from HiggsML.visualization.measurement import pulls_of
+from HiggsML.visualization.ranking import ranking_plot
 from HiggsML.visualization.style import BLUE, PROCESS_COLORS, VERMILION, new_figure
 
 
@@ -612,3 +614,29 @@ def test_svg_rounds_places_but_never_labels():
 def test_svg_refuses_markup_as_description():
     with pytest.raises(ValueError, match="plain words"):
         inline_svg(vis.interval_plot([0.0], [1.0], 0.5), name="c", description='"><script>')
+
+
+@pytest.mark.parametrize(
+    "names", [["demo"], ["a", "a_method_with_a_name_of_more_than_forty_letters"] * 9]
+)
+def test_a_ranking_has_room_for_its_labels_and_takes_the_colors_of_the_page(names):
+    n = len(names)
+    figure = ranking_plot(
+        names,
+        scores=np.linspace(0.2, 0.3, n),
+        errors=np.full(n, 0.01),
+        coverages=np.full(n, 0.68),
+        coverage_error=0.015,
+        widths=np.full(n, 0.13),
+        limit=0.12,
+    )
+    figure.canvas.draw()
+    whole = figure.bbox
+    for axes in figure.axes:
+        box = axes.get_tightbbox()
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= whole.x1
+        assert box.y1 <= whole.y1
+    svg = inline_svg(figure, name="ranking", description="Ranking")
+    assert set(re.findall(r"#[0-9a-f]{6}", svg)) == set()

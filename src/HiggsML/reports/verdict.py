@@ -35,6 +35,7 @@ __all__ = ["Finding", "findings"]
 Array = NDArray[np.float64]
 
 _CHANCE, _REAL = 2.0, 3.0  # standard errors
+_CHEAP = 1.005  # penalty, below which no digit of a score changes that is shown
 _FEW = 100  # predictions, below which averages say little
 _FAMILY = 0.05  # probability that chance alone flags any set of a run
 _MAD = 0.6745  # median of the absolute value of a unit Gaussian
@@ -166,6 +167,8 @@ def _coverage_finding(scores: Scores, split: float) -> Finding:
         return Finding("good", text)
     factor = f"{float(f'{penalty:.3g}'):,.10g}"  # 37,400,000 rather than 3.74e+07
     cost = f"This multiplies the width by {factor} and costs {math.log(penalty):.3g} points."
+    if penalty < _CHEAP:
+        cost = "This costs next to nothing: the penalty rises slowly outside the band."
     contain = f"{share} of them contain the true μ instead of {target}. {cost}"
     if scores.coverage > COVERAGE_TARGET:
         return Finding("bad", f"The intervals are longer than they need to be: {contain}")

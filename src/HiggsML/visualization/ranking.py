@@ -10,9 +10,20 @@ from numpy.typing import ArrayLike
 
 from HiggsML.errors import SettingsError
 from HiggsML.schema import COVERAGE_TARGET
-from HiggsML.visualization.style import BLUE, VERMILION, new_figure, plain, style
+from HiggsML.visualization.style import BAND, BLUE, GRAY, VERMILION, new_figure, plain, style
 
 __all__ = ["ranking_plot"]
+
+_LETTER = 0.085  # width of a letter [inch]
+_LONGEST_NAME = 32  # letters
+
+
+def _shorten(name: str) -> str:
+    """Return a name that leaves room for the figure: of a long one, both ends."""
+    if len(name) <= _LONGEST_NAME:
+        return name
+    half = _LONGEST_NAME // 2
+    return f"{name[:half]}\N{HORIZONTAL ELLIPSIS}{name[-half + 1 :]}"
 
 
 def ranking_plot(
@@ -60,19 +71,27 @@ def ranking_plot(
     score, error, coverage, width = columns
     y = np.arange(len(names))[::-1]
     with style():
-        figure = new_figure(9.0, 1.5 + 0.32 * len(names))
+        labels = [plain(_shorten(name)) for name in names]
+        figure = new_figure(9.0, height := 0.85 + 0.32 * len(names))
         left, middle, right = figure.subplots(1, 3, sharey=True)
+        figure.subplots_adjust(
+            left=(0.2 + _LETTER * max(map(len, labels))) / 9.0,
+            right=1 - 0.25 / 9.0,
+            bottom=0.55 / height,
+            top=1 - 0.1 / height,
+            wspace=0.15,
+        )
         left.errorbar(score, y, xerr=error, fmt="o", ms=4, color=BLUE, elinewidth=1.2)
         band = (COVERAGE_TARGET - 2 * coverage_error, COVERAGE_TARGET + 2 * coverage_error)
-        middle.axvspan(*band, color="0.88", lw=0)
-        middle.axvline(COVERAGE_TARGET, color="0.4", lw=0.8, ls="--")
+        middle.axvspan(*band, color=BAND, lw=0)
+        middle.axvline(COVERAGE_TARGET, color=GRAY, lw=0.8, ls="--")
         inside = (coverage >= band[0]) & (coverage <= band[1])
         for chosen, color in ((inside, BLUE), (~inside, VERMILION)):
             middle.plot(coverage[chosen], y[chosen], "o", ms=4, color=color)
         right.plot(width, y, "o", ms=4, color=BLUE)
         if limit is not None:
-            right.axvline(limit, color="0.4", lw=0.8, ls=":")
-        left.set_yticks(y, [plain(name) for name in names])
+            right.axvline(limit, color=GRAY, lw=0.8, ls=":")
+        left.set_yticks(y, labels)
         for axes, label in ((left, "interval score"), (middle, "coverage"), (right, "mean width")):
             axes.set_xlabel(label)
             axes.margins(x=0.1)
