@@ -33,6 +33,25 @@ def test_a_single_step_shows_no_bar_that_looks_full_and_no_share(terminal):
     assert "Fitting the model" in terminal()
 
 
+def test_many_steps_of_which_none_is_done_show_no_line_that_looks_full(terminal):
+    with progress_bar() as progress:
+        progress("predict", 0, 3800)
+    shown = terminal()
+    assert "0/3800" in shown
+    assert "\N{BOX DRAWINGS HEAVY HORIZONTAL}" not in shown
+
+
+def test_sentences_break_between_words_on_a_terminal_alone(terminal, monkeypatch):
+    text = "Error: " + "a name with blanks " * 6 + "/a/path/of/some/length" * 5
+    lines = console.wrapped(text).split("\n")
+    assert " ".join(" ".join(lines).split()) == text
+    assert all(line.startswith("  ") for line in lines[1:])
+    assert max(len(line) for line in lines[:-1]) <= 80
+    assert lines[-1].strip() == "/a/path/of/some/length" * 5, "a path stays whole"
+    monkeypatch.setattr(console, "stderr", Console(file=io.StringIO(), width=80))
+    assert console.wrapped(text) == text
+
+
 def test_steps_say_how_far_and_how_long(terminal):
     with progress_bar() as progress:
         progress("fit", 0, 1)

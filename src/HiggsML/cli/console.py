@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+import textwrap
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,9 +24,11 @@ __all__ = [
     "log_to_stderr",
     "output_console",
     "print_log",
+    "say_unprotected",
     "show_scores",
     "stderr",
     "table",
+    "wrapped",
 ]
 
 
@@ -40,11 +43,37 @@ class _PlainFormatter(logging.Formatter):
     """The same for the log."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
+        return wrapped(printable(super().format(record)))
 
 
 stderr = _PlainConsole(stderr=True)
 """Standard error: all that is not a result."""
+
+
+def wrapped(text: str) -> str:
+    """Break a sentence between its words on a terminal; in a log it stays in one piece.
+
+    Further lines are indented: none of what a name holds looks like a message of its own. A word
+    that is longer than a line, such as a path, stays whole.
+    """
+    if not stderr.is_terminal or "\n" in text:
+        return text
+    return textwrap.fill(
+        text,
+        stderr.width,
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def say_unprotected(submission: Path) -> None:
+    """Tell that a submission's code is about to run in this process."""
+    text = (
+        f"{submission} runs in this process, with all of your rights and without isolation: only "
+        "for code that you trust ('higgsml run' isolates)"
+    )
+    stderr.print(wrapped(text), markup=False, highlight=False, soft_wrap=True)
 
 
 class _CurrentStderr(logging.StreamHandler[Any]):
@@ -73,12 +102,12 @@ def fail_cleanly() -> Iterator[None]:
     try:
         yield
     except HiggsMLError as error:
-        # Not wrapped: file names and the participant's own lines stay in one piece in a log.
+        # The participant's own lines stay as they are.
         # Only our own sentence begins a line without a mark: a name may hold a line's end.
         first, *rest = str(error).split("\n")
         lines = [line if not line or line.startswith(MARK) else f"| {line}" for line in rest]
         stderr.print(
-            "\n".join([f"Error: {first}", *lines]),
+            "\n".join([wrapped(f"Error: {printable(first)}"), *lines]),
             style="bold red",
             markup=False,
             highlight=False,

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from HiggsML.cli.options import ANY_PATH, DIRECTORY, EXISTING, input_option, say_unprotected
+from HiggsML.cli.console import say_unprotected
+from HiggsML.cli.options import ANY_PATH, DIRECTORY, EXISTING, input_option
 from HiggsML.cli.progress import progress_bar
 
 __all__ = ["explore_command", "four_lepton_command"]

@@ -27,7 +27,6 @@ __all__ = [
     "needed_dataset",
     "nuisance_names",
     "run_options",
-    "say_unprotected",
 ]
 
 
@@ -188,12 +187,3 @@ def _systematics(context: click.Context, parameter: click.Parameter, value: str)
     """Turn ``all``, ``none`` or a comma-separated list of nuisance parameters into a dict."""
     wanted = nuisance_names(value, "systematics")
     return {name: name in wanted for name in NUISANCES}
-
-
-def say_unprotected(submission: Path) -> None:
-    """Tell that a submission's code is about to run in this process."""
-    click.echo(
-        f"{submission} runs in this process, with all of your rights and without isolation: only "
-        "for code that you trust ('higgsml run' isolates)",
-        err=True,
-    )

@@ -83,7 +83,8 @@ class _Middle(ProgressColumn):
         self._bar = BarColumn(bar_width=None)
 
     def render(self, task: Task) -> object:  # type: ignore[override]
-        if task.total is None or task.total <= 1:
+        # A bar without a step done is a full line where a terminal shows no colors.
+        if task.total is None or task.total <= 1 or not task.completed:
             said: str = task.fields["said"]
             return Text(said, "dim", no_wrap=True, overflow="ellipsis")
         return self._bar.render(task)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from HiggsML.cli.console import print_log, show_scores, stderr
+from HiggsML.cli.console import print_log, show_scores, stderr, wrapped
 from HiggsML.cli.options import (
     DIRECTORY,
     EXISTING,
@@ -176,7 +176,11 @@ def _run_here(options: IngestionOptions, progress: Report | None) -> None:
     settings = run_ingestion(options, progress)
     for notice in settings.notices:
         stderr.print(
-            f"Note: {notice}", style="yellow", markup=False, highlight=False, soft_wrap=True
+            wrapped(f"Note: {notice}"),
+            style="yellow",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
         )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from HiggsML.cli.console import output_console, stderr, table
+from HiggsML.cli.console import output_console, stderr, table, wrapped
 from HiggsML.cli.options import DIRECTORY, FILE
 from HiggsML.cli.progress import progress_bar
 from HiggsML.errors import ResultsError
@@ -55,7 +55,7 @@ def runs(directory: Path, page: Path | None, board: Path | None) -> None:
             try:
                 loaded[str(folder.relative_to(directory))] = load_run(folder)
             except ResultsError as error:
-                stderr.print(f"Note: {error}", style="yellow", soft_wrap=True)
+                stderr.print(wrapped(f"Note: {error}"), style="yellow", soft_wrap=True)
     if not loaded:
         raise ResultsError(f"{directory} holds no run: 'higgsml run SUBMISSION' makes one")
     best_first = sorted(loaded.items(), key=lambda item: -item[1].quantiles_score)

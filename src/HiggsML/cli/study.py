@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from HiggsML.cli.console import output_console, table
+from HiggsML.cli.console import output_console, say_unprotected, table
 from HiggsML.cli.options import (
     DIRECTORY,
     EXISTING,
     input_option,
     nuisance_names,
-    say_unprotected,
 )
 from HiggsML.cli.progress import progress_bar
 
