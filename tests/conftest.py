@@ -20,6 +20,14 @@ from HiggsML.schema import DER_COLUMNS, LABEL_COLUMNS, PRI_COLUMNS, PROCESSES, S
 ROOT = Path(__file__).resolve().parent.parent
 DATA_FILE = "FAIR_Universe_HiggsML_data.parquet"
 
+# Those that take longest, longest first (``pytest --durations=0``).
+LONG_FILES = (
+    *("test_container", "test_workers", "test_repeat", "test_rank", "test_notebooks"),
+    *("test_generator_pythia", "test_honest_models", "test_sample_submission", "test_frameworks"),
+    *("test_docs", "test_other_systems", "test_cli", "test_checkpoint", "test_generator_fast"),
+    *("test_dry_run", "test_restrict", "test_sandbox", "test_starts", "test_pyplot_figures"),
+)
+
 REPORT_LINES = pytest.StashKey[list]()
 
 # The same examples every time, and no limit on their time: a slow machine is not a failure.
@@ -29,6 +37,12 @@ settings.load_profile("project")
 
 def pytest_configure(config):
     config.stash[REPORT_LINES] = []
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take longest: none of them is the last, which cores wait for."""
+    rank = {name: place for place, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
 
 def pytest_sessionfinish(session):
