@@ -9,7 +9,8 @@ starts it::
 
 The exit code is 0 if nothing was gained. What an attack must end in stands in its own file:
 ``EXPECT`` is "completes" or a pattern (several, separated by "|") in the error's text. Attacks
-without ``ALONE`` only look around, and share one process.
+without ``ALONE`` only look around, and share one process. Those with ``EXCLUSIVE`` use up what all
+processes of a user share, so they run while no others do (``--part``).
 """
 
 import argparse
@@ -36,7 +37,7 @@ PATTERN = "canary-[0-9a-f]{32}"
 BATCH = "batch of probes"
 N_SETS, N_EXPERIMENTS = 2, 2
 FACTS = (
-    *("ALONE", "ONCE", "EXPECT", "FILES", "WORKERS", "REQUIRE", "STORED"),
+    *("ALONE", "ONCE", "EXCLUSIVE", "EXPECT", "FILES", "WORKERS", "REQUIRE", "STORED"),
     *("DEADLINE", "FIT_SECONDS", "PREDICT_SECONDS", "REPEATABLE"),
 )
 
@@ -78,12 +79,13 @@ def describe(path):
     return {"doc": ast.get_docstring(tree), **facts}
 
 
-def names(*, alone=None, once=True):
-    """Return the attacks' names."""
+def names(*, once=True, **wanted):
+    """Return the attacks' names: all, or those whose ``alone`` or ``exclusive`` is as given."""
     found = []
     for path in sorted(SUBMISSIONS.glob("*.py")):
         facts = describe(path)
-        if alone in (None, facts.get("ALONE", False)) and (once or not facts.get("ONCE", False)):
+        right = all(facts.get(key.upper(), False) == value for key, value in wanted.items())
+        if right and (once or not facts.get("ONCE", False)):
             found.append(path.stem)
     return found
 
@@ -305,12 +307,25 @@ def become_container_like():
     seccomp._install(seccomp._SockFprog(len(program), ctypes.addressof(memory)))
 
 
+def _part(jobs, part):
+    """Return the jobs of one part of several that together run all of them."""
+    if part is None:
+        return jobs
+    k, n = map(int, part.split("/"))
+    exclusive = set(names(exclusive=True))
+    if k == n:
+        return [job for job in jobs if job[0] in exclusive]
+    return [job for job in jobs if job[0] not in exclusive][k::n]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", default=None, help="names of attacks")
     parser.add_argument("--without-once", action="store_true", help="skip what no user changes")
     parser.add_argument("--container-like", action="store_true", help="drop what containers lack")
-    parser.add_argument("--part", default="0/1", help="K/N: every N-th attack, from the K-th on")
+    parser.add_argument(
+        "--part", help="K/N: every N-th attack, from the K-th on; N/N: those that run exclusively"
+    )
     parser.add_argument(
         "--json", nargs="?", const="-", metavar="FILE", help="one JSON object per attack"
     )
@@ -322,7 +337,6 @@ def main():
         become_container_like()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     scratch = Path(tempfile.mkdtemp(prefix="higgsml-attacks-"))
-    part, parts = map(int, flags.part.split("/"))
     failed = 0
     try:
         host = Host(scratch)
@@ -330,7 +344,7 @@ def main():
         jobs = [(BATCH, probes)] if probes else []
         alone = names(alone=True, once=not flags.without_once)
         jobs += [(n, None) for n in alone if flags.only is None or n in flags.only]
-        for name, members in jobs[part::parts]:
+        for name, members in _part(jobs, flags.part):
             result = host.run(name, members)
             failed += bool(result["problems"])
             if flags.json == "-":

@@ -31,6 +31,7 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ne
 RUNNER = Path(__file__).with_name("run_attacks.py")
 PERSONS = ("root", "container", "ordinary", "docker")
 PARTS = 3  # at a time, for two cores: attacks wait half of their time
+EXCLUSIVE = PARTS  # the number of the part that runs while no others do
 
 _specification = importlib.util.spec_from_file_location("run_attacks", RUNNER)
 run_attacks = importlib.util.module_from_spec(_specification)
@@ -109,20 +110,25 @@ def attacked(tmp_path_factory, container_turn):
     able = {name: how for name, how in persons.items() if not isinstance(how, str)}
     first = next(iter(able))
     in_docker = able.pop("docker", None) is not None
+
+    def run(person, part):
+        return _run(person, able[person], first, part)
+
+    def run_in_docker(part):
+        return _run_in_docker(tmp_path_factory.mktemp("docker"), part)
+
     results = {}
     with concurrent.futures.ThreadPoolExecutor(PARTS) as pool:
-        jobs = [
-            pool.submit(_run, person, how, first, part)
-            for person, how in able.items()
-            for part in range(PARTS)
-        ]
+        jobs = [pool.submit(run, person, part) for person in able for part in range(PARTS)]
         for job in jobs:
             results |= job.result()
+        for person in able:
+            results |= run(person, EXCLUSIVE)
         if in_docker:  # after the others, whose processes would disturb its time limits
-            places = [tmp_path_factory.mktemp("docker") for _ in range(PARTS)]
             with container_turn():
-                for result in pool.map(_run_in_docker, places, range(PARTS)):
+                for result in pool.map(run_in_docker, range(PARTS)):
                     results |= result
+                results |= run_in_docker(EXCLUSIVE)
     return persons, first, results
 
 
@@ -132,7 +138,7 @@ def _result(attacked, person, name):
         pytest.skip(persons[person])
     if name in ALONE and name not in EVERYWHERE and person != first:
         pytest.skip(f"the same for every user: run as {first}")
-    errors = [results.get((person, "errors", part)) for part in range(PARTS)]
+    errors = [results.get((person, "errors", part)) for part in (*range(PARTS), EXCLUSIVE)]
     assert (person, name) in results, errors
     return results[person, name]
 

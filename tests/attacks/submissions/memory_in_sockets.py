@@ -8,6 +8,7 @@ import time
 from attack import Honest
 
 ALONE = True
+EXCLUSIVE = True  # the kernel limits how many descriptors of a user are on their way
 EXPECT = "BudgetError: the submission used .* of memory; its budget is 1.0 GB"
 HOLDERS = 40
 
