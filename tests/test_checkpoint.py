@@ -121,6 +121,21 @@ def interrupted_run(dataset, submission, output, count=5, **more):
     return checkpoint_path(output)
 
 
+@pytest.fixture(scope="module")
+def interrupted_once(dataset, submission, tmp_path_factory):
+    """The directory of a run that was interrupted."""
+    place = tmp_path_factory.mktemp("interrupted")
+    interrupted_run(dataset, submission, place / "out")
+    return place
+
+
+@pytest.fixture
+def interrupted(interrupted_once, tmp_path):
+    """The file of such a run with the output ``tmp_path / "out"``."""
+    shutil.copytree(interrupted_once, tmp_path, dirs_exist_ok=True)
+    return checkpoint_path(tmp_path / "out")
+
+
 # --------------------------------------------------------------------------------------------
 # A run that is killed.
 
@@ -247,16 +262,16 @@ def test_the_way_on_is_told(dataset, submission, tmp_path, caplog):
     assert "--resume" in caplog.text
 
 
-def test_without_resume_it_starts_over_and_says_so(dataset, submission, expected, tmp_path, caplog):
-    path = interrupted_run(dataset, submission, tmp_path / "out")
-    caplog.clear()
+def test_without_resume_it_starts_over_and_says_so(
+    dataset, submission, expected, interrupted, tmp_path, caplog
+):
     steps = []
     run_ingestion(options(dataset, submission, tmp_path / "out"), lambda *s: steps.append(s))
     assert "starts over" in caplog.text
-    assert str(path) in caplog.text
+    assert str(interrupted) in caplog.text
     assert ("predict", 1, TOTAL) in steps
     assert results(tmp_path / "out") == expected
-    assert not path.exists()
+    assert not interrupted.exists()
 
 
 # --------------------------------------------------------------------------------------------
@@ -274,39 +289,38 @@ def test_without_resume_it_starts_over_and_says_so(dataset, submission, expected
         ({"isolation": "off"}, "settings: isolation is off instead of prefer"),
     ],
 )
-def test_other_settings_are_refused(dataset, submission, tmp_path, change, says):
-    path = interrupted_run(dataset, submission, tmp_path / "out")
-    content = path.read_bytes()
+def test_other_settings_are_refused(dataset, submission, interrupted, tmp_path, change, says):
+    content = interrupted.read_bytes()
     with pytest.raises(CheckpointError, match=f"another run: {says}") as caught:
         run_ingestion(options(dataset, submission, tmp_path / "out", resume=True, **change))
-    assert str(path) in str(caught.value)
-    assert path.read_bytes() == content
+    assert str(interrupted) in str(caught.value)
+    assert interrupted.read_bytes() == content
 
 
+@pytest.mark.usefixtures("interrupted")
 def test_other_data_are_refused(dataset, submission, tmp_path):
-    interrupted_run(dataset, submission, tmp_path / "out")
     generate_dataset(tmp_path / "data", scenario="mini", events=4_000, seed=2)
     with pytest.raises(CheckpointError, match=r"dataset: .*parquet footer is"):
         run_ingestion(options(tmp_path / "data", submission, tmp_path / "out", resume=True))
 
 
+@pytest.mark.usefixtures("interrupted")
 def test_a_moved_dataset_is_the_same(dataset, submission, expected, tmp_path):
-    interrupted_run(dataset, submission, tmp_path / "out")
     moved = shutil.copytree(dataset, tmp_path / "moved")
     run_ingestion(options(moved, submission, tmp_path / "out", resume=True))
     assert results(tmp_path / "out") == expected
 
 
+@pytest.mark.usefixtures("interrupted")
 def test_another_submission_is_refused(dataset, submission, tmp_path):
-    interrupted_run(dataset, submission, tmp_path / "out")
     other = shutil.copytree(submission, tmp_path / "other")
     (other / "table.txt").write_text("1")
     with pytest.raises(CheckpointError, match=r"submission: table\.txt is \w+\.\.\. instead of ab"):
         run_ingestion(options(dataset, other, tmp_path / "out", resume=True))
 
 
+@pytest.mark.usefixtures("interrupted")
 def test_other_software_is_refused(dataset, submission, tmp_path, monkeypatch):
-    interrupted_run(dataset, submission, tmp_path / "out")
     monkeypatch.setattr("HiggsML.ingestion.identity.platform.python_version", lambda: "3.99")
     with pytest.raises(CheckpointError, match=r"software: python is 3\.99 instead of 3"):
         run_ingestion(options(dataset, submission, tmp_path / "out", resume=True))

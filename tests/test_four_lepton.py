@@ -415,7 +415,7 @@ def test_all_required_columns_are_generated():
 # ----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def plain_events():
     return four_lepton_events("llll", 40, seed=3)
 
