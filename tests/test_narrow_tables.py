@@ -20,7 +20,7 @@ from HiggsML.statistics.fisher_information import Information
 from HiggsML.statistics.summary import paired_differences
 from HiggsML.studies.comparison import load_run
 from HiggsML.studies.information_limit import Limit
-from HiggsML.studies.study import Point, Study
+from HiggsML.studies.study import Study, grid
 from tests.pipeline_fixtures import HIGGSML
 from tests.terminal import on_terminal
 from tests.test_study import normal_measurements, write_run
@@ -63,10 +63,11 @@ def test_compare_and_runs(compared):
 
 def test_study():
     measured = normal_measurements(400)
-    points = [Point(f"{name} = -2", name, -2.0, mu=1.0) for name in NUISANCES]
+    points = grid([0.1, 1.5], nuisances=NUISANCES)
     lines = shown(_study_table(Study(tuple(points), (measured,) * len(points), 1)))
     held(lines)
-    assert sum("soft_met" in line for line in lines) == 1
+    assert sum("soft_met" in line for line in lines) == 5
+    assert sum("±" in line for line in lines) == len(points), "each point is one line"
 
 
 def test_information():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from HiggsML.cli.console import print_log, stderr
+from HiggsML.cli.console import print_log, stderr, wrapped
 from HiggsML.cli.options import (
     ANY_PATH,
     DIRECTORY,
@@ -54,10 +54,10 @@ def bundle() -> None:
 @click.option("--competition", is_flag=True, help="Refuse a dataset whose events are public.")
 def build(output: Path, input_data: Path | None, competition: bool) -> None:
     """Validate the checkout and write the bundle; same input, same bytes."""
-    from HiggsML.codabench.bundle.build import build_bundle
-    from HiggsML.codabench.bundle.source import find_checkout
-
     with progress_bar("build", brief=True):
+        from HiggsML.codabench.bundle.build import build_bundle
+        from HiggsML.codabench.bundle.source import find_checkout
+
         built = build_bundle(
             find_checkout(), output, input_data=input_data, competition=competition
         )
@@ -81,10 +81,10 @@ def validate(path: Path, competition: bool, general: bool, as_json: bool) -> Non
     something, and 0 if there is nothing but advice. A bundle of another competition is held to the
     platform's rules only.
     """
-    from HiggsML.codabench.rules.findings import KINDS, exit_code
-    from HiggsML.codabench.rules.validate import validate_path
-
     with progress_bar("rules", brief=True):
+        from HiggsML.codabench.rules.findings import KINDS, exit_code
+        from HiggsML.codabench.rules.validate import validate_path
+
         findings = validate_path(path, competition=competition, general=general)
     code = exit_code(findings)
     if as_json:
@@ -113,10 +113,10 @@ def validate(path: Path, competition: bool, general: bool, as_json: bool) -> Non
 )
 def starting_kit(output: Path) -> None:
     """Write the participants' starting kit as a zip of its own; the bundle holds it too."""
-    from HiggsML.codabench.bundle.build import build_starting_kit
-    from HiggsML.codabench.bundle.source import find_checkout
-
     with progress_bar("build", brief=True):
+        from HiggsML.codabench.bundle.build import build_starting_kit
+        from HiggsML.codabench.bundle.source import find_checkout
+
         build_starting_kit(find_checkout(), output)
     click.echo(f"Starting kit: {output} ({output.stat().st_size / 1e6:.1f} MB)")
 
@@ -137,10 +137,6 @@ def starting_kit(output: Path) -> None:
 @click.option("--network", default=None, help="Network for building the image, such as host.")
 def dry_run(output: Path, without_docker: bool, **options: object) -> None:
     """Rehearse the competition: build it and run its solutions as the platform would."""
-    from HiggsML.codabench.bundle.source import find_checkout
-    from HiggsML.codabench.dry_run import DryRunOptions
-    from HiggsML.codabench.dry_run import dry_run as run_dry_run
-
     marks = {True: ("ok", "green"), False: ("failed", "bold red"), None: ("skipped", "yellow")}
     console = Console(soft_wrap=True)
 
@@ -150,7 +146,11 @@ def dry_run(output: Path, without_docker: bool, **options: object) -> None:
         text = f": {step.detail}" if step.detail else ""
         console.print(f"{step.name} ({step.seconds:.0f} s){text}", markup=False, highlight=False)
 
-    with progress_bar(brief=True) as progress:
+    with progress_bar("rules", brief=True) as progress:
+        from HiggsML.codabench.bundle.source import find_checkout
+        from HiggsML.codabench.dry_run import DryRunOptions
+        from HiggsML.codabench.dry_run import dry_run as run_dry_run
+
         result = run_dry_run(
             DryRunOptions(
                 source=find_checkout(),
@@ -217,15 +217,16 @@ def check(
     image_packages: Path | None,
 ) -> None:
     """Check the submission at PATH, a directory or a zip: layout, imports, a short trial run."""
-    from HiggsML.codabench.images import image_packages as packages_of
-    from HiggsML.codabench.images import read_packages
-    from HiggsML.codabench.rules.findings import errors_of
-    from HiggsML.codabench.rules.submission import check_layout
-    from HiggsML.codabench.trial_run import trial_run
-    from HiggsML.isolation.sandbox import check_system
+    with progress_bar("files", brief=True):
+        from HiggsML.codabench.images import image_packages as packages_of
+        from HiggsML.codabench.images import read_packages
+        from HiggsML.codabench.rules.findings import errors_of
+        from HiggsML.codabench.rules.submission import check_layout
+        from HiggsML.codabench.trial_run import trial_run
+        from HiggsML.isolation.sandbox import check_system
 
-    packages = packages_of(image) if image_packages is None else read_packages(image_packages)
-    findings = check_layout(path, packages=packages)
+        packages = packages_of(image) if image_packages is None else read_packages(image_packages)
+        findings = check_layout(path, packages=packages)
     _print_findings(findings)
     if errors_of(findings):
         sys.exit(1)
@@ -251,10 +252,10 @@ def check(
 @click.option("--output", type=FILE, default=None, help="The zip; DIRECTORY.zip by default.")
 def pack_command(directory: Path, output: Path | None) -> None:
     """Write the zip of the submission in DIRECTORY, with model.py at its top."""
-    from HiggsML.codabench.trial_run import pack
-
     target = output or Path(f"{directory.resolve().name}.zip")
     with progress_bar("pack", brief=True):
+        from HiggsML.codabench.trial_run import pack
+
         names = pack(directory, target)
     click.echo(f"{target}: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}")
 
@@ -264,7 +265,7 @@ def _print_findings(findings: Iterable[Finding]) -> None:
 
     styles = {"platform": "bold red", "challenge": "red", "advice": "yellow"}
     for finding in findings:
-        text = f"{KINDS[finding.kind]}: {finding}"
+        text = wrapped(f"{KINDS[finding.kind]}: {finding}")
         stderr.print(
             text, style=styles[finding.kind], markup=False, highlight=False, soft_wrap=True
         )

@@ -52,6 +52,7 @@ _NAMES = {
     "board": "Board",
     "runs": "Runs",
     "rules": "Rules of the bundle",
+    "files": "Files and imports",
     "build": "Building",
     "probe": "Protections",
     "pack": "Packing",

@@ -179,13 +179,13 @@ def compare(runs: tuple[Path, ...], markdown: bool) -> None:
 def _study_table(summarized: Study) -> Table:
     from HiggsML.studies.study import summarize
 
-    headings = ("point", "coverage", "bias", "pull", "width", "interval\nscore")
+    headings = ("point", "cover-\nage [%]", "bias", "pull", "width", "interval\nscore")
     rows = table("Study", *headings)
     for point, measured in zip(summarized.points, summarized.measurements, strict=True):
         s = summarize(measured)
         rows.add_row(
-            point.name,
-            f"{s.coverage:.3f} ± {s.coverage_error:.3f}",
+            point.name.replace(" = ", " ").replace(" sigma", "\N{GREEK SMALL LETTER SIGMA}"),
+            f"{100 * s.coverage:.1f} ± {100 * s.coverage_error:.1f}",
             f"{s.bias:+.4f} ± {s.bias_error:.4f}",
             f"{s.pull_mean:+.2f}, {s.pull_width:.2f}",
             f"{s.width:.4f}",
