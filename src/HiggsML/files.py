@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from HiggsML.errors import SettingsError
+
 __all__ = [
     "PACKAGE",
     "REGULAR",
@@ -22,6 +24,7 @@ __all__ = [
     "allocate",
     "cache_directories",
     "converted_files",
+    "folder_path",
     "forbidden",
     "is_junk",
     "locked",
@@ -211,6 +214,22 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         with contextlib.suppress(OSError):
             part.unlink()
         raise
+
+
+def folder_path(value: object, name: str) -> Path:
+    """Return an argument that names a folder, which need not be there yet, as a path.
+
+    Raises
+    ------
+    SettingsError
+        If it is no path, or a file has its name.
+    """
+    if not isinstance(value, (str, os.PathLike)):
+        raise SettingsError(f"{name} must be the path of a folder, not {value!r}")
+    path = Path(value)
+    if path.exists() and not path.is_dir():
+        raise SettingsError(f"{name}: {path} is a file, not a folder")
+    return path
 
 
 @contextlib.contextmanager

@@ -203,13 +203,18 @@ def required(test_settings: Mapping[str, Any], name: str) -> Any:
     Raises
     ------
     SettingsError
-        If it is not among them.
+        If it is not among them, or they are no dictionary.
 
     Examples
     --------
     >>> required({"num_of_sets": 2}, "num_of_sets")
     2
     """
+    if not isinstance(test_settings, Mapping):
+        raise SettingsError(
+            "test_settings must be a dictionary, such as json.load() returns, not "
+            f"{type(test_settings).__name__}"
+        )
     if name not in test_settings:
         given = ", ".join(map(repr, test_settings)) or "nothing"
         raise SettingsError(f"test_settings has no {name!r}, only {given}")

@@ -7,6 +7,7 @@ hold requested rows are read. Derived quantities that the file does not hold are
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -123,6 +124,8 @@ class Data:
             raise SettingsError(
                 f"data_format {data_format!r} is no longer read: the datasets of today are parquet"
             )
+        if not isinstance(input_dir, (str, os.PathLike)):
+            raise DataError(f"input_dir must be the path of a dataset's folder, not {input_dir!r}")
         self.input_dir = Path(input_dir)
         self.path = _single_parquet(self.input_dir)
         refuse_pointer(self.path)

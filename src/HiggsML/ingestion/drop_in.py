@@ -13,7 +13,7 @@ import pandas as pd
 
 from HiggsML.datasets.reader import Data
 from HiggsML.errors import PredictionError, SettingsError, SubmissionError
-from HiggsML.files import whole_file
+from HiggsML.files import folder_path, whole_file
 from HiggsML.pseudo_experiments.seeds import (
     Purpose,
     draw_order,
@@ -66,6 +66,10 @@ class Ingestion(Timer):
 
     def __init__(self, data: Data | None = None) -> None:
         super().__init__()
+        if isinstance(data, (str, Path)):
+            raise SettingsError(
+                f"Ingestion takes the dataset itself: Ingestion(Data({str(data)!r}))"
+            )
         self.data: Any = data
         self.model: Any = None
         self.results_dict: dict[int, Any] = {}
@@ -114,17 +118,16 @@ class Ingestion(Timer):
             If an answer is no dict. One with numbers that a judged run would refuse is stored as it
             is, with a warning.
         """
-        model, truth = self._model(), required(test_settings, "ground_truth_mus")
-        n_sets = int(required(test_settings, "num_of_sets"))
-        n_experiments = int(required(test_settings, "num_pseudo_experiments"))
-        enabled = required(test_settings, "systematics")
+        model = self._model()
+        truth, n_experiments, enabled = _settings(test_settings)
+        seed, n_sets = _whole(initial_seed, "initial_seed"), len(truth)
         store = self._event_store()
         self.results_dict = {index: [] for index in range(n_sets)}
-        for task in draw_order(initial_seed, n_sets, n_experiments):
+        for task in draw_order(seed, n_sets, n_experiments):
             experiment = store.pseudo_experiment(
-                mu=float(truth[task[0]]),
-                nuisances=experiment_nuisances(initial_seed, *task, enabled),
-                seed=seed_sequence(initial_seed, Purpose.EVENTS, *task),
+                mu=truth[task[0]],
+                nuisances=experiment_nuisances(seed, *task, enabled),
+                seed=seed_sequence(seed, Purpose.EVENTS, *task),
             )
             answer = _stored(model.predict(experiment), task)
             self.results_dict[task[0]].append({**answer, "test_set_index": task[1]})
@@ -143,9 +146,12 @@ class Ingestion(Timer):
 
     def save_result(self, output_dir: str | Path) -> None:
         """Write one ``result_{set}.json`` per set, with all answers."""
+        folder = folder_path(output_dir, "output_dir")
+        if not self.results_dict:
+            warnings.warn("no results yet: call predict_submission first", stacklevel=2)
         self.process_results_dict()
         for index, lists in self.results_dict.items():
-            with whole_file(Path(output_dir) / f"result_{index}.json") as file:
+            with whole_file(folder / f"result_{index}.json") as file:
                 file.write((json.dumps(lists, indent=2, default=_as_json) + "\n").encode())
 
     def _data(self) -> Any:
@@ -165,6 +171,30 @@ class Ingestion(Timer):
         if self.model is None:
             raise SubmissionError("call init_submission first")
         return self.model
+
+
+def _whole(value: Any, name: str) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SettingsError(f"{name} must be a whole number, not {value!r}") from error
+
+
+def _settings(test_settings: Mapping[str, Any]) -> tuple[list[float], int, Mapping[str, bool]]:
+    """Return true mu of each set, pseudo-experiments per set, and which nuisances are drawn."""
+    truth = required(test_settings, "ground_truth_mus")
+    n_sets = _whole(required(test_settings, "num_of_sets"), "num_of_sets")
+    enabled = required(test_settings, "systematics")
+    if not isinstance(enabled, Mapping):
+        raise SettingsError(f"systematics must say True or False by name, not {enabled!r}")
+    name = "num_pseudo_experiments"
+    n_experiments = _whole(required(test_settings, name), name)
+    try:
+        return [float(truth[index]) for index in range(n_sets)], n_experiments, enabled
+    except (LookupError, TypeError, ValueError) as error:
+        raise SettingsError(
+            f"ground_truth_mus must hold a number for each of {n_sets} sets, got {truth!r}"
+        ) from error
 
 
 def _stored(answer: Any, task: tuple[int, int]) -> dict[str, Any]:

@@ -167,11 +167,20 @@ def rate_factors(
     bkg_scale: float | None = None,
 ) -> dict[str, float]:
     """Return the factor on the expected events of each process; None means 1."""
-    backgrounds = 1.0 if bkg_scale is None else float(bkg_scale)
-    factors = dict.fromkeys(BACKGROUNDS, backgrounds)
-    factors["ttbar"] *= 1.0 if ttbar_scale is None else float(ttbar_scale)
-    factors["diboson"] *= 1.0 if diboson_scale is None else float(diboson_scale)
-    factors[SIGNAL] = float(mu)
+    given = {
+        "mu": mu,
+        "ttbar_scale": ttbar_scale,
+        "diboson_scale": diboson_scale,
+        "bkg_scale": bkg_scale,
+    }
+    try:
+        rates = {name: 1.0 if value is None else float(value) for name, value in given.items()}
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"rates must be numbers, got {given}: {error}") from error
+    factors = dict.fromkeys(BACKGROUNDS, rates["bkg_scale"])
+    factors["ttbar"] *= rates["ttbar_scale"]
+    factors["diboson"] *= rates["diboson_scale"]
+    factors[SIGNAL] = rates["mu"]
     wrong = {name: value for name, value in factors.items() if not 0 <= value < math.inf}
     if wrong:
         raise SettingsError(f"rates must be finite and not negative, got factors {wrong}")

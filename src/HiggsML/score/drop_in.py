@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from HiggsML.errors import ResultsError, SettingsError
+from HiggsML.files import folder_path
 from HiggsML.reports.run_page import render_report
 from HiggsML.results import (
     Predictions,
@@ -109,9 +110,10 @@ class Scoring(Timer):
         prediction_dir, score_dir : str or Path
             Where the results are, and where scores and report go.
         """
-        self._loaded = load_answers(Path(prediction_dir))
+        place = folder_path(score_dir, "score_dir")
+        self._loaded = load_answers(folder_path(prediction_dir, "prediction_dir"))
         self.ingestion_results = list(self._loaded.values())
-        self._place_files(Path(score_dir))
+        self._place_files(place)
 
     def compute_scores(self, test_settings: Mapping[str, Any], no_html: bool = False) -> None:
         """Check the results and compute all scores.
@@ -268,8 +270,13 @@ def _settings_of(
 ) -> Settings:
     """Return the settings of results that may lack sets, of which a warning tells."""
     truth = required(test_settings, "ground_truth_mus")
-    by_set = truth if isinstance(truth, Mapping) else dict(enumerate(truth))
-    mus = {int(index): float(mu) for index, mu in by_set.items()}
+    try:
+        by_set = truth if isinstance(truth, Mapping) else dict(enumerate(truth))
+        mus = {int(index): float(mu) for index, mu in by_set.items()}
+    except (TypeError, ValueError) as error:
+        raise SettingsError(
+            f"ground_truth_mus must hold a number for each set, got {truth!r}"
+        ) from error
     absent = sorted(set(range(int(test_settings.get("num_of_sets", 0)))) - set(predictions))
     if absent:
         warnings.warn(

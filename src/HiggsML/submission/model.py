@@ -166,6 +166,11 @@ def make_model(
     ``model_type``, which one form of the reference implementation passes, is handed over if it is
     given and accepted; a ``Model`` that requires it gets "sample_model".
     """
+    if not callable(model_class):
+        raise SubmissionError(
+            "a Model is built from its class: pass Model itself, not an object of "
+            f"{type(model_class).__name__}"
+        )
     arguments: dict[str, Any] = {"get_train_set": get_train_set, "systematics": systematics}
     parameters = inspect.signature(model_class).parameters
     if "train_set" in parameters and "get_train_set" not in parameters:
