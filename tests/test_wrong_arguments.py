@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
 from HiggsML.datasets import Data
 from HiggsML.errors import DataError, HiggsMLError, SettingsError, SubmissionError
+from HiggsML.four_lepton import clean_samples, cut_flow, plot_SoverB, read_samples
+from HiggsML.four_lepton.events import write_four_lepton
 from HiggsML.ingestion import Ingestion
 from HiggsML.physics.shifts import rate_factors
 from HiggsML.score import Scoring
@@ -95,3 +98,33 @@ def test_out_of_order(tmp_path):
 def test_a_rate_that_is_no_number_is_named(name):
     with pytest.raises(SettingsError, match=f"rates must be numbers, got .*'{name}': 'much'"):
         rate_factors(**{name: "much"})
+
+
+FRAME = pd.DataFrame({f"lep_{part}_{i}": [1.0] for part in ("type", "charge") for i in range(4)})
+HISTOGRAM = {"bin_width": 1, "num_bins": 13, "xrange_min": 7, "xlabel": "pt"}
+
+
+@pytest.mark.parametrize("wrong", [None, [FRAME], FRAME, {"llll": [1, 2]}])
+def test_samples_of_the_wrong_kind_are_named(wrong):
+    for call in (clean_samples, cut_flow, lambda frames: plot_SoverB(frames, {})):
+        with pytest.raises(DataError, match="must be a dictionary of DataFrames by sample"):
+            call(wrong)
+
+
+def test_histograms_and_columns_of_the_exercise(tmp_path):
+    samples = {name: FRAME.assign(lep_pt_2=9.0, totalWeight=1.0) for name in ("llll", "H125")}
+    with pytest.raises(SettingsError, match=r"hist_dict must be a dictionary: .*; not list"):
+        plot_SoverB(samples, ["lep_pt_2"])
+    with pytest.raises(DataError, match="lacks the column lep_pt2; did you mean 'lep_pt_2'"):
+        plot_SoverB(samples, {"lep_pt2": HISTOGRAM})
+    with pytest.raises(DataError, match=r"'higgsml four-lepton --output .*nowhere' makes it"):
+        read_samples(tmp_path / "nowhere")
+
+
+def test_the_toy_says_how_far_it_is(tmp_path):
+    seen = []
+    write_four_lepton(
+        tmp_path, events=50, seed=1, progress=lambda done, total: seen.append((done, total))
+    )
+    assert seen == sorted(seen)
+    assert seen[-1] == (100, 100)

@@ -101,9 +101,14 @@ def explore_command(
 @click.option("--seed", type=click.IntRange(0), default=None, help="Makes the files repeatable.")
 def four_lepton_command(output: Path, events: int, seed: int | None) -> None:
     """Make CSV files for the four-lepton exercise, with the columns of the ATLAS open data."""
-    with progress_bar("generate", brief=True):
+    with progress_bar("generate", brief=True) as progress:
         from HiggsML.four_lepton.events import write_four_lepton
 
-        paths = write_four_lepton(output, events=events, seed=seed)
+        paths = write_four_lepton(
+            output,
+            events=events,
+            seed=seed,
+            progress=lambda done, total: progress("generate", done, total),
+        )
     for path in paths:
         click.echo(f"Sample: {path}")

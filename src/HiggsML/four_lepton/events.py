@@ -75,7 +75,11 @@ class _Leptons(NamedTuple):
 
 
 def write_four_lepton(
-    output: str | Path, *, events: int = 20_000, seed: int | None = None
+    output: str | Path,
+    *,
+    events: int = 20_000,
+    seed: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Path]:
     """Write ``llll.csv`` and ``ggH125_ZZ4lep.csv``.
 
@@ -87,6 +91,8 @@ def write_four_lepton(
         Rows of each file.
     seed : int, optional
         Makes the files repeatable.
+    progress : callable
+        Called with how many events of how many are made.
 
     Returns
     -------
@@ -105,10 +111,18 @@ def write_four_lepton(
     if existing := [path for path in paths if path.exists()]:
         raise DataError(f"{existing[0]} exists: choose another directory, or delete it first")
     streams = np.random.SeedSequence(seed).spawn(len(paths))
-    frames = [
-        four_lepton_events(sample, events, seed=np.random.default_rng(stream))
-        for sample, stream in zip(FOUR_LEPTON_YIELDS, streams, strict=True)
-    ]
+    total = events * len(paths)
+    frames = []
+    for number, (sample, stream) in enumerate(zip(FOUR_LEPTON_YIELDS, streams, strict=True)):
+        before = number * events
+        frames.append(
+            four_lepton_events(
+                sample,
+                events,
+                seed=np.random.default_rng(stream),
+                progress=lambda done, before=before: progress(before + done, total),  # type: ignore[misc]
+            )
+        )
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for path, frame in zip(paths, frames, strict=True):
@@ -119,7 +133,11 @@ def write_four_lepton(
 
 
 def four_lepton_events(
-    sample: str, events: int, *, seed: int | np.random.Generator | None = None
+    sample: str,
+    events: int,
+    *,
+    seed: int | np.random.Generator | None = None,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> pd.DataFrame:
     """Make selected events with four leptons.
 
@@ -131,6 +149,8 @@ def four_lepton_events(
         Number of rows.
     seed : int or numpy.random.Generator, optional
         Source of randomness.
+    progress : callable
+        Called with the number of events that are made.
 
     Returns
     -------
@@ -156,8 +176,11 @@ def four_lepton_events(
         raise SettingsError(f"a four-lepton sample needs at least one event, got {events}")
     rng = np.random.default_rng(seed)
     pieces: list[_Leptons] = []
-    while sum(len(piece.pt) for piece in pieces) < events:
+    made = 0
+    while made < events:
         pieces.append(_detected(_flavored(makers[sample](rng), rng), rng))
+        made += len(pieces[-1].pt)
+        progress(min(made, events))
     joined = _Leptons(*(np.concatenate(values)[:events] for values in zip(*pieces, strict=True)))
     return _frame(joined, FOUR_LEPTON_YIELDS[sample], rng)
 

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, TypedDict
 
 import numpy as np
@@ -184,7 +185,19 @@ def clean_samples(DataFrames: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFr
     >>> list(clean_samples(four_leptons))
     ['llll', 'ggH125_ZZ4lep']
     """
-    return {name: select(frame) for name, frame in DataFrames.items()}
+    return {name: select(frame) for name, frame in _samples(DataFrames).items()}
+
+
+def _samples(value: Mapping[str, pd.DataFrame]) -> Mapping[str, pd.DataFrame]:
+    """Return the samples, or a named error where they are something else."""
+    if not isinstance(value, Mapping) or not all(
+        isinstance(frame, pd.DataFrame) for frame in value.values()
+    ):
+        raise DataError(
+            "DataFrames must be a dictionary of DataFrames by sample, as read_samples returns it, "
+            f"not {type(value).__name__}{' of other values' if isinstance(value, Mapping) else ''}"
+        )
+    return value
 
 
 def cut_flow(DataFrames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:  # noqa: N803
@@ -196,7 +209,7 @@ def cut_flow(DataFrames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:  # noqa: N
     ['read', 'lepton types', 'lepton charges']
     """
     rows = []
-    for name, frame in DataFrames.items():
+    for name, frame in _samples(DataFrames).items():
         steps = {
             "read": frame,
             "lepton types": select(frame, lep_charge=False),
@@ -260,7 +273,12 @@ def signal_over_background(
     [7.0, 8.0]
     """
     groups: dict[bool, list[pd.DataFrame]] = {True: [], False: []}
-    for name, frame in DataFrames.items():
+    if not isinstance(hist_dict, Mapping):
+        raise SettingsError(
+            "hist_dict must be a dictionary: by variable, another with bin_width, num_bins, "
+            f"xrange_min and xlabel; not {type(hist_dict).__name__}"
+        )
+    for name, frame in _samples(DataFrames).items():
         if name != "data":
             groups[is_signal(name)].append(frame)
     for wanted, what in ((True, "signal (H125 in its name)"), (False, "background")):
@@ -272,7 +290,9 @@ def signal_over_background(
         for name, frame in DataFrames.items():
             for column in (variable, "totalWeight"):
                 if name != "data" and column not in frame.columns:
-                    raise DataError(f"the sample {name} lacks the column {column}")
+                    close = get_close_matches(column, map(str, frame.columns), 1)
+                    nearly = f"; did you mean {close[0]!r}?" if close else ""
+                    raise DataError(f"the sample {name} lacks the column {column}{nearly}")
         values, weights = (
             {key: np.concatenate([frame[column] for frame in frames]).astype(np.float64)
              for key, frames in groups.items()}

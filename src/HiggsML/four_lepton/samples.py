@@ -147,7 +147,8 @@ def read_samples(
         ]
         if not files:
             there = ", ".join(path.name for path in visible(folder, "*.csv*")) or "no CSV file"
-            raise DataError(f"{folder} holds no {name}.csv; there is {there}")
+            how = "" if folder.exists() else f": 'higgsml four-lepton --output {folder}' makes it"
+            raise DataError(f"{folder} holds no {name}.csv; there is {there}{how}")
         frames[name] = read_sample(files[0], unit=unit)
     return frames
 
