@@ -16,18 +16,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
 from HiggsML.datasets.checks import (
     KNOWN,
     REQUIRED,
-    check_schema,
     check_split,
-    checked_columns,
+    open_parquet,
     other_columns,
     read_metadata,
 )
+from HiggsML.datasets.folder import single_parquet
+from HiggsML.datasets.values import checked_columns
 from HiggsML.errors import DataError, SettingsError
 from HiggsML.files import size_text
 from HiggsML.machine import machine_memory
@@ -38,11 +38,19 @@ from HiggsML.schema import (
     PRI_COLUMNS,
     PROCESSES,
 )
-from HiggsML.source_files import openable, refuse_pointer, visible
 from HiggsML.systematics import DEFAULT_SEED, systematics
 from HiggsML.systematics.arguments import random_generator
 
-__all__ = ["EVENT_BYTES", "Data", "TrainSet", "split_size", "training_rows", "whole_numbers"]
+__all__ = [
+    "EVENT_BYTES",
+    "Data",
+    "TrainSet",
+    "as_series",
+    "scale_weights",
+    "split_size",
+    "training_rows",
+    "whole_numbers",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +60,6 @@ EVENT_BYTES = 160
 
 _BATCH_ROWS = 250_000
 _SCALED_ROWS = 1_000_000
-_BUFFER_BYTES = 1 << 20  # of each column: without buffers a whole row group would be in memory
 
 
 def split_size(size: Any, available: int, name: str) -> int:
@@ -127,17 +134,9 @@ class Data:
         if not isinstance(input_dir, (str, os.PathLike)):
             raise DataError(f"input_dir must be the path of a dataset's folder, not {input_dir!r}")
         self.input_dir = Path(input_dir)
-        self.path = _single_parquet(self.input_dir)
-        refuse_pointer(self.path)
-        try:
-            source = openable(self.path)
-            self.parquet_file = pq.ParquetFile(
-                source, read_dictionary=["detailed_labels"], buffer_size=_BUFFER_BYTES
-            )
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{self.path} is not a readable parquet file: {error}") from error
+        self.path = single_parquet(self.input_dir)
+        self.parquet_file = open_parquet(self.path)
         self.total_rows = int(self.parquet_file.metadata.num_rows)
-        check_schema(self.parquet_file.schema_arrow, self.path)
         names = self.parquet_file.schema_arrow.names
         self.metadata = read_metadata(self.path, self.total_rows, names)
         self.test_size = split_size(test_size, self.total_rows, "test_size")
@@ -311,9 +310,12 @@ class Data:
         """Return columns that the challenge does not know, as they are in the file."""
         schema = self.parquet_file.schema_arrow
         return {
-            name: pa.chunked_array(
-                [chunk for part in parts for chunk in part.chunks], schema.field(name).type
-            ).to_pandas()
+            name: as_series(
+                pa.chunked_array(
+                    [chunk for part in parts for chunk in part.chunks], schema.field(name).type
+                ),
+                f"{self.path}: column {name}",
+            )
             for name, parts in pieces.items()
         }
 
@@ -373,31 +375,42 @@ class Data:
         return np.cumsum(np.array(sizes, dtype=np.int64))
 
 
-def _single_parquet(directory: Path) -> Path:
-    if not directory.is_dir():
-        raise DataError(
-            f"{directory} is not a directory: name the one that holds the dataset, or make "
-            f"one: higgsml generate --scenario mini --events 480000 --output {directory}"
-        )
-    paths = visible(directory, "*.[pP][aA][rR][qQ][uU][eE][tT]")
-    if not paths:
-        raise DataError(
-            f"no parquet file in {directory}: a dataset is one <name>.parquet and its "
-            "<name>_metadata.json; 'higgsml generate' makes one"
-        )
-    if len(paths) > 1:
-        names = ", ".join(path.name for path in paths)
-        raise DataError(f"{directory} holds {len(paths)} parquet files ({names}): leave one there")
-    return paths[0]
-
-
 def scale_weights(weights: NDArray[np.float32], sum_weights: float) -> None:
-    """Have weights sum to the expected number of events, in place and a few at a time."""
+    """Have weights sum to the expected number of events, in place and a few at a time.
+
+    Raises
+    ------
+    DataError
+        If they are all zero.
+    """
     total = weights.sum(dtype=np.float64)
-    if total > 0:
-        for start in range(0, weights.size, _SCALED_ROWS):
-            part = weights[start : start + _SCALED_ROWS]
-            part[:] = part.astype(np.float64) * (sum_weights / total)
+    if weights.size and not total > 0:
+        raise DataError(
+            f"the weights of all {weights.size} events read are zero, so they can not sum to the "
+            f"expected number of events ({sum_weights:g}): each needs its cross section times "
+            "luminosity over the number of generated events"
+        )
+    for start in range(0, weights.size, _SCALED_ROWS):
+        part = weights[start : start + _SCALED_ROWS]
+        part[:] = part.astype(np.float64) * (sum_weights / total)
+
+
+def as_series(column: pa.ChunkedArray, where: str) -> pd.Series:
+    """Return a column that the challenge does not know for a frame.
+
+    Raises
+    ------
+    DataError
+        If pandas has nothing for its type: the time of a zone that this machine does not know, ...
+    """
+    try:
+        series: pd.Series = column.to_pandas()
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        raise DataError(
+            f"{where} ({column.type}) can not be read: {error}; remove it from the file, or give "
+            "it another type"
+        ) from error
+    return series
 
 
 def training_rows(

@@ -29,8 +29,9 @@ from numpy.typing import NDArray
 
 from HiggsML.datasets import cached_file
 from HiggsML.datasets.cached_file import Progress, Steps, aligned, identity_of
-from HiggsML.datasets.checks import checked_columns, other_columns
-from HiggsML.datasets.reader import EVENT_BYTES, Data, scale_weights
+from HiggsML.datasets.checks import other_columns
+from HiggsML.datasets.reader import EVENT_BYTES, Data, as_series, scale_weights
+from HiggsML.datasets.values import checked_columns
 from HiggsML.errors import DataError, SettingsError
 from HiggsML.files import allocate, size_text
 from HiggsML.machine import process_memory
@@ -154,13 +155,16 @@ def write(
         head = cached_file.description(_MAGIC, content, layout.size)
         # A full disk is noticed before the work.
         allocate(file, len(head) + layout.size)
-        steps, start = Steps(data.train_size, progress), 0
+        steps, start, largest = Steps(data.train_size, progress), 0, 0.0
         for table in data.iter_training_tables():
             for position, values in _columns(table, data.path, start, layout):
                 file.seek(len(head) + position)
                 file.write(values.data)
+            largest = max(largest, pc.max(table["weights"]).as_py())
             start += len(table)
             steps.add(len(table))
+        if start and not largest > 0:
+            raise DataError(f"{data.path}: the weights of all {start} training events are zero")
         others.seek(0)
         file.seek(len(head) + layout.others)
         shutil.copyfileobj(others, file)
@@ -243,7 +247,7 @@ class TrainingColumns:
         columns: dict[str, Any] = {name: floats[name] for name in PRI_COLUMNS}
         columns |= {"weights": floats["weights"], "detailed_labels": _names(codes)}
         columns |= {"labels": floats["labels"], **{name: floats[name] for name in DER_COLUMNS}}
-        columns |= {name: others[name].to_pandas() for name in others.column_names}
+        columns |= {name: as_series(others[name], f"column {name}") for name in others.column_names}
         return pd.DataFrame(columns, copy=False)
 
     def check_room(self, count: int | None, memory: int) -> None:

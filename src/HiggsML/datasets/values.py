@@ -1,0 +1,162 @@
+"""What the rows of a dataset must hold: numbers in their ranges, jets that fit their number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from HiggsML.errors import DataError
+from HiggsML.schema import MISSING, PRI_COLUMNS, PROCESSES, SIGNAL
+
+__all__ = ["check_processes", "checked_columns"]
+
+_OF_ONE_JET = ("PRI_jet_leading_pt", "PRI_jet_subleading_pt")
+_OF_LEPTONS = ("PRI_lep_pt", "PRI_had_pt")
+_MOMENTA = (*_OF_LEPTONS, "PRI_jet_all_pt", "PRI_met", *_OF_ONE_JET)
+_JETS = {
+    number: tuple(f"PRI_jet_{jet}_{part}" for part in ("pt", "eta", "phi"))
+    for number, jet in ((1, "leading"), (2, "subleading"))
+}
+_MAY_LACK = frozenset(name for names in _JETS.values() for name in names)
+_OF_ALL_JETS = ("PRI_n_jets", "PRI_jet_all_pt", *_JETS[1], *_JETS[2])
+_RANGES = {
+    **dict.fromkeys(_MOMENTA, (0.0, 14_000.0, "momenta in GeV")),
+    **{
+        name: (-3.15, 3.15, "angles in radians, from -pi to pi")
+        for name in PRI_COLUMNS
+        if name.endswith("_phi")
+    },
+    **{name: (-15.0, 15.0, "pseudorapidities") for name in PRI_COLUMNS if name.endswith("_eta")},
+    "PRI_n_jets": (0.0, 100.0, "numbers of jets"),
+}
+"""Lowest and highest value that columns can have in collisions of 14 TeV, and what they hold."""
+_ROUNDING = 0.01  # GeV, of sums of momenta
+
+
+class _Column(NamedTuple):
+    """Values of a column, and where they stand."""
+
+    path: Path
+    name: str
+    first_row: int
+    values: NDArray[np.float32]
+
+    def refuse(self, wrong: NDArray[np.bool_], what: str, instead: str) -> None:
+        """Raise a DataError that shows the first of the wrong values, if there is any."""
+        if wrong.any():
+            rows = np.flatnonzero(wrong)
+            raise DataError(
+                f"{self.path}: column {self.name} has {rows.size} {what}, the first is "
+                f"{self.values[rows[0]]:g} in row {self.first_row + rows[0]} of those read; "
+                f"{instead}"
+            )
+
+
+def checked_columns(table: pa.Table, path: Path, first_row: int = 0) -> dict[str, Any]:
+    """Return a table's columns, after checking every value: arrays (float32), processes as text."""
+    columns: dict[str, Any] = {}
+    for name in table.column_names:
+        column = table[name]
+        if column.null_count:
+            mark = f"; a jet that is not there has {MISSING:g}" if name in _MAY_LACK else ""
+            raise DataError(f"{path}: column {name} has {column.null_count} empty values{mark}")
+        # Combining even a single chunk would copy it.
+        column = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+        if name == "detailed_labels":
+            check_processes(column, path)
+            columns[name] = column.cast(pa.string())
+            continue
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+            values = column.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+        finite = np.isfinite(values)
+        if not finite.all():
+            bad = np.flatnonzero(~finite)
+            raise DataError(
+                f"{path}: column {name} has {bad.size} values that are NaN or infinite, the first "
+                f"in row {first_row + bad[0]} of those read"
+            )
+        columns[name] = values
+        named = _Column(path, name, first_row, values)
+        _check_momenta(named)
+        _check_range(named)
+    if len(table) and columns["weights"].min() < 0:
+        raise DataError(f"{path}: {(columns['weights'] < 0).sum()} weights are negative")
+    is_signal = pc.equal(columns["detailed_labels"], SIGNAL).to_numpy(zero_copy_only=False)
+    wrong = np.count_nonzero(columns["labels"] != is_signal)
+    if wrong:
+        raise DataError(f"{path}: labels must be 1 for {SIGNAL} and 0 else; {wrong} rows differ")
+    if columns.keys() >= set(_OF_ALL_JETS):
+        _check_jets({name: _Column(path, name, first_row, columns[name]) for name in _OF_ALL_JETS})
+    return columns
+
+
+def check_processes(column: pa.Array | pa.ChunkedArray, path: Path) -> None:
+    """Refuse names of processes that the challenge does not know."""
+    unknown = set(column.unique().to_pylist()) - {*PROCESSES, None}
+    if unknown:
+        raise DataError(
+            f"{path}: unknown process {sorted(unknown)} in detailed_labels; known are "
+            f"{', '.join(PROCESSES)}"
+        )
+
+
+def _check_momenta(column: _Column) -> None:
+    """Refuse negative momenta; a jet that is not there has -25, and nothing else."""
+    if column.name not in _MOMENTA:
+        return
+    wrong = column.values < 0
+    if column.name in _OF_ONE_JET:
+        wrong &= column.values != MISSING
+    column.refuse(
+        wrong, "negative values", f"only a jet that is not there is marked, with {MISSING:g}"
+    )
+    if column.name in _OF_LEPTONS:
+        column.refuse(column.values == 0, "zeros", "every event has a lepton and a tau")
+    elif column.name in _OF_ONE_JET:
+        column.refuse(column.values == 0, "zeros", f"a jet that is not there has {MISSING:g}")
+
+
+def _check_range(column: _Column) -> None:
+    """Refuse momenta in MeV, angles in degrees and numbers that mark what is not there."""
+    if column.name not in _RANGES:
+        return
+    low, high, what = _RANGES[column.name]
+    wrong = (column.values < low) | (column.values > high)
+    if column.name in _MAY_LACK:
+        wrong &= column.values != MISSING
+    column.refuse(wrong, f"values outside {low:g} .. {high:g}", f"it must hold {what}")
+
+
+def _check_jets(columns: dict[str, _Column]) -> None:
+    """Refuse jets that PRI_n_jets does not count, or counts in vain, and sums that lack them."""
+    counted, all_pt = columns["PRI_n_jets"], columns["PRI_jet_all_pt"]
+    n_jets = counted.values
+    counted.refuse(n_jets != np.floor(n_jets), "values that are no whole numbers", "it counts jets")
+    least = np.zeros(len(n_jets), dtype=np.float32)
+    for number, names in _JETS.items():
+        counts = n_jets >= number
+        for name in names:
+            column = columns[name]
+            column.refuse(
+                counts == (column.values == MISSING),
+                "values that disagree with PRI_n_jets",
+                f"it must be {MISSING:g} where PRI_n_jets is below {number}, and only there",
+            )
+        pt = columns[names[0]]
+        if number > 1:
+            pt.refuse(
+                counts & (pt.values > columns[_OF_ONE_JET[0]].values + _ROUNDING),
+                f"values above {_OF_ONE_JET[0]}",
+                "the leading jet is the one of the largest momentum",
+            )
+        least += np.where(counts, pt.values, np.float32(0))
+    all_pt.refuse(
+        (all_pt.values < 0.999 * least - _ROUNDING) | ((n_jets == 0) & (all_pt.values > _ROUNDING)),
+        "values that disagree with the jets",
+        "it must be the sum of the momenta of all jets, 0 without any",
+    )
