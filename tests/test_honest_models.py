@@ -168,6 +168,7 @@ def test_the_same_answers_with_and_without_isolation(dataset, tmp_path, body):
             1,
             2,
             seed=4,
+            workers=1,
             isolation=isolation,
         )
         settings = run_ingestion(options)

@@ -204,6 +204,7 @@ def play(worker, source, competition, place, *, upload=True, before_scoring=lamb
                     systematics=ALL_ON,
                     empty_output=True,
                     checkpoint=False,
+                    workers=1,
                 )
             )
         except HiggsMLError as error:
