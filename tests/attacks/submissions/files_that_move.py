@@ -5,6 +5,7 @@ import os
 from attack import Honest
 
 ALONE = True
+EXCLUSIVE = True  # whose files they are is not told: the free space of the disk counts
 EXPECT = "in temporary files; its budget is 64.0 MB"
 
 

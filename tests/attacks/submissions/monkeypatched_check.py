@@ -10,12 +10,17 @@ ONCE = True
 EXPECT = "broke the protocol: the message is not valid JSON"
 
 
+class Unchecked(dict):
+    def _asdict(self):
+        return self
+
+
 class Model(Honest):
     def fit(self):
         from HiggsML.isolation.inside import runner
         from HiggsML.isolation.wire import channel as c
 
-        runner.check_prediction = lambda answer: type("A", (), {"_asdict": lambda self: answer})()
+        runner.answer_of = lambda model, test_set: Unchecked(model.predict(test_set))
         c.json.dumps = functools.partial(json.dumps, allow_nan=True)
         dumps = json.JSONEncoder
         c.json = type(

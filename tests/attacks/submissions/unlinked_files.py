@@ -6,6 +6,7 @@ import time
 from attack import Honest
 
 ALONE = True
+EXCLUSIVE = True  # whose files they are is not told: the free space of the disk counts
 EXPECT = "in temporary files; its budget is 64.0 MB"
 
 
