@@ -136,6 +136,18 @@ def test_the_smallest_difference_falls_with_the_number_of_experiments(rng):
     assert resolution(1600) < 0.6 * resolution(100)
 
 
+def test_the_smallest_difference_is_that_of_the_two_best_whatever_else_is_ranked(rng):
+    shared = rng.normal(size=(SETS, EXPERIMENTS))
+    two = {"first": method(rng, shared), "second": method(rng, shared, own=0.5)}
+    others = {f"far {k}": method(rng, rng.normal(size=shared.shape), own=3.0) for k in range(5)}
+    alone, among = rank(two, seed=1).resolution, rank({**others, **two}, seed=1).resolution
+    # 21 pairs instead of one are compared, at the same family-wise error.
+    assert alone < among < 2 * alone
+    twin = rank({**two, "twin": two["first"]}, seed=1)
+    assert twin.resolution == pytest.approx(alone, rel=0.3)
+    assert rank({"one": two["first"], "twin": two["first"]}, seed=1).resolution is None
+
+
 def test_several_equal_methods_are_separated_no_more_often_than_stated():
     level, any_separated, trials = 0.05, 0, 200
     for trial in range(trials):

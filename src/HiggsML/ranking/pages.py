@@ -149,13 +149,16 @@ def statement(ranking: Ranking) -> str:
         if len(first) == 1
         else f"{len(first)} submissions share the first place: {', '.join(first)}."
     )
-    best = ranking.entries[0].interval_score
-    resolution = board.resolution or 0.0
-    return (
+    sure = (
         f"{leader} Submissions are ranked by the interval score. Two that are equally good are "
-        f"separated by chance in at most {100 * board.level:g} of 100 rankings; a difference of "
-        f"{resolution:.4f} ({100 * resolution / best:.1f} % of the best score) is found in 80 of "
-        "100."
+        f"separated by chance in at most {100 * board.level:g} of 100 rankings"
+    )
+    if board.resolution is None:
+        return f"{sure}."
+    share = 100 * board.resolution / ranking.entries[0].interval_score
+    return (
+        f"{sure}; between the two best, a difference of {board.resolution:.4f} ({share:.1f} % of "
+        "the score) is found in 80 of 100."
     )
 
 
@@ -170,7 +173,7 @@ def _cells(entry: Entry, link: str) -> list[dict[str, Any]]:
         _cell(entry.rank, place(entry)),
         _cell(entry.rank, entry.name, link=link),
         _cell(entry.interval_score, f"{entry.interval_score:.4f} ± {entry.errors.total:.4f}"),
-        _cell(entry.quantiles_score, f"{entry.quantiles_score:.3f} ({low:.3f} to {high:.3f})"),
+        _cell(entry.quantiles_score, f"{entry.quantiles_score:.2f} ({low:.2f} to {high:.2f})"),
         _cell(coverage.coverage, f"{coverage.coverage:.4f} ± {coverage.error:.4f}"),
         _cell(coverage.p_pooled, _probability(coverage.p_pooled), off=coverage.p_pooled < _SURE),
         _cell(coverage.p_by_set, _probability(coverage.p_by_set), off=coverage.p_by_set < _SURE),

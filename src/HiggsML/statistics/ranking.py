@@ -137,8 +137,8 @@ class Board:
     level : float
         Family-wise error of all separations.
     resolution : float or None
-        The smallest difference of two scores that would be found with a probability of 80 %: the
-        median over the pairs. None with fewer than two methods.
+        The smallest difference of two scores that would be found with a probability of 80 %, for
+        the best and the next one whose score is not the same; None without such two.
 
     Examples
     --------
@@ -210,7 +210,7 @@ def rank(
     }
     pairs = _pairs(samples, n_sets)
     rows = _rows(samples, pairs, n_sets=n_sets, level=level, less_is_better=by == "interval_score")
-    return Board(by, rows, pairs, level, _resolution(pairs, level))
+    return Board(by, rows, pairs, level, _resolution(rows, pairs, level))
 
 
 class _Sample(NamedTuple):
@@ -382,12 +382,16 @@ def _quantile(sample: _Sample, share: float, n_sets: int) -> float:
     return sample.score + (value - sample.score) * _correction(n_sets)
 
 
-def _resolution(pairs: Sequence[Pair], level: float) -> float | None:
-    """Return the difference of which a share POWER would be found, for the median pair."""
-    if not pairs:
+def _resolution(rows: Sequence[Row], pairs: Sequence[Pair], level: float) -> float | None:
+    """Return the difference of which a share POWER would be found, for the two best methods."""
+    best = rows[0].name
+    of_the_best = {
+        pair.second if pair.first == best else pair.first: pair
+        for pair in pairs
+        if best in (pair.first, pair.second) and pair.difference != 0
+    }
+    nearest = next((of_the_best[row.name] for row in rows if row.name in of_the_best), None)
+    if nearest is None:
         return None
     tail = 1 - level / (2 * len(pairs))
-    needed = [
-        pair.error * (stdtrit(pair.freedom, tail) + stdtrit(pair.freedom, POWER)) for pair in pairs
-    ]
-    return float(np.median(needed))
+    return float(nearest.error * (stdtrit(nearest.freedom, tail) + stdtrit(nearest.freedom, POWER)))
