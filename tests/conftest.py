@@ -22,10 +22,12 @@ DATA_FILE = "FAIR_Universe_HiggsML_data.parquet"
 
 # Those that take longest, longest first (``pytest --durations=0``).
 LONG_FILES = (
-    *("test_container", "test_workers", "test_repeat", "test_rank", "test_notebooks"),
-    *("test_generator_pythia", "test_honest_models", "test_sample_submission", "test_frameworks"),
-    *("test_docs", "test_other_systems", "test_cli", "test_checkpoint", "test_generator_fast"),
-    *("test_dry_run", "test_restrict", "test_sandbox", "test_starts", "test_pyplot_figures"),
+    *("test_container", "test_generator_pythia", "test_workers", "test_repeat"),
+    *("test_honest_models", "test_checkpoint", "test_rank", "test_planted", "test_four_lepton"),
+    *("test_notebooks", "test_frameworks", "test_other_systems", "test_sample_submission"),
+    *("test_ingestion", "test_programs", "test_docs", "test_cli", "test_pseudo_experiments"),
+    *("test_restrict", "test_visualization", "test_generator_fast", "test_dry_run"),
+    *("test_starts", "test_sandbox", "test_pyplot_figures", "test_doctests"),
 )
 
 REPORT_LINES = pytest.StashKey[list]()
