@@ -90,6 +90,15 @@ path = output / "events"
 store_file.convert(dataset, path)  # as for a test set above a million rows
 outcomes["stored"] = [0, str(len(store_file.open_file(path).rows))]
 """
+RUN_ON_WINDOWS = """
+command("run", submission, "--input", data, "--output", output / "docker", "--docker")
+outcomes["run --docker"] = outcomes.pop("run")
+command("rank", submission.parent, "--input", data, "--output", output / "board")
+command("score", results, "--output", results.parent / "scores")
+command("compare", results.parent, results.parent)
+command("runs", results.parent.parent)
+command("explore", "--input", data, "--output", output / "explore.html")
+"""
 RUN = """
 command("run", submission, "--input", data, "--output", output / "run", "--sets", 1,
         "--pseudo-experiments", 2, "--seed", 1, "--memory", "1g")
@@ -147,9 +156,10 @@ def places(tiny_dataset, tmp_path_factory):
     submission = shutil.copytree(ROOT / "examples" / "counting", base / "counting")
     for name, text in DYING.items():
         write_submission(base / name, model_text(fit=text))
-    options = IngestionOptions(tiny_dataset, submission, base / "results", 1, 3, seed=1)
-    run_ingestion(options)
-    return tiny_dataset, submission, base / "results"
+    results = base / "outputs" / "run" / "results"
+    results.parent.mkdir(parents=True)
+    run_ingestion(IngestionOptions(tiny_dataset, submission, results, 1, 3, seed=1))
+    return tiny_dataset, submission, results
 
 
 WORK = {
@@ -165,15 +175,17 @@ def check_the_rest(found):
 
 
 def test_windows(places, tmp_path):
-    script = EVERYWHERE + RUN + 'command("explore", "--input", data, "--output", output / "e.html")'
-    found = outcomes("win32", script, *places, tmp_path)
+    found = outcomes("win32", EVERYWHERE + RUN_ON_WINDOWS + RUN, *places, tmp_path)
     check_the_rest(found)
-    assert found["explore"][0] == 0, found["explore"]
-    code, said = found["run"]
-    assert code == 1
-    assert "on Windows use the Linux of WSL 2" in said
-    assert "Traceback" not in said
+    for name in ("compare", "runs", "explore"):
+        assert found[name][0] == 0, found[name]
+    for name in ("run", "rank", "run --docker"):
+        code, said = found[name]
+        assert code == 1, said
+        assert "the Linux of WSL 2" in said
+        assert "Traceback" not in said
     assert "No trial run: " in found["submission check"][1]
+    assert "by default: no limit of memory, " in found["doctor"][1]
 
 
 def running(command):

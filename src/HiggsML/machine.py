@@ -6,7 +6,10 @@ import mmap
 import os
 from pathlib import Path
 
-__all__ = ["machine_memory", "process_memory"]
+__all__ = ["NO_LIMIT", "machine_memory", "process_memory"]
+
+NO_LIMIT = 1 << 62
+"""Memory where its size can not be told [bytes]."""
 
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -14,10 +17,10 @@ _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.lim
 def machine_memory() -> int:
     """Return the memory of this machine, or of this container if it has less [bytes].
 
-    Where it can not be told (Windows), it is taken as without limit.
+    Where it can not be told (Windows), it is taken as without limit: :data:`NO_LIMIT`.
     """
     if not hasattr(os, "sysconf"):
-        return 1 << 62
+        return NO_LIMIT
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for name in _CGROUP_LIMITS:
         try:

@@ -16,6 +16,7 @@ from HiggsML.files import cache_directories, converted_files, size_text
 from HiggsML.isolation.budget.budgets import Budgets
 from HiggsML.isolation.cage.privileges import NAMESPACES
 from HiggsML.isolation.cage.restrict import ESSENTIAL, MECHANISMS, isolation_level, missing, probe
+from HiggsML.machine import NO_LIMIT, machine_memory
 
 __all__ = ["doctor", "remedies", "verdict"]
 
@@ -115,8 +116,11 @@ def doctor(input_dir: Path, require: bool) -> None:
     if problem := not_enforced():
         console.print(f"Note: {problem}", highlight=False)
     budgets = Budgets().resolved()
+    # A machine that does not tell its memory would get a share of an absurd number.
+    known = machine_memory() < NO_LIMIT
+    memory = f"{size_text(budgets.memory_bytes or 0)} of memory" if known else "no limit of memory"
     console.print(
-        f"Budgets of a submission by default: {size_text(budgets.memory_bytes or 0)} of memory, "
+        f"Budgets of a submission by default: {memory}, "
         f"{budgets.tasks} processes and threads, {size_text(budgets.disk_bytes)} of temporary "
         f"files, {budgets.predict_seconds:g} s for one prediction",
         highlight=False,

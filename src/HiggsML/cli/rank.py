@@ -105,6 +105,7 @@ def rank(
     and keeps everything that it takes to make a row again. It may be stopped at any time: the same
     command goes on, and ranks submissions that have joined.
     """
+    from HiggsML.isolation.sandbox import check_system
     from HiggsML.ranking.archive import Archive
     from HiggsML.ranking.run import measure_all
     from HiggsML.ranking.submissions import find_submissions
@@ -116,6 +117,8 @@ def rank(
             "Name the SUBMISSIONS to rank, or --rescore a BOARD, or --reproduce a BOARD's NAME."
         )
     options = IngestionOptions(input_dir, input_dir, board, **values)
+    if rescore is None:
+        check_system()
     if reproduce is not None:
         needed_dataset(input_dir)
         _reproduce(Archive(reproduce[0]), reproduce[1], options)

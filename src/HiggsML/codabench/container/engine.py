@@ -95,6 +95,8 @@ def connect() -> Any:
 def _reach(host: str) -> None:
     """Try a local engine's socket: the SDK's own error says less, and leaves its socket open."""
     if host.startswith("unix://"):
+        if not hasattr(socket, "AF_UNIX"):
+            raise OSError("from Windows, run this in the Linux of WSL 2: wsl --install")
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(_LOG_WAIT)
             probe.connect(host.removeprefix("unix://"))
