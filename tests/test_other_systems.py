@@ -156,7 +156,7 @@ def places(tiny_dataset, tmp_path_factory):
     submission = shutil.copytree(ROOT / "examples" / "counting", base / "counting")
     for name, text in DYING.items():
         write_submission(base / name, model_text(fit=text))
-    results = base / "outputs" / "run" / "results"
+    results = base / "outputs" / "run" / "predictions"
     results.parent.mkdir(parents=True)
     run_ingestion(IngestionOptions(tiny_dataset, submission, results, 1, 3, seed=1))
     return tiny_dataset, submission, results
