@@ -368,6 +368,15 @@ def test_debug_opens_the_debugger_where_the_model_fails(tiny_dataset, tmp_path):
     assert not list(tmp_path.glob("out/predictions/*"))
 
 
+def test_the_debugger_begins_on_the_participants_line_above_a_librarys(tiny_dataset, tmp_path):
+    line = "__import__('json').loads('[')"
+    end = debugged(tiny_dataset, tmp_path, line, "--debug", typed="p 'value', secret\nq\n")
+    assert end.returncode == 1
+    assert "('value', 42)" in end.stdout
+    assert "frames of Python" in end.stderr
+    assert "decoder.py" not in end.stderr
+
+
 def test_debug_stops_at_a_breakpoint_and_goes_on(tiny_dataset, tmp_path):
     end = debugged(
         tiny_dataset, tmp_path, "breakpoint()", "--debug", typed="p 'value', secret\nc\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pdb
 import sys
 import traceback
@@ -109,7 +110,7 @@ def run(
     if image or as_platform or worker:
         raise SettingsError("--image, --as-platform and --worker need --docker")
     if debug:
-        with _debugger():
+        with _debugger(submission):
             _run_here(options, None)
     with progress_bar(None if debug else "read") as progress:
         if not debug:
@@ -237,19 +238,26 @@ def _row(predictions: Path, scoring: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _debugger() -> Iterator[None]:
-    """Start Python's debugger where an error of the participant's code came up."""
+def _debugger(submission: Path) -> Iterator[None]:
+    """Start Python's debugger on the participant's line that an error came up from."""
     try:
         yield
     except HiggsMLError:
         raise
     except Exception as error:
-        from HiggsML.isolation.inside.participant_traceback import hint
+        from HiggsML.isolation.inside.participant_traceback import folded_traceback, hint
 
-        traceback.print_exception(error)
+        folder = submission.resolve()
+        frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+        own = [n for n, name in enumerate(frames) if name.startswith(f"{folder}{os.sep}")]
+        click.echo(folded_traceback(error, error.__traceback__, folder), err=True, nl=False)
         if advice := hint(error):
             click.echo(advice, err=True)
-        pdb.post_mortem(error.__traceback__)
+        debugger = pdb.Pdb()
+        debugger.reset()
+        if own and own[-1] < len(frames) - 1:  # below it are the frames of libraries
+            debugger.cmdqueue = [f"up {len(frames) - 1 - own[-1]}"]
+        debugger.interaction(None, error.__traceback__)
         sys.exit(1)
 
 
