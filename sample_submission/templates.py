@@ -50,7 +50,7 @@ SIGNAL_SHARE = 0.7  # of the signal in the quantiles that divide the score
 ENOUGH_FOR_QUANTILES = 2_000_000  # events
 
 CHUNK_ROWS = 250_000  # events that are shifted at once, to save memory
-MAX_SHIFTED_EVENTS = 10_000_000  # more would only take time: shifts move few events across edges
+MAX_SHIFTED_EVENTS = 20_000_000  # each at 19 points; fewer blur mu (benchmarks/CLOSURE.md)
 
 
 def terms(tes, jes, soft_met):
