@@ -9,14 +9,14 @@ Model that have seen nothing else, and every answer must be the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from HiggsML.errors import SubmissionError, TimeLimitError
 from HiggsML.ingestion.workers import Task
-from HiggsML.pseudo_experiments.seeds import Purpose, draw_order, seed_sequence
+from HiggsML.pseudo_experiments.seeds import Purpose, seed_sequence
 from HiggsML.results import Answer
 from HiggsML.statistics.measurements import width
 
@@ -77,30 +77,25 @@ class _Difference:
         )
 
 
-def chosen(seed: int, answered: Collection[Task]) -> list[Task]:
+def chosen(seed: int, answered: Iterable[Task]) -> list[Task]:
     """Choose pseudo-experiments to be asked again, in a random order that no submission knows.
 
     Parameters
     ----------
     seed : int
         Of the run.
-    answered : collection of Task
-        Those that the fitted Model has measured.
+    answered : iterable of Task
+        Those that the fitted Model has measured, the first one first.
     """
+    answered = list(answered)
     ordered = sorted(answered)
     count = min(len(ordered), max(LEAST, math.ceil(SHARE * len(ordered))))
     rng = np.random.default_rng(seed_sequence(seed, Purpose.REPEAT))
     again = [ordered[index] for index in rng.choice(len(ordered), count, replace=False)]
-    # A memory of few experiments would be the same if they came in their first order by chance.
-    same = count == len(ordered) and again == _first_order(seed, ordered)
-    return again[::-1] if same else again
-
-
-def _first_order(seed: int, ordered: Sequence[Task]) -> list[Task]:
-    if not ordered:
-        return []
-    sizes = (1 + max(numbers) for numbers in zip(*ordered, strict=True))
-    return [Task._make(task) for task in draw_order(seed, *sizes)]
+    if len(again) > 1 and again[0] == answered[0]:
+        # Nothing had been seen before it then either: asked first, it would tell of no memory.
+        again.append(again.pop(0))
+    return again
 
 
 def detection_probability(total: int, affected: int) -> float:
