@@ -237,6 +237,21 @@ def test_swapped_intervals_miss_and_the_report_says_how_many(tmp_path, caplog):
         assert "2 of 100 intervals have p16 above p84" in text
 
 
+def test_the_report_says_what_is_hardly_meant(tmp_path, caplog):
+    results = json.loads(json.dumps(RESULTS))
+    results[1]["mu_hats"][3] = results[1]["p84"][3] + 0.1
+    results[2]["mu_hats"][0] = results[2]["p16"][0] - 0.1
+    results[2]["delta_mu_hats"][4] *= -1
+    run_scoring(write(tmp_path / "predictions", results=results), tmp_path / "scores")
+    page = (tmp_path / "scores" / "detailed_results.html").read_text()
+    for text in (page, caplog.text):
+        assert "2 of 100 estimates mu_hat lie outside of their own interval" in text
+        assert "1 of 100 uncertainties delta_mu_hat are negative" in text
+    caplog.clear()
+    run_scoring(write(tmp_path / "usual"), tmp_path / "scores")
+    assert caplog.text == ""
+
+
 def test_phase_2_is_in_the_report(tmp_path, monkeypatch):
     seen = {}
     monkeypatch.setattr(

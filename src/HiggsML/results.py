@@ -128,6 +128,18 @@ class Predictions:
         """Number of intervals with p16 above p84."""
         return int((self.p16 > self.p84).sum())
 
+    @property
+    def n_outside(self) -> int:
+        """Number of estimates outside of their own interval, by more than rounding."""
+        low, high = np.minimum(self.p16, self.p84), np.maximum(self.p16, self.p84)
+        rounding = 1e-6 * (high - low) + 1e-9
+        return int(((self.mu_hat < low - rounding) | (self.mu_hat > high + rounding)).sum())
+
+    @property
+    def n_negative(self) -> int:
+        """Number of uncertainties below zero."""
+        return int((self.delta_mu_hat < 0).sum())
+
 
 @dataclass(frozen=True)
 class Settings:

@@ -22,7 +22,7 @@ from HiggsML.results import (
     required,
     write_json,
 )
-from HiggsML.score.run import REPORT_FILE, finite_scores, swapped_notice
+from HiggsML.score.run import REPORT_FILE, finite_scores, odd_answers
 from HiggsML.statistics.official_scores import (
     EPSILON,
     BootstrapScores,
@@ -258,7 +258,7 @@ class Scoring(Timer):
             bootstrap=bootstrap_scores(self._predictions, self._settings.mus),
             phase_2=self._phase_2,
             details={"name": self.name} if self.name else {},
-            notices=swapped_notice(self._predictions),
+            notices=odd_answers(self._predictions),
         )
         if self._own_html:
             with Path(self.html_file).open("a", encoding="utf-8") as file:

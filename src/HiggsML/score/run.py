@@ -24,7 +24,7 @@ from HiggsML.score.planted import check_platform_metadata, copied_names, refuse_
 from HiggsML.seal import check_record, load_key
 from HiggsML.statistics.official_scores import bootstrap_scores, compute_scores
 
-__all__ = ["REPORT_FILE", "SCORE_KEYS", "finite_scores", "run_scoring", "swapped_notice"]
+__all__ = ["REPORT_FILE", "SCORE_KEYS", "finite_scores", "odd_answers", "run_scoring"]
 
 logger = logging.getLogger(__name__)
 
@@ -147,24 +147,37 @@ def _run_scoring(
         bootstrap=bootstrap_scores(predictions, run.mus),
         phase_2=bootstrap_scores(predictions, run.mus, unit="set") if phase_2 else None,
         details=run.details,
-        notices=(*run.notices, *swapped_notice(predictions)),
+        notices=(*run.notices, *odd_answers(predictions)),
     )
     write_json(output / "scores.json", entries)
     return entries
 
 
-def swapped_notice(predictions: Mapping[int, Predictions]) -> list[str]:
-    """Return a sentence, in a list, if some intervals have p16 above p84; else an empty list."""
-    count = sum(result.n_swapped for result in predictions.values())
-    if not count:
-        return []
-    total = sum(result.p16.size for result in predictions.values())
-    notice = (
-        f"{count:,} of {total:,} intervals have p16 above p84: each counts with its width "
-        "|p84 - p16|, and as one that misses the true mu."
+def odd_answers(predictions: Mapping[int, Predictions]) -> list[str]:
+    """Return a sentence for each way in which answers are valid, but hardly meant."""
+    results = predictions.values()
+    total = sum(result.p16.size for result in results)
+    odd = (
+        (
+            sum(result.n_swapped for result in results),
+            "intervals have p16 above p84: each counts with its width |p84 - p16|, and as one that "
+            "misses the true mu.",
+        ),
+        (
+            sum(result.n_outside for result in results),
+            "estimates mu_hat lie outside of their own interval: RMSE and MAE judge mu_hat, "
+            "coverage and width the interval.",
+        ),
+        (
+            sum(result.n_negative for result in results),
+            "uncertainties delta_mu_hat are negative, which MAE punishes: it is half the width of "
+            "the interval.",
+        ),
     )
-    logger.warning(notice)
-    return [notice]
+    notices = [f"{count:,} of {total:,} {what}" for count, what in odd if count]
+    for notice in notices:
+        logger.warning(notice)
+    return notices
 
 
 def _isolation(run: Settings, path: Path) -> float:
