@@ -82,7 +82,7 @@ def test_every_refusal_is_explained(tmp_path, tiny_dataset):
     top = f"{TOP}\ncalls = iter([\n{cases}\nprinted])"
     text = model_text(top=top, predict="return next(calls)()")
     with (
-        (tmp_path / "log").open("w+") as log,
+        (tmp_path / "log").open("w", encoding="utf-8") as log,
         Sandbox(write_submission(tmp_path / "s", text), isolation="prefer", log=log) as sandbox,
     ):
         sandbox.fit(Data(tiny_dataset), timeout=300)
@@ -96,8 +96,9 @@ def test_every_refusal_is_explained(tmp_path, tiny_dataset):
             assert says in summary, case
             assert says not in quoted or case in ("hidden()", "in_a_group()"), case
         sandbox.predict(1, timeout=120)
-        log.seek(0)
-        assert SESSION in log.read(), "a traceback that the submission itself prints"
+    # All that the submission printed is there when its process has ended.
+    printed = (tmp_path / "log").read_text(encoding="utf-8")
+    assert SESSION in printed, "a traceback that the submission itself prints"
 
 
 @pytest.mark.usefixtures("dumpable")
