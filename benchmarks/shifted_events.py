@@ -17,7 +17,6 @@ import argparse
 import itertools
 import json
 import sys
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -59,10 +58,10 @@ def biases(likelihood, templates, rng):
         for _ in range(TRUTHS):
             mu, z = rng.uniform(1, 3), rng.standard_normal(6)  # where no interval ends at zero
             counts, _ = truth.expected(mu, z)
-            at_truth = likelihood.ProfileLikelihood(truth.templates).measure(counts)
+            at_truth, *_ = truth.measure(counts)
             mu_hat, low, high, _ = method.measure(counts)
             # The prior pulls both alike; what is left is the other templates'.
-            found.append(2 * (mu_hat - at_truth[0]) / (high - low))
+            found.append(2 * (mu_hat - at_truth) / (high - low))
     return np.array(found)
 
 
@@ -75,11 +74,9 @@ def main():
     usual = templates.MAX_SHIFTED_EVENTS
     data = Data(flags.input)
     data.load_train_set()
-    model = module.Model(lambda **_: data.get_train_set(), partial(systematics))
+    model = module.Model(lambda **_: data.get_train_set(), systematics)
     events = model.events
-    sums = events.groupby("detailed_labels")["weights"].sum()
-    learning = events.iloc[:: -(-len(events) // module.MAX_LEARNING_EVENTS)]
-    classifier = module.Classifier(model.shifted_copies(learning), sums.to_dict())
+    classifier = model.trained_classifier()
     rng = np.random.default_rng(SEED)
     sizes = []
     for parts in PARTS:

@@ -41,12 +41,8 @@ class Model:
 
     def fit(self):
         """Train the classifiers and fill the templates."""
-        events = self.events
-        sums = events.groupby("detailed_labels")["weights"].sum()
-        expected = {name: float(sums.get(name, 0.0)) for name in PROCESSES}
-        learning = events.iloc[:: -(-len(events) // MAX_LEARNING_EVENTS)]
-        self.classifier = Classifier(self.shifted_copies(learning), expected)
-        self.templates = Templates.fill(events, self.systematics, self.classifier)
+        self.classifier = self.trained_classifier()
+        self.templates = Templates.fill(self.events, self.systematics, self.classifier)
         self.likelihood = ProfileLikelihood(self.templates, self.fixed)
         del self.events
 
@@ -83,6 +79,14 @@ class Model:
         binning = self.templates.binning
         bins = binning(observables(events, self.classifier))
         return np.bincount(bins, test_set["weights"], minlength=binning.n_bins)
+
+    def trained_classifier(self):
+        """Return the classifiers, which learn from copies of at most so many events."""
+        events = self.events
+        sums = events.groupby("detailed_labels")["weights"].sum()
+        expected = {name: float(sums.get(name, 0.0)) for name in PROCESSES}
+        learning = events.iloc[:: -(-len(events) // MAX_LEARNING_EVENTS)]
+        return Classifier(self.shifted_copies(learning), expected)
 
     def shifted_copies(self, events):
         """Return copies of the events under random shifts, which the classifiers then tolerate."""
