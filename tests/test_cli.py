@@ -314,7 +314,7 @@ def test_a_path_that_nearly_exists_is_named(tmp_path, monkeypatch):
     assert "did you mean PRI_met" in str(asked.exception)
 
 
-def test_runs_are_listed_best_first(counting_run, tmp_path):
+def test_runs_are_listed_best_first(counting_run, tmp_path, monkeypatch):
     output, _ = counting_run
     for name in ("first", "second"):
         shutil.copytree(output, tmp_path / "runs" / name)
@@ -326,6 +326,10 @@ def test_runs_are_listed_best_first(counting_run, tmp_path):
     result = call("runs", tmp_path / "runs", "--page", page, "--board")
     assert (tmp_path / "runs" / "board" / "index.html").is_file()
     assert result.exit_code == 0, result.output
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert call("runs", tmp_path / "runs", "--board", ".").exit_code == 0
+    assert (tmp_path / "here" / "index.html").is_file()
     assert result.output.index("second") < result.output.index("first")
     assert "±" in result.output
     text = page.read_text()

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from HiggsML.cli.console import print_log, stderr, wrapped
+from HiggsML.cli.console import print_log, say, stderr
 from HiggsML.cli.options import (
     ANY_PATH,
     DIRECTORY,
     EXISTING,
     FILE,
     SUBMISSION,
+    input_option_looked_at_later,
     needed_dataset,
 )
 from HiggsML.cli.progress import progress_bar
@@ -179,14 +180,7 @@ def submission() -> None:
 
 @submission.command()
 @click.argument("path", type=SUBMISSION)
-@click.option(
-    "--input",
-    "input_dir",
-    type=ANY_PATH,
-    default=Path("input_data"),
-    show_default=True,
-    help="Dataset for the trial.",
-)
+@input_option_looked_at_later
 @click.option(
     "--pseudo-experiments",
     type=click.IntRange(1),
@@ -265,7 +259,4 @@ def _print_findings(findings: Iterable[Finding]) -> None:
 
     styles = {"platform": "bold red", "challenge": "red", "advice": "yellow"}
     for finding in findings:
-        text = wrapped(f"{KINDS[finding.kind]}: {finding}")
-        stderr.print(
-            text, style=styles[finding.kind], markup=False, highlight=False, soft_wrap=True
-        )
+        say(f"{KINDS[finding.kind]}: {finding}", styles[finding.kind])

@@ -24,6 +24,7 @@ __all__ = [
     "log_to_stderr",
     "output_console",
     "print_log",
+    "say",
     "say_unprotected",
     "show_scores",
     "stderr",
@@ -67,13 +68,17 @@ def wrapped(text: str) -> str:
     )
 
 
+def say(text: str, style: str | None = None) -> None:
+    """Print a sentence on standard error; brackets in it are no markup."""
+    stderr.print(wrapped(text), style=style, markup=False, highlight=False, soft_wrap=True)
+
+
 def say_unprotected(submission: Path) -> None:
     """Tell that a submission's code is about to run in this process."""
-    text = (
+    say(
         f"{submission} runs in this process, with all of your rights and without isolation: only "
         "for code that you trust ('higgsml run' isolates)"
     )
-    stderr.print(wrapped(text), markup=False, highlight=False, soft_wrap=True)
 
 
 class _CurrentStderr(logging.StreamHandler[Any]):

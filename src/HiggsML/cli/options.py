@@ -110,7 +110,7 @@ def _input_option(kind: click.Path) -> Callable[..., Any]:
 
 
 input_option = _input_option(_DATASET)
-input_option_looked_at_later = _input_option(DIRECTORY)
+input_option_looked_at_later = _input_option(ANY_PATH)
 """For a command that needs no dataset in some of its ways: ``needed_dataset`` looks at it."""
 image_option = click.option(
     "--image", default=None, help="Image for --docker; the competition's by default."

@@ -119,8 +119,8 @@ def rank(
     options = IngestionOptions(input_dir, input_dir, board, **values)
     if rescore is None:
         check_system()
-    if reproduce is not None:
         needed_dataset(input_dir)
+    if reproduce is not None:
         _reproduce(Archive(reproduce[0]), reproduce[1], options)
         return
     archive = Archive(rescore or board)
@@ -128,7 +128,6 @@ def rank(
         if damage := [one for one in archive.damage() if one.startswith(("runs/", "ranking.json"))]:
             raise ResultsError(f"{archive.folder} is not as it was kept: {'; '.join(damage[:10])}")
     else:
-        needed_dataset(input_dir)
         paths = find_submissions(submissions)
         with progress_bar() as progress:
             count = measure_all(

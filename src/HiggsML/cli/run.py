@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from HiggsML.cli.console import print_log, show_scores, stderr, wrapped
+from HiggsML.cli.console import print_log, say, show_scores
 from HiggsML.cli.options import (
     DIRECTORY,
     EXISTING,
@@ -176,13 +176,7 @@ def _run_here(options: IngestionOptions, progress: Report | None) -> None:
 
     settings = run_ingestion(options, progress)
     for notice in settings.notices:
-        stderr.print(
-            wrapped(f"Note: {notice}"),
-            style="yellow",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+        say(f"Note: {notice}", "yellow")
 
 
 def _save_figures(predictions: Path, directory: Path, file_format: str) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from HiggsML.cli.console import output_console, stderr, table, wrapped
+from HiggsML.cli.console import output_console, say, table
 from HiggsML.cli.options import DIRECTORY, FILE
 from HiggsML.cli.progress import progress_bar
 from HiggsML.errors import ResultsError
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["runs"]
 
+_AMONG_RUNS = Path("DIRECTORY/board")
+"""Stands for the folder of ``--board`` without one, which depends on another argument."""
+
 
 @click.command()
 @click.argument("directory", type=DIRECTORY, default=Path("outputs"))
@@ -28,7 +31,7 @@ __all__ = ["runs"]
     "--board",
     type=DIRECTORY,
     is_flag=False,
-    flag_value=Path(),
+    flag_value=_AMONG_RUNS,
     default=None,
     help="Write a board of them into this folder (default: board, among the runs), too: ranks "
     "with ties, coverage tests, and method against method, for those that measured the same "
@@ -55,7 +58,7 @@ def runs(directory: Path, page: Path | None, board: Path | None) -> None:
             try:
                 loaded[str(folder.relative_to(directory))] = load_run(folder)
             except ResultsError as error:
-                stderr.print(wrapped(f"Note: {error}"), style="yellow", soft_wrap=True)
+                say(f"Note: {error}", "yellow")
     if not loaded:
         raise ResultsError(f"{directory} holds no run: 'higgsml run SUBMISSION' makes one")
     best_first = sorted(loaded.items(), key=lambda item: -item[1].quantiles_score)
@@ -74,7 +77,7 @@ def runs(directory: Path, page: Path | None, board: Path | None) -> None:
         from HiggsML.ranking.own_runs import write_own_board
 
         places = {name: directory / name for name in loaded}
-        folder = directory / "board" if board == Path() else board
+        folder = directory / "board" if board == _AMONG_RUNS else board
         click.echo(f"Board: {write_own_board(places, folder)}")
 
 

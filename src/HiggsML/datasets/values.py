@@ -85,10 +85,9 @@ def checked_columns(table: pa.Table, path: Path, first_row: int = 0) -> dict[str
             )
         columns[name] = values
         named = _Column(path, name, first_row, values)
-        if name in _MOMENTA and lowest <= 0:
+        if lowest <= 0:
             _check_momenta(named)
-        if name in _RANGES and not _RANGES[name][0] <= lowest <= highest <= _RANGES[name][1]:
-            _check_range(named)
+        _check_range(named, lowest, highest)
     if len(table) and columns["weights"].min() < 0:
         raise DataError(f"{path}: {(columns['weights'] < 0).sum()} weights are negative")
     is_signal = pc.equal(columns["detailed_labels"], SIGNAL).to_numpy(zero_copy_only=False)
@@ -112,6 +111,8 @@ def check_processes(column: pa.Array | pa.ChunkedArray, path: Path) -> None:
 
 def _check_momenta(column: _Column) -> None:
     """Refuse negative momenta; a jet that is not there has -25, and nothing else."""
+    if column.name not in _MOMENTA:
+        return
     wrong = column.values < 0
     if column.name in _OF_ONE_JET:
         wrong &= column.values != MISSING
@@ -124,9 +125,11 @@ def _check_momenta(column: _Column) -> None:
         column.refuse(column.values == 0, "zeros", f"a jet that is not there has {MISSING:g}")
 
 
-def _check_range(column: _Column) -> None:
+def _check_range(column: _Column, lowest: float, highest: float) -> None:
     """Refuse momenta in MeV, angles in degrees and numbers that mark what is not there."""
-    low, high, what = _RANGES[column.name]
+    low, high, what = _RANGES.get(column.name, (-np.inf, np.inf, "any numbers"))
+    if low <= lowest and highest <= high:
+        return
     wrong = (column.values < low) | (column.values > high)
     if column.name in _MAY_LACK:
         wrong &= column.values != MISSING

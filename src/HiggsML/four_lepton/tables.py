@@ -63,9 +63,9 @@ def read_table(path: Path, known: Collection[str]) -> pd.DataFrame:
         used = [name for name in texts if name in known]
         if used and texts[used].iloc[:1].astype(str).map(_has_decimal_comma).to_numpy().any():
             frame = _read(path, kind, known, ",")
+    except DataError:
+        raise
     except (*UNPACKING_ERRORS, pd.errors.ParserError, ImportError) as error:
-        if isinstance(error, DataError):
-            raise
         raise DataError(f"{path} is not a readable CSV file: {error}") from error
     return frame
 

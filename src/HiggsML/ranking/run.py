@@ -96,8 +96,11 @@ def measure_all(
     """
     with archive.held():
         entropy = _begun(archive, options)
+        ended = set(archive.names())
         waiting = [
-            name for name, path in submissions.items() if _has_to_run(archive, name, path, again)
+            name
+            for name, path in submissions.items()
+            if name not in ended or _has_to_run_again(archive, name, path, again)
         ]
         # Whose answers can not be asked for again may have remembered: it has no place.
         strict: Literal["off", "require"] = "off" if options.repeatable == "off" else "require"
@@ -116,10 +119,8 @@ def measure_all(
     return count
 
 
-def _has_to_run(archive: Archive, name: str, path: Path, again: bool) -> bool:
-    """Return whether a submission is to be run; warn if a place is that of other files."""
-    if name not in archive.names():
-        return True
+def _has_to_run_again(archive: Archive, name: str, path: Path, again: bool) -> bool:
+    """Return whether a run that failed is to be made again; warn if others were of other files."""
     record = archive.record(name)
     try:
         with open_submission(path) as submission:

@@ -144,10 +144,8 @@ def proportional(members: Iterable[int], without: int | None = None) -> int:
                     elif not line[:1].isupper():  # the heading of a mapping
                         _, mode, _, file_device, inode, *_ = line.split()
                         counts, of_file = file_device != device, b"p" in mode and inode != b"0"
-        except PermissionError:
-            total += process_memory(pid)[
-                0
-            ]  # it has made itself non-dumpable: all of its pages count
+        except PermissionError:  # it has made itself non-dumpable: all of its pages count
+            total += process_memory(pid)[0]
         except (OSError, ValueError, IndexError):
             continue  # ended meanwhile
     return total
