@@ -5,6 +5,7 @@ import os
 from attack import Honest
 
 ALONE = True
+EXCLUSIVE = True  # whose files they are is not told: all that is in /dev/shm counts
 EXPECT = "BudgetError: the submission used .* of memory; its budget is 1.0 GB|No space left"
 
 
