@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from HiggsML.datasets import Data, training_store
+from HiggsML.derived_quantities import DER_data
 from HiggsML.errors import DataError
 from tests.conftest import DATA_FILE
 
@@ -151,3 +152,32 @@ def test_a_column_that_pandas_can_not_hold(events, write_dataset):
     data = Data(directory)
     with pytest.raises(DataError, match=r"column time \(timestamp.*can not be read: .*remove it"):
         data.load_train_set()
+
+
+def test_derived_quantities_that_agree_are_kept_as_they_are(events, write_dataset):
+    derived = DER_data(events)
+    derived["DER_mass_vis"] += np.float32(0.001)
+    data = Data(write_dataset(derived))
+    data.load_train_set()
+    kept = data.get_train_set()["DER_mass_vis"].to_numpy()
+    assert np.array_equal(kept, derived["DER_mass_vis"].to_numpy()[data.test_size :])
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("DER_mass_vis", lambda values: 1000 * values),  # MeV
+        ("DER_mass_jet_jet", lambda values: values.replace(-25.0, -999.0)),
+        ("DER_deltar_had_lep", lambda values: values.to_numpy()[::-1]),  # of other events
+        ("DER_pt_h", lambda values: values.where(values.index % 20 != 0, 3 * values + 1)),
+    ],
+)
+def test_derived_quantities_that_contradict_the_primaries(events, write_dataset, name, change):
+    events = DER_data(events)
+    events[name] = change(events[name])
+    data = Data(write_dataset(events))
+    says = rf"column {name} contradicts the PRI_ columns.*where it would be.*leave the DER_ columns"
+    with pytest.raises(DataError, match=says):
+        data.load_train_set()
+    with pytest.raises(DataError, match=says):
+        training_store.convert(data, data.input_dir / "new.events")

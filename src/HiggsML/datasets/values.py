@@ -1,4 +1,4 @@
-"""What the rows of a dataset must hold: numbers in their ranges, jets that fit their number."""
+"""What the rows of a dataset must hold: numbers in their ranges, without contradictions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from HiggsML.errors import DataError
-from HiggsML.schema import MISSING, PRI_COLUMNS, PROCESSES, SIGNAL
+from HiggsML.physics.features import derive_in_chunks
+from HiggsML.schema import DER_COLUMNS, MISSING, PRI_COLUMNS, PROCESSES, SIGNAL
 
 __all__ = ["check_processes", "checked_columns"]
 
@@ -38,6 +39,9 @@ _RANGES = {
 _ROUNDING = 0.01  # GeV, of sums of momenta
 _ROOM = 0.9
 """So much of what they should be momenta of jets must agree: copies of events may be smeared."""
+_DERIVED_ROWS = 2_000  # of each piece are computed again
+_DERIVED_ROOM = 0.01, 0.05  # of the quantity, and in its unit: primaries are rounded
+_DERIVED_SHARE = 0.02  # may differ more: some quantities jump
 
 
 class _Column(NamedTuple):
@@ -96,6 +100,8 @@ def checked_columns(table: pa.Table, path: Path, first_row: int = 0) -> dict[str
         raise DataError(f"{path}: labels must be 1 for {SIGNAL} and 0 else; {wrong} rows differ")
     if columns.keys() >= set(_OF_ALL_JETS):
         _check_jets({name: _Column(path, name, first_row, columns[name]) for name in _OF_ALL_JETS})
+    if columns.keys() >= {*PRI_COLUMNS, *DER_COLUMNS} and len(table):
+        _check_derived(columns, path)
     return columns
 
 
@@ -164,3 +170,25 @@ def _check_jets(columns: dict[str, _Column]) -> None:
         "values that disagree with the jets",
         "it must be the sum of the momenta of all jets, 0 without any",
     )
+
+
+def _check_derived(columns: dict[str, Any], path: Path) -> None:
+    """Refuse stored derived quantities that are not those of the primaries, looking at some rows.
+
+    Pseudo-experiments compute theirs from the primaries: a model would be trained on others.
+    """
+    rows = np.linspace(0, len(columns["weights"]) - 1, _DERIVED_ROWS).astype(np.intp)
+    derived = np.empty((len(DER_COLUMNS), len(rows)), np.float32)
+    derive_in_chunks({name: columns[name][rows] for name in PRI_COLUMNS}, derived)
+    relative, absolute = _DERIVED_ROOM
+    for name, values in zip(DER_COLUMNS, derived, strict=True):
+        stored = columns[name][rows]
+        wrong = np.abs(stored - values) > relative * np.abs(values) + absolute
+        if np.mean(wrong) > _DERIVED_SHARE:
+            first = np.flatnonzero(wrong)[0]
+            raise DataError(
+                f"{path}: column {name} contradicts the PRI_ columns, from which it follows, in "
+                f"{np.mean(wrong):.0%} of the rows looked at: {stored[first]:g}, where it would be "
+                f"{values[first]:g}; correct it, or leave the DER_ columns out, and they are "
+                "computed"
+            )
