@@ -465,15 +465,20 @@ class Model:
 
 
 @pytest.mark.parametrize(
-    ("fit", "flags", "message"),
+    ("fit", "flags", "message", "where"),
     [
-        (100, ("--fit-seconds", 2), "import and fit took longer than its budget of 2 s"),
-        (0, ("--predict-seconds", "0.5"), "one prediction took longer than its budget of 0.5 s"),
-        (100, ("--memory", "20m"), "of memory; its budget is 20.0 MB"),
-        (100, ("--log-size", "1k", "--deadline", 10), "the whole run had 10 s"),
+        (100, ("--fit-seconds", 2), "import and fit took longer than its budget of 2 s", "fit"),
+        (
+            0,
+            ("--predict-seconds", "0.5"),
+            "one prediction took longer than its budget of 0.5 s",
+            "predict",
+        ),
+        (100, ("--memory", "20m"), "of memory; its budget is 20.0 MB", None),
+        (100, ("--log-size", "1k", "--deadline", 10), "the whole run had 10 s", None),
     ],
 )
-def test_budgets_on_the_command_line(doors, tiny_dataset, tmp_path, fit, flags, message):
+def test_budgets_on_the_command_line(doors, tiny_dataset, tmp_path, fit, flags, message, where):
     (tmp_path / "submission").mkdir()
     (tmp_path / "submission" / "model.py").write_text(LOOP.format(fit=fit))
     end = higgsml(
@@ -484,6 +489,10 @@ def test_budgets_on_the_command_line(doors, tiny_dataset, tmp_path, fit, flags, 
     assert end.returncode == 1
     assert message in end.stderr
     assert ("more than 1.0 kB of output" in end.stderr) == ("--log-size" in flags)
+    line = re.search(
+        r"\[submission\] +File .*/submission/model\.py\", line \d+ in (\w+)", end.stderr
+    )
+    assert (line and line[1]) == where
 
 
 @pytest.mark.parametrize("value", ["0", "-1g", "8x", "", "nan", "9" * 40])

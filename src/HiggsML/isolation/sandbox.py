@@ -379,6 +379,7 @@ class Sandbox:
         except _FailedError as failure:
             raise _failure(failure.answer, stage) from None
         except TimeoutError:
+            self._process.tell_where()
             self._process.kill()
             raise TimeLimitError(limit.sentence(stage)) from None
         except ChannelClosedError:

@@ -20,6 +20,7 @@ from HiggsML.isolation.budget.watch import TICK, Watch, wait_for_end
 __all__ = ["WatchedProcess"]
 
 _END_TIMEOUT = 10.0  # s
+_WRITE_TIME = 0.2  # s, for some lines
 
 
 class WatchedProcess:
@@ -103,6 +104,13 @@ class WatchedProcess:
     def kill(self) -> None:
         """Kill the process and all that it started."""
         self.signal(signal.SIGKILL)
+
+    def tell_where(self) -> None:
+        """Have it write to its log which line it executes, which it may refuse."""
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                self._process.send_signal(signal.SIGUSR1)
+                time.sleep(_WRITE_TIME)
 
     def signal(self, number: int) -> None:
         """Send a signal to the process and all that it started."""

@@ -6,9 +6,11 @@ Nothing here is trusted: the submission's code shares this process.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import math
 import os
 import pickle
+import signal
 import sys
 import threading
 import traceback
@@ -236,6 +238,8 @@ def serve(channel: Channel, model_file: Path) -> NoReturn:
     _channel = channel
     runner = _Runner(model_file)
     sys.breakpointhook = _no_debugger
+    # Whom the trusted process is about to end for taking too long writes where it is.
+    faulthandler.register(signal.SIGUSR1, all_threads=False)
     handlers: dict[str, Callable[..., _Answer]] = {
         "fit": runner.fit,
         "preload": runner.preload,
