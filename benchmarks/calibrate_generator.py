@@ -30,7 +30,7 @@ FACTORS = ROOT / "src" / "HiggsML" / "generator" / "fast" / "data" / "calibratio
 
 COMMON, OWN = ("response", "resolution", "noise"), ("recoil", "fakes")
 STEP = {"recoil": 0.04, "response": -0.04, "resolution": 0.3, "noise": 0.2, "fakes": 0.5}
-WIDTH = {"recoil": 0.05, "response": 0.05, "resolution": 0.3, "noise": 0.3, "fakes": 0.5}
+WIDTH = {"recoil": 0.02, "response": 0.02, "resolution": 0.1, "noise": 0.1, "fakes": 0.3}
 
 
 def say(*words):

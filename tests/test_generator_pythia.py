@@ -41,7 +41,7 @@ def test_selection_and_form_of_the_rows(higgs):
 
 def test_same_seed_same_rows(monkeypatch):
     monkeypatch.setattr("HiggsML.generator.pythia.reference._BATCH", 50)  # more than one
-    one, two = (reference_events("htautau", 120, seed=5) for _ in range(2))
+    one, two = (reference_events("htautau", 200, seed=5) for _ in range(2))
     assert len(one) > 5
     np.testing.assert_array_equal(one, two)
 
@@ -77,6 +77,24 @@ def test_soft_hadrons_are_lost_in_the_barrel_and_seen_in_the_endcap():
     assert seen(0.05, 2.5) < 0.4
     assert seen(2.05, 5.0) > 0.9
     assert seen(0.05, 10.0) > 0.9
+
+
+def test_decays_behind_the_calorimeter_are_lost():
+    """Of kaons (flight of 26.84 mm times pt / m) more than the wall's distance survives."""
+    kaon, lifetime, mass, wall = 310, 26.84, 0.49761, 1150.0
+    machine = event_record.pythia("htautau", seed=7, extra=("15:mayDecay = off",))
+    particles = event_record.flatten(machine.nextBatch(400))
+    pt = np.hypot(*particles.momentum[:2])
+    barrel = np.abs(particles.momentum[2]) < 2.9 * pt
+    kaons = np.flatnonzero((particles.pdg == kaon) & barrel & (pt > 2.0))
+    decayed = np.isin(particles.mother, kaons)
+    lost = np.zeros(len(particles.pdg), dtype=bool)
+    lost[particles.mother[decayed & ~particles.inside]] = True
+    chance = np.exp(-wall * mass / (lifetime * pt[kaons]))
+    expected, spread = chance.sum(), np.sqrt((chance * (1.0 - chance)).sum())
+    assert expected > 8.0
+    assert abs(lost[kaons].sum() - expected) < 4.0 * spread
+    assert particles.inside[np.flatnonzero(particles.status == -21)].all()
 
 
 def test_muons_are_towers_and_isolated_photons_are_found():

@@ -78,7 +78,7 @@ _ENGINES: Mapping[str, str] = MappingProxyType(
     }
 )
 # Goes up whenever the same seed gives other events.
-_VERSION = "3"
+_VERSION = "4"
 
 # The rows of the Pythia engine are kept here until the dataset is complete.
 _UNFINISHED = ".pythia-rows"

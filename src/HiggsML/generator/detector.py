@@ -27,6 +27,7 @@ __all__ = [
     "electron_track_resolution",
     "hadron_track_efficiency",
     "identification_efficiency",
+    "is_inside",
     "isolation_limit",
     "lepton_efficiency",
     "lepton_pt_resolution",
@@ -69,6 +70,15 @@ def wrap(phi: NDArray[Any]) -> NDArray[Any]:
 def deltar2(eta1: Any, phi1: Any, eta2: Any, phi2: Any) -> NDArray[Any]:
     """Squared distance in (eta, phi)."""
     return np.asarray((eta1 - eta2) ** 2 + wrap(np.asarray(phi1 - phi2)) ** 2)
+
+
+def is_inside(position: NDArray[Any]) -> Booleans:
+    """Tell which particles start inside the calorimeter; ``position`` (3, n) is x, y, z [mm].
+
+    Delphes drops the others: what a kaon or hyperon decays into behind its surface is lost.
+    """
+    x, y, z = 1e-3 * position
+    return np.asarray((np.hypot(x, y) <= _RADIUS) & (np.abs(z) <= _HALF_LENGTH))
 
 
 def propagate(

@@ -71,11 +71,11 @@ class Kernel:
     rapidities; ``jet_eta``: each jet's own shift.
     """
 
-    scale: float = 0.05
-    jet_scale: float = 0.06
-    jet_turn: float = 0.06
-    boost: float = 0.15
-    jet_eta: float = 0.15
+    scale: float = 0.025
+    jet_scale: float = 0.03
+    jet_turn: float = 0.03
+    boost: float = 0.075
+    jet_eta: float = 0.075
 
 
 _DEFAULT = Kernel()

@@ -54,8 +54,8 @@ _W, _HIGGS = 24, 25
 _FOLLOW_FAKES = 0.25
 # Widths of the smoothing: common factor of all transverse momenta and each jet's own (logarithms),
 # common shift of all rapidities and each jet's own.
-_SCALE, _JET_SCALE = np.float32(0.08), np.float32(0.06)
-_BOOST, _JET_ETA = np.float32(0.20), np.float32(0.15)
+_SCALE, _JET_SCALE = np.float32(0.04), np.float32(0.03)
+_BOOST, _JET_ETA = np.float32(0.10), np.float32(0.075)
 
 
 class _Source(NamedTuple):

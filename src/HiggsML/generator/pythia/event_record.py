@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from HiggsML.errors import SettingsError
+from HiggsML.generator.detector import is_inside
 
 __all__ = [
     "Particles",
@@ -25,9 +26,12 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 _COMMON = ("Print:quiet = on", "Beams:eCM = 13000.", "Random:setSeed = on")
+# The official top quarks are those of Pythia before 8.308: their cross-sections (470.4 pb for g g)
+# are reached with its mass alone; radiation in their decays then had another recoil, too.
+_TOP = ("6:m0 = 171.", "TimeShower:recoilStrategyRF = 1")
 # WeakSingleBoson:all switches W production on whatever is said afterwards; hence the one process.
 _SWITCHES = {
-    "htautau": ("HiggsSM:all = on", "25:onMode = off", "25:onIfMatch = 15 -15"),
+    "htautau": ("HiggsSM:all = on", "25:onMode = off", "25:onIfMatch = 15 -15", *_TOP),
     # The part of htautau with a W, a Z or top quarks: a library of its own, for their leptons.
     "htautau_associated": (
         "HiggsSM:ffbar2HZ = on",
@@ -36,6 +40,7 @@ _SWITCHES = {
         "HiggsSM:qqbar2Httbar = on",
         "25:onMode = off",
         "25:onIfMatch = 15 -15",
+        *_TOP,
     ),
     "ztautau": (
         "WeakSingleBoson:ffbar2gmZ = on",
@@ -43,7 +48,7 @@ _SWITCHES = {
         "23:onMode = off",
         "23:onIfMatch = 15 -15",
     ),
-    "ttbar": ("Top:all = on",),
+    "ttbar": ("Top:all = on", *_TOP),
     "diboson": ("WeakDoubleBoson:all = on", "WeakZ0:gmZmode = 0"),
 }
 
@@ -103,6 +108,7 @@ class Particles:
 
     ``event`` tells the event of each particle, ``start`` the index of each event's first particle;
     ``mother`` is an index into the flat arrays. ``momentum`` has the rows px, py, pz, E in GeV.
+    ``inside`` tells which are made inside the calorimeter.
     """
 
     event: Integers
@@ -111,6 +117,7 @@ class Particles:
     status: Integers
     mother: Integers
     momentum: Floats
+    inside: NDArray[np.bool_]
 
     @property
     def n_events(self) -> int:
@@ -130,7 +137,7 @@ def flatten(batch: Any) -> Particles:
     def column(values: Any, kind: type = np.float64) -> Any:
         return np.asarray(ak.to_numpy(ak.flatten(values)), dtype=kind)
 
-    p = particles.p
+    p, vertex = particles.p, particles.vProd
     return Particles(
         event=event,
         start=start,
@@ -138,6 +145,12 @@ def flatten(batch: Any) -> Particles:
         status=column(particles.status, np.int64),
         mother=start[event] + column(particles.mother1, np.int64),
         momentum=np.stack([column(p.px), column(p.py), column(p.pz), column(p.e)]),
+        # Without a vertex it is made where the protons meet.
+        inside=is_inside(
+            np.stack(
+                [column(ak.fill_none(axis, 0.0)) for axis in (vertex.px, vertex.py, vertex.pz)]
+            )
+        ),
     )
 
 

@@ -87,7 +87,7 @@ def _extract(
     taus = is_prompt & (np.abs(pdg[leptons]) == 15)
     boson = _bosons(particles, leptons[taus], mother[taus], process)
 
-    seen = final[~np.isin(kind, (12, 14, 15, 16)) & ~from_boson[final]]
+    seen = final[~np.isin(kind, (12, 14, 15, 16)) & ~from_boson[final] & particles.inside[final]]
     charge = charge_sign(pdg[seen])
     response = detect(particles.event[seen], pdg[seen], p4[:, seen], charge, rng=rng)
     towers = response.towers

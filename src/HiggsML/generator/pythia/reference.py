@@ -81,7 +81,8 @@ def _select(particles: Particles, rng: np.random.Generator) -> NDArray[np.float3
     """Detect a batch of events and apply the official selection."""
     n = particles.n_events
     pdg, p4 = particles.pdg, particles.momentum
-    final = np.flatnonzero((particles.status > 0) & ~np.isin(np.abs(pdg), (12, 14, 16)))
+    seen = particles.inside & ~np.isin(np.abs(pdg), (12, 14, 16))
+    final = np.flatnonzero((particles.status > 0) & seen)
     response = detect(
         particles.event[final], pdg[final], p4[:, final], charge_sign(pdg[final]), rng=rng
     )
