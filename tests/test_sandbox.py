@@ -10,6 +10,7 @@ import io
 import json
 import mmap
 import os
+import re
 import signal
 import socket
 import struct
@@ -757,6 +758,22 @@ def test_time_limits(tmp_path, data):
         pid = sandbox._process._process.pid
     assert time.monotonic() - started < 30
     assert has_ended(pid)
+
+
+def test_what_an_ended_process_leaves_is_killed_at_the_time_limit(tmp_path, data):
+    """Its child holds the connection, so that nothing but time tells that it has gone."""
+    text = model_text(
+        predict="child = os.fork()\n"
+        "if child:\n    print('child', child, flush=True)\n    os._exit(0)\n"
+        "time.sleep(300)"
+    )
+    with (tmp_path / "log").open("w", encoding="utf-8") as log:
+        with Sandbox(write_submission(tmp_path / "s", text), isolation="off", log=log) as sandbox:
+            sandbox.fit(data, timeout=300)
+            with pytest.raises(TimeLimitError, match="came during predict"):
+                measure(sandbox, timeout=1.0)
+        printed = (tmp_path / "log").read_text(encoding="utf-8")
+    assert has_ended(int(re.search(r"child (\d+)", printed)[1]))
 
 
 def test_a_submission_without_model_starts_no_process(tmp_path):

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from HiggsML.isolation.budget.budgets import Budgets
@@ -107,17 +107,18 @@ class WatchedProcess:
 
     def tell_where(self) -> None:
         """Have it write to its log which line it executes, which it may refuse."""
-        if self._process is not None and self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                self._process.send_signal(signal.SIGUSR1)
-                time.sleep(_WRITE_TIME)
+        self._send(os.kill, signal.SIGUSR1)
+        time.sleep(_WRITE_TIME)
 
     def signal(self, number: int) -> None:
         """Send a signal to the process and all that it started."""
+        self._send(os.killpg, number)
+
+    def _send(self, send: Callable[[int, int], None], number: int) -> None:
         # The process has not been waited for yet, so its number can not belong to another.
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, number)
+                send(self._process.pid, number)
 
     def resident(self) -> int:
         """Return the memory of the process and all that it started [bytes]."""
