@@ -94,7 +94,7 @@ def test_decays_behind_the_calorimeter_are_lost():
     expected, spread = chance.sum(), np.sqrt((chance * (1.0 - chance)).sum())
     assert expected > 8.0
     assert abs(lost[kaons].sum() - expected) < 4.0 * spread
-    assert particles.inside[np.flatnonzero(particles.status == -21)].all()
+    assert particles.inside[particles.status == -21].all()
 
 
 def test_muons_are_towers_and_isolated_photons_are_found():

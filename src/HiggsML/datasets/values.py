@@ -184,11 +184,12 @@ def _check_derived(columns: dict[str, Any], path: Path) -> None:
     for name, values in zip(DER_COLUMNS, derived, strict=True):
         stored = columns[name][rows]
         wrong = np.abs(stored - values) > relative * np.abs(values) + absolute
-        if np.mean(wrong) > _DERIVED_SHARE:
-            first = np.flatnonzero(wrong)[0]
+        share = wrong.mean()
+        if share > _DERIVED_SHARE:
+            first = np.argmax(wrong)
             raise DataError(
                 f"{path}: column {name} contradicts the PRI_ columns, from which it follows, in "
-                f"{np.mean(wrong):.0%} of the rows looked at: {stored[first]:g}, where it would be "
+                f"{share:.0%} of the rows looked at: {stored[first]:g}, where it would be "
                 f"{values[first]:g}; correct it, or leave the DER_ columns out, and they are "
                 "computed"
             )
