@@ -231,7 +231,7 @@ def test_pythia_engine_goes_on_where_it_stopped(tmp_path, ready_rows, monkeypatc
     assert not list(output.glob("*.parquet"))
     folder = output / ".pythia-rows"
     assert folder.stat().st_mode & 0o077 == 0  # it holds the entropy
-    with pytest.raises(SettingsError, match="unfinished dataset of other settings"):
+    with pytest.raises(SettingsError, match="unfinished production of other settings"):
         generate_dataset(output, events=3_000, engine="pythia")
     generate_dataset(output, **arguments)
     assert seen[0] == seen[1] > 2**64

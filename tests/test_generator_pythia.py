@@ -191,6 +191,27 @@ def test_library_is_made_packed_and_amplified(tmp_path, monkeypatch):
     assert len(load_library("ztautau", None, packed)) == number["ztautau"]
 
 
+def test_library_is_not_mixed_with_chunks_of_another_production(tmp_path, monkeypatch):
+    chunks = tmp_path / "chunks"
+    monkeypatch.setattr(make_library, "SIZES", {"htautau": 120})
+    monkeypatch.setattr(make_library, "CHUNK", 60)
+    command = ["--output", str(chunks), "--workers", "1", "--seed"]
+    make_library.main([*command, "3"])
+    first = {path.name for path in chunks.glob("*.npz")}
+    assert len(first) == 2
+    (chunks / "htautau-0001.npz").unlink()
+    make_library.main([*command, "3"])
+    assert {path.name for path in chunks.glob("*.npz")} == first
+    with pytest.raises(SettingsError, match=r"other settings \(seed 3, .*choose another"):
+        make_library.main([*command, "4", "--pack", str(tmp_path / "packed")])
+    monkeypatch.setattr("HiggsML.generator.unfinished.VERSION", "next")
+    with pytest.raises(SettingsError, match=r"seed 3, .*version"):
+        make_library.main([*command, "3"])
+    (chunks / "run.json").unlink()  # as an older program left them
+    with pytest.raises(SettingsError, match="unknown ones"):
+        make_library.main([*command, "3"])
+
+
 def test_pool_of_tau_decays_has_the_tau_mass():
     pool = make_hadronic_pool(300, seed=3)
     square = (pool.charged**2).sum(axis=1)

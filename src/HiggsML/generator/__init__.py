@@ -1,8 +1,8 @@
 """Event generator: datasets of any size in the official file layout.
 
-``dataset`` holds the scenarios and writes the files, ``fast`` and ``pythia`` are the two engines,
-``detector`` and ``table`` what they share, ``validation`` tells how near they are to each other;
-``four_lepton`` makes the events of the second exercise.
+``dataset`` holds the scenarios and writes the files, ``croissant`` describes them; ``fast`` and
+``pythia`` are the two engines, ``detector``, ``jet_tags`` and ``table`` what they share, and
+``unfinished`` lets long productions go on where they were stopped.
 """
 
 from HiggsML.generator.dataset import expected_events, generate_dataset, recommended_events

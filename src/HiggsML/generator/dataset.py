@@ -33,6 +33,7 @@ from HiggsML.files import partial_directory
 from HiggsML.generator.croissant import croissant, research_object
 from HiggsML.generator.fast.amplify import amplify
 from HiggsML.generator.pythia.rows import make_rows, read_rows
+from HiggsML.generator.unfinished import VERSION, go_on
 from HiggsML.schema import LABEL_COLUMNS, PRI_COLUMNS, PROCESSES, SIGNAL
 
 __all__ = [
@@ -77,8 +78,6 @@ _ENGINES: Mapping[str, str] = MappingProxyType(
         "pythia": "whole Pythia 8 events through a parametrized detector",
     }
 )
-# Goes up whenever the same seed gives other events.
-_VERSION = "4"
 
 # The rows of the Pythia engine are kept here until the dataset is complete.
 _UNFINISHED = ".pythia-rows"
@@ -299,7 +298,7 @@ def _metadata(scenario: str, engine: str, plan: _Plan, seed: int | None) -> dict
         "sum_weights": math.fsum(expected.values()),
         "luminosity": LUMINOSITY,
         "scenario": scenario,
-        "generator": {"name": engine, "version": _VERSION, "events": _ENGINES[engine]},
+        "generator": {"name": engine, "version": VERSION, "events": _ENGINES[engine]},
         "processes": {
             process: {"rows": plan.rows[process], "expected_events": expected[process]}
             for process in _WRITE_ORDER
@@ -448,7 +447,7 @@ def _write_dataset(
             files,
             scenario=scenario,
             description=description,
-            generator={"name": engine, "version": str(_VERSION)},
+            generator={"name": engine, "version": VERSION},
         )
         _write_document(partial / CRATE_FILE, whole)
         for name in (METADATA_FILE, CROISSANT_FILE, CRATE_FILE, DATA_FILE):  # the data last
@@ -480,24 +479,8 @@ def _make_pythia_rows(
 ) -> _Plan:
     """Generate, or go on to generate, all rows; return the plan that reads them."""
     folder = output / _UNFINISHED
-    asked = {"scenario": scenario, "events": plan.edges[-1], "seed": seed, "version": _VERSION}
-    folder.mkdir(mode=0o700, exist_ok=True)
-    record = folder / "run.json"
-    if record.exists():
-        kept = json.loads(record.read_text(encoding="utf-8"))
-        entropy = kept.pop("entropy")
-        if kept != asked:
-            raise SettingsError(
-                f"{folder} holds an unfinished dataset of other settings "
-                f"({', '.join(f'{name} {value}' for name, value in kept.items())}): use those, "
-                "choose another output directory, or delete it"
-            )
-        plan = plan._replace(entropy=entropy)
-    else:
-        # The only copy of the entropy, to go on with; it vanishes with the folder.
-        unfinished = record.with_suffix(".part")
-        unfinished.write_text(json.dumps(asked | {"entropy": plan.entropy}), encoding="utf-8")
-        unfinished.replace(record)
+    asked = {"scenario": scenario, "events": plan.edges[-1], "seed": seed}
+    plan = plan._replace(entropy=go_on(folder, asked, entropy=plan.entropy)["entropy"])
 
     def count(rows: int) -> None:
         if progress is not None:

@@ -2,9 +2,10 @@
 
 Work is cut into chunks; each has its own seed, derived from the seed of the whole, the process and
 the chunk's number, and its own file. Stop it at any time and start it again with the same options:
-finished chunks are kept. Chunks are made in an order that lets all processes grow in proportion;
-even ones make the first half of the library, odd ones the second. With ``--pack`` the chunks that
-exist are packed into one file per process.
+finished chunks are kept, and those of other settings or of an older version of the events refused.
+Chunks are made in an order that lets all processes grow in proportion; even ones make the first
+half of the library, odd ones the second. With ``--pack`` the chunks that exist are packed into one
+file per process.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from HiggsML.generator.fast.library import pack
 from HiggsML.generator.pythia.event_record import pythia_seed
 from HiggsML.generator.pythia.hadronic_taus import make_hadronic_pool
 from HiggsML.generator.pythia.production import produce
+from HiggsML.generator.unfinished import go_on
 
 __all__ = ["chunk_seed", "main", "make_chunk", "pack_chunks"]
 
@@ -105,7 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--pack", type=Path, help="pack what is there into this folder")
     options = parser.parse_args(arguments)
-    options.output.mkdir(parents=True, exist_ok=True)
+    go_on(options.output, {"seed": options.seed, "events per chunk": CHUNK})
     if options.pack is not None:
         number = pack_chunks(options.output, options.pack, seed=options.seed)
         sys.stdout.write(f"packed {number}\n")
