@@ -15,14 +15,12 @@ import argparse
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
-import threading
 from pathlib import Path
 
-from memory import INTERVAL, private_and_shared
+from memory import cost_of
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -41,25 +39,9 @@ def run(method, dataset, experiments, output):
     command = [HIGGSML, "run", ROOT / METHODS[method], "--input", dataset, "--output", output]
     command += ["--sets", SETS, "--pseudo-experiments", experiments, "--workers", WORKERS]
     command += ["--repeatable", "off", "--seed", 1]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    process = subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL)
-    peaks, ended = [0.0], threading.Event()
-
-    def watch():
-        while not ended.wait(INTERVAL):
-            peaks.append(private_and_shared(process.pid))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    status = process.wait()
-    ended.set()
-    watcher.join()
-    if status:
-        raise SystemExit(f"{' '.join(map(str, command))} ended with {status}")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    cost = cost_of(command)
     left = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
-    return seconds, max(peaks), left / 1e6
+    return cost.processor, cost.memory, left / 1e6
 
 
 def costs(method, scenario, dataset, directory):

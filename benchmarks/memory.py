@@ -1,7 +1,12 @@
-"""Memory of processes, from ``/proc``."""
+"""Memory of processes, from ``/proc``, and what a whole command takes."""
 
 import contextlib
+import resource
+import subprocess
+import threading
+import time
 from pathlib import Path
+from typing import NamedTuple
 
 INTERVAL = 0.2  # s between samples
 
@@ -33,3 +38,45 @@ def private_and_shared(root):
             for thread in Path(f"/proc/{pid}/task").iterdir():
                 todo += map(int, (thread / "children").read_text().split())
     return total / 1024
+
+
+class Cost(NamedTuple):
+    """What a command took: processor time and time on the clock [s], peak memory [MB].
+
+    Processor time is that of all processes together, which other load on the machine hardly
+    changes; so is the memory, as :func:`private_and_shared` counts it.
+    """
+
+    processor: float
+    clock: float
+    memory: float
+
+
+def cost_of(command):
+    """Run a command, whose progress stays visible, and return its cost.
+
+    Raises
+    ------
+    SystemExit
+        If the command fails.
+    """
+    command = [str(word) for word in command]
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    peaks, ended = [0.0], threading.Event()
+
+    def watch():
+        while not ended.wait(INTERVAL):
+            peaks.append(private_and_shared(process.pid))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    status = process.wait()
+    clock = time.perf_counter() - start
+    ended.set()
+    watcher.join()
+    if status:
+        raise SystemExit(f"{' '.join(command)} ended with {status}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Cost(seconds, clock, max(peaks))
