@@ -12,7 +12,7 @@ from HiggsML.generator.pythia.calorimeter import detect
 from HiggsML.generator.pythia.event_record import charge_sign
 from HiggsML.generator.pythia.hadronic_taus import make_hadronic_pool
 from HiggsML.generator.pythia.jets import anti_kt, count_tracks, isolated_photons
-from HiggsML.generator.pythia.production import produce
+from HiggsML.generator.pythia.production import _CHANNELS, produce
 from HiggsML.generator.pythia.reference import reference_events
 from HiggsML.schema import PRI_COLUMNS
 
@@ -176,6 +176,42 @@ def test_thinning_keeps_the_spectrum(monkeypatch):
         )
         assert weighted == pytest.approx(expected, abs=4 * error)
     assert (thinned["boson_pt"][:, 0] > 60).mean() > 2 * (plain["boson_pt"][:, 0] > 60).mean()
+
+
+# Branching ratios to charged leptons (Pythia's), and official cross-sections [pb] of each pair.
+LEPTONIC = {24: 0.3244, 23: 0.1010}
+PAIRS = {
+    "diboson": {(23, 23): 7.192, (23, 24): 25.900, (24, 24): 59.810},
+    "ttbar": {(24, 24): 470.4 + 68.04 + 0.36, (24,): 151.1 + 7.16},
+}
+
+
+@pytest.mark.parametrize("process", PAIRS)
+def test_weights_keep_the_official_mixture_of_processes(process):
+    """Whatever decays the production leaves away, and however many events it drops."""
+    hook = thinning.make_hook(process, np.random.default_rng(3))
+    machine = event_record.pythia(
+        process,
+        seed=4,
+        extra=(*_CHANNELS[process], "PartonLevel:all = off", "HadronLevel:all = off"),
+        hook=hook,
+    )
+    found = {pair: [] for pair in PAIRS[process]}
+    for _ in range(2_500):
+        hook.weights.clear()
+        machine.next()
+        event = machine.process
+        bosons = [event[i].idAbs() for i in range(3, event.size()) if event[i].idAbs() in LEPTONIC]
+        found[tuple(sorted(bosons))].append(sum(hook.weights.values()))
+    total = sum(PAIRS[process].values())
+    for pair, sigma in PAIRS[process].items():
+        weights = np.array(found[pair]) / hook.tried
+        expected = sigma / total * (1.0 - np.prod([1.0 - LEPTONIC[kind] for kind in pair]))
+        error = np.sqrt(np.sum(weights**2))
+        assert error < 0.12 * expected
+        # A virtual photon in place of a Z has more decays into leptons.
+        more = 0.2 * expected if pair == (23, 23) else 0.0
+        assert weights.sum() == pytest.approx(expected, abs=4.0 * error + more)
 
 
 def test_library_is_made_packed_and_amplified(tmp_path, monkeypatch):

@@ -17,15 +17,22 @@ _VETO_SCALE = 15.0
 _MAXIMUM_RAPIDITY = 3.1
 _BOSON = {"ztautau": 23, "htautau": 25}
 # Share of a boson's decays that the production leaves open: all quarks and one lepton flavor (W),
-# all but two lepton flavors (Z).
+# all but two lepton flavors (Z). Pythia's cross-sections are those of what is open.
 _OPEN = {24: 7.0 / 9.0, 23: 1.0 - 2.0 * 0.033658}
+# Official over Pythia's cross-section [fb] of each pair of bosons: the official events have weights
+# by a table that differs (scripts/crosssection.json of FAIR-Universe/genHEPdata).
+_OFFICIAL = {
+    (23, 23): 7_192.0 / 10_137.0,
+    (23, 24): 25_900.0 / 23_510.0,
+    (24, 24): 59_810.0 / 64_366.0,
+}
 
 
 def make_hook(process: str, rng: np.random.Generator) -> Any:
     """Return the Pythia hook that thins common events and remembers the weights of the rest.
 
     ``weights`` maps the energies of the two incoming partons, which identify an event of a batch,
-    to its weight; ``tried`` counts hard processes.
+    to its weight; ``tried`` is the weight of all hard processes, closed decays included.
     """
     import pythia8mc
 
@@ -33,19 +40,21 @@ def make_hook(process: str, rng: np.random.Generator) -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.weights: dict[tuple[float, float], float] = {}
-            self.tried = 0
+            self.tried = 0.0
 
         def canVetoProcessLevel(self) -> bool:  # noqa: N802
             return True
 
         def doVetoProcessLevel(self, event: Any) -> bool:  # noqa: N802
-            self.tried += 1
             if process in _BOSON:
+                self.tried += 1.0
                 return process == "htautau" and _has_other_lepton(event)
-            keep, weight = _leptonic(event, process)
+            weight, share = _share(event, process)
+            self.tried += weight / share
+            keep, leptonic = _leptonic(event)
             if rng.random() >= keep:
                 return True
-            self._remember(event, weight / keep)
+            self._remember(event, weight * leptonic / keep)
             return False
 
         def canVetoPT(self) -> bool:  # noqa: N802
@@ -116,25 +125,26 @@ def _has_other_lepton(event: Any) -> bool:
     )
 
 
-def _leptonic(event: Any, process: str) -> tuple[float, float]:
-    """Return (probability to keep, branching weight) of an event with several bosons.
+def _share(event: Any, process: str) -> tuple[float, float]:
+    """Return the weight of a hard process of several bosons, and which share of it is open."""
+    bosons = [
+        event[i].idAbs()
+        for i in range(3, event.size())
+        if event[i].idAbs() in _OPEN and event[event[i].mother1()].idAbs() != event[i].idAbs()
+    ]
+    share = float(np.prod([_OPEN[kind] for kind in bosons]))
+    return _OFFICIAL[min(bosons), max(bosons)] if process == "diboson" else 1.0, share
+
+
+def _leptonic(event: Any) -> tuple[float, float]:
+    """Return (probability to keep, events that it stands for) of an event with several bosons.
 
     Only the tau channel of leptonic W and Z decays is open in the production; it stands for all
-    three lepton flavors, hence a factor 3 for each, and one for the decays that are closed.
+    three lepton flavors, hence a factor 3 for each.
     """
-    taus, weight = 0, 1.0
-    bosons: set[int] = set()
-    for i in range(3, event.size()):
-        particle = event[i]
-        kind = particle.idAbs()
-        if kind in _OPEN and event[particle.mother1()].idAbs() != kind:
-            weight *= _OPEN[kind]
-        mother = particle.mother1()
-        if kind == 15 and mother > 0:
-            taus += 1
-            bosons.add(mother)
-    number = sum(event[mother].idAbs() != 25 for mother in bosons)
+    of_taus = [event[i].mother1() for i in range(3, event.size()) if event[i].idAbs() == 15]
+    number = sum(event[boson].idAbs() != 25 for boson in set(of_taus))
     if number == 0:
         return 0.0, 0.0
     # One lepton makes an entry only with a jet that fakes a tau: few are needed.
-    return (1.0 if taus >= 2 else 0.05), weight * 3.0**number
+    return (1.0 if len(of_taus) >= 2 else 0.05), 3.0**number
