@@ -8,11 +8,17 @@ from generator_statistics import auc, features, sigma_mu
 from scipy.stats import ks_2samp
 
 from HiggsML.errors import DataError, SettingsError
+from HiggsML.generator.detector import own_photon
 from HiggsML.generator.fast.amplify import amplify
 from HiggsML.generator.fast.boson import Kernel, attempt_boson
 from HiggsML.generator.fast.boson_decays import decay_to_taus, tables_of
 from HiggsML.generator.fast.library import LEAF, load_library, pack, unpack
-from HiggsML.generator.fast.measure import choose, fake_probability, visible_tau
+from HiggsML.generator.fast.measure import (
+    choose,
+    fake_probability,
+    radiated_share,
+    visible_tau,
+)
 from HiggsML.generator.fast.tau_decays import TAU_MASS
 from HiggsML.generator.jet_tags import decode, encode
 from HiggsML.schema import MISSING, PRI_COLUMNS, PROCESSES
@@ -256,3 +262,30 @@ def test_taus_are_measured_softer_in_the_barrel():
         tagged = (seen.tracks == 1) & (seen.charge == 1)
         assert tagged.mean() == pytest.approx(0.77 * (0.95 if eta < 1.5 else 0.85), abs=0.08)
     assert response[0] < 0.98 * response[1]
+
+
+@pytest.mark.parametrize(("muon", "mass", "above"), [(False, 0.000511, 0.12), (True, 0.1057, 0.25)])
+def test_leptons_radiate_as_quantum_electrodynamics_says(muon, mass, above):
+    """The integral of the splitting function above a share, and over the angles in the cone."""
+    n, pt = 400_000, 40.0
+    momenta = np.full(n, pt, dtype=np.float32)
+    share = radiated_share(momenta, np.full(n, muon), np.random.default_rng(2))
+    angles = np.log((0.5 * pt / mass) ** 2)
+    splitting = 2 * np.log(1 / above) - 2 * (1 - above) + (1 - above**2) / 2
+    expected = angles * splitting / (2 * np.pi * 137.0)
+    assert np.mean(share > above) == pytest.approx(expected, abs=4 * np.sqrt(expected / n))
+    assert share.max() < 1.0
+
+
+def test_photons_that_energy_flow_finds_at_a_lepton():
+    n = 200_000
+    normal = np.random.default_rng(3).standard_normal(n)
+    pt, eta = np.full(n, 40.0), np.full(n, 1.0)
+    electron, muon = np.zeros(n, dtype=bool), np.ones(n, dtype=bool)
+    # An excess above two standard deviations, whose scale the track gives.
+    alone = own_photon(pt, eta, electron, np.zeros(n), normal)
+    assert np.mean(alone > 0) == pytest.approx(0.02275, abs=4 * np.sqrt(0.02275 / n))
+    assert alone[alone > 0].min() > 0.1 * 40.0
+    np.testing.assert_array_equal(own_photon(pt, eta, muon, np.full(n, 5.0), normal), 5.0)
+    np.testing.assert_array_equal(own_photon(pt, eta, muon, np.full(n, 0.3), normal), 0.0)
+    assert np.mean(own_photon(pt, eta, electron, np.full(n, 20.0), normal) > 0) > 0.99

@@ -32,6 +32,7 @@ __all__ = [
     "lepton_efficiency",
     "lepton_pt_resolution",
     "muon_resolution",
+    "own_photon",
     "propagate",
     "resolution_em",
     "resolution_had",
@@ -186,9 +187,33 @@ def electron_track_resolution(
 
 def lepton_pt_resolution(pt: NDArray[Any], eta: NDArray[Any], muon: Booleans) -> NDArray[Any]:
     """Relative resolution of a lepton's pt: track (muon), or track and tower combined."""
+    tower, track = _electron_resolutions(pt, eta)
+    electron = 1.0 / np.sqrt(tower**-2.0 + track**-2.0)
+    return np.asarray(np.where(muon, muon_resolution(pt, eta), electron))
+
+
+def own_photon(
+    pt: NDArray[Any],
+    eta: NDArray[Any],
+    muon: Booleans,
+    radiated: NDArray[Any],
+    normal: NDArray[Any],
+) -> NDArray[Any]:
+    """Transverse momentum [GeV] of the photon that energy flow finds at a lepton's own direction.
+
+    It is what the lepton has ``radiated``, and what an electron's tower has measured more than its
+    track, to which standard ``normal`` numbers give the size; less than two resolutions are none.
+    """
+    tower, track = _electron_resolutions(pt, eta)
+    resolution = np.where(muon, 0.0, np.hypot(tower, track) * pt)
+    excess = radiated + resolution * normal
+    found = (excess > SIGNIFICANCE * resolution) & (excess * np.cosh(eta) > EM_MINIMUM)
+    return np.where(found, excess, 0.0)
+
+
+def _electron_resolutions(pt: NDArray[Any], eta: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Relative resolutions of an electron's tower and track."""
     a = np.abs(eta)
     energy = np.maximum(pt * np.cosh(np.minimum(a, 5.0)), 1e-6)
     tower = np.maximum(resolution_em(energy, a) / energy, 1e-6)
-    track = electron_track_resolution(pt, eta)
-    electron = 1.0 / np.sqrt(tower**-2.0 + track**-2.0)
-    return np.asarray(np.where(muon, muon_resolution(pt, eta), electron))
+    return tower, electron_track_resolution(pt, eta)

@@ -23,6 +23,7 @@ from HiggsML.generator.detector import (
     isolation_limit,
     lepton_efficiency,
     lepton_pt_resolution,
+    own_photon,
     track_efficiency,
 )
 from HiggsML.generator.fast.boson_decays import decay_to_taus, tables_of
@@ -239,7 +240,9 @@ def _measure_lepton(
     spread = rng.standard_normal(len(pt), dtype=np.float32)
     measured = pt * (1.0 + lepton_pt_resolution(pt, eta, taus.muon) * spread)
     measured = measured.astype(np.float32)
+    spread = rng.standard_normal(len(pt), dtype=np.float32)
     room = isolation_limit(measured, taus.muon) - library.isolation[taus.pattern.event]
+    room -= own_photon(pt, eta, taus.muon, np.zeros_like(pt), spread)
     good = rng.random(len(pt), dtype=np.float32) < lepton_efficiency(pt, eta, taus.muon)
     good &= (measured >= 20.0) & (room > 0.0)
     taus = taus._replace(lepton=taus.lepton._replace(pt=measured))

@@ -50,9 +50,9 @@ class Library:
     ``residual_y`` are what the calorimeter adds to or takes from a perfect balance, apart from the
     response to jets and the share ``soft_loss`` that it misses of the soft recoil. ``response``
     holds quantiles of measured over deposited jet pt in bins of pt and ``abs(eta)``.
-    ``kept_share`` is the weight of all events per event that Pythia tried: what the production's
-    cuts leave of the cross-section. ``leaf_share`` is the probability of each leaf, ``slots``
-    (leaves, 256) are event numbers.
+    ``kept_share`` is the weight of all events as a share of what Pythia tried, closed decays
+    included: what the production's cuts leave of the cross-section. ``leaf_share`` is the
+    probability of each leaf, ``slots`` (leaves, 256) are event numbers.
     """
 
     weight: Floats
@@ -175,8 +175,8 @@ def _ordered(columns: Columns, rng: np.random.Generator) -> Columns:
     return {name: values[order] for name, values in columns.items()}
 
 
-def pack(halves: list[Columns], *, seed: int, tried: int) -> Columns:
-    """Order and compress production columns of two disjoint halves, of ``tried`` events in all."""
+def pack(halves: list[Columns], *, seed: int, tried: float) -> Columns:
+    """Order and compress production columns of two disjoint halves from ``tried`` events in all."""
     rng = np.random.default_rng(seed)
     parts = [_ordered(columns, rng) for columns in halves]
     both = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -27,6 +27,7 @@ from HiggsML.generator.detector import (
     resolution_em,
     resolution_had,
     tag_probability,
+    wrap,
 )
 from HiggsML.generator.fast.library import Library, response_bin
 from HiggsML.generator.fast.tau_decays import TAU_MASS, hadronic_pool
@@ -40,6 +41,7 @@ __all__ = [
     "isolation_from_jets",
     "merge_into_tau",
     "near",
+    "radiated_share",
     "redraw_response",
     "tagged_tau",
     "visible_tau",
@@ -52,6 +54,9 @@ _PION_MASS, _KAON_MASS = 0.13957, 0.4977
 _ECAL_CELL = np.float32(0.0174), np.float32(np.pi / 180.0)
 _HCAL_CELL = np.float32(0.1), np.float32(np.pi / 18.0)
 _TRACK_MINIMUM = 1.0
+
+# The fine-structure constant, and the least share of a lepton's momentum that a photon is made for.
+_ALPHA, _SOFTEST = 1.0 / 137.0, 0.01
 
 # A jet of a heavy hadron with a tau inside: the tau decays hadronically, and its track makes the
 # jet's charge odd.
@@ -202,6 +207,20 @@ def _sum(
     return total, out_eta.astype(np.float32), out_phi.astype(np.float32)
 
 
+def radiated_share(pt: Floats, muon: Booleans, rng: np.random.Generator) -> Floats:
+    """Share of a lepton's momentum that it gives to a photon near it; mostly zero.
+
+    The leading logarithm: a photon with the share z has the probability alpha / 2 pi
+    [1 + (1 - z)^2] / z dz (G. Altarelli and G. Parisi, Nucl. Phys. B 126 (1977) 298) times the
+    logarithm of the range of squared angles, from the lepton's mass over its momentum to the cone
+    in which isolation counts.
+    """
+    angles = 2.0 * np.log(CONE_ISOLATION * np.maximum(pt, 1.0) / np.where(muon, 0.1057, 0.000511))
+    share = np.float32(_SOFTEST) ** rng.random(pt.shape, dtype=np.float32)  # as 1 / z
+    rate = _ALPHA / np.pi * angles * -np.log(_SOFTEST) * (1.0 + (1.0 - share) ** 2) / 2.0
+    return np.where(rng.random(pt.shape, dtype=np.float32) < rate, share, np.float32(0.0))
+
+
 def redraw_response(library: Library, pt: Floats, eta: Floats, rng: np.random.Generator) -> Floats:
     """Draw measured transverse momenta for jets of deposited ``pt``; 0 stays 0."""
     raw = np.zeros_like(pt)
@@ -234,12 +253,17 @@ def merge_into_tau(
 ) -> tuple[Floats, Booleans]:
     """Merge jets that overlap with the tau; sets them to zero in ``raw``.
 
-    Returns the tau's new raw momentum and whether the tau is still the jet's core.
+    Returns the tau's new raw momentum and whether the tau is still at the jet's axis.
     """
     inside = near(jet_eta, jet_phi, tau_eta, tau_phi, CONE_JET)
-    added = (raw * inside).sum(axis=1)
+    part = raw * inside
     raw[inside] = 0.0
-    return tau_pt + added, np.asarray(added < tau_pt)
+    total = tau_pt + part.sum(axis=1)
+    away = (
+        (part * distance).sum(axis=1) / np.maximum(total, 1e-3)
+        for distance in (jet_eta - tau_eta[:, None], wrap(jet_phi - tau_phi[:, None]))
+    )
+    return total, np.hypot(*away) < CONE_TAU
 
 
 def fake_probability(

@@ -24,6 +24,7 @@ from HiggsML.generator.detector import (
     isolation_limit,
     lepton_efficiency,
     lepton_pt_resolution,
+    own_photon,
     track_efficiency,
 )
 from HiggsML.generator.fast.library import Library
@@ -33,6 +34,7 @@ from HiggsML.generator.fast.measure import (
     isolation_from_jets,
     merge_into_tau,
     near,
+    radiated_share,
     redraw_response,
     tagged_tau,
     visible_tau,
@@ -75,13 +77,17 @@ class _Source(NamedTuple):
 
 
 class _Leptons(NamedTuple):
-    """Up to four charged leptons per event, shape (n, 4); slots 0, 1 are of the first boson."""
+    """Up to four charged leptons per event, shape (n, 4); slots 0, 1 are of the first boson.
+
+    ``photon`` is the transverse momentum [GeV] of a photon that the lepton has radiated.
+    """
 
     kind: NDArray[np.int8]
     pt: Floats
     eta: Floats
     phi: Floats
     helicity: Floats
+    photon: Floats
 
     def take(self, index: NDArray[Any]) -> _Leptons:
         return _Leptons(*(values[index] for values in self))
@@ -171,9 +177,11 @@ def _decay(
             transverse[soft] *= leptonic_fraction(own[soft], rng)
             pt[rows, column] = transverse
             helicity[rows, column] = own
+    direct = (kind == _ELECTRON) | (kind == _MUON)
+    photon = np.where(direct, pt * radiated_share(pt, kind == _MUON, rng), np.float32(0.0))
     # From here on an electron is an electron.
     kind = np.where(kind >= _TAU_ELECTRON, kind - np.int8(_TAU_ELECTRON - _ELECTRON), kind)
-    return _Leptons(kind, pt, np.clip(eta, -8.0, 8.0), phi, helicity)
+    return _Leptons(kind, pt - photon, np.clip(eta, -8.0, 8.0), phi, helicity, photon)
 
 
 def _two_body(
@@ -310,14 +318,16 @@ def _find_leptons(
     tracked = (electron | muon) & (u < track_efficiency(leptons.pt, leptons.eta, muon))
     selected = (electron | muon) & (u < lepton_efficiency(leptons.pt, leptons.eta, muon))
     selected &= measured > 15.0
+    spread = rng.standard_normal(shape, dtype=np.float32)
     limit = isolation_limit(measured, muon) - library.isolation[source.event][:, None]
+    limit -= own_photon(leptons.pt, leptons.eta, muon, leptons.photon, spread)
     for k in range(shape[1]):
         cone = isolation_from_jets(
             jets.raw, jets.eta, jets.phi, leptons.eta[:, k], leptons.phi[:, k]
         )
         selected[:, k] &= cone < limit[:, k]
     in_reach = np.where(muon, tracked, electron & (np.abs(leptons.eta) < 4.9))
-    visible = np.where(in_reach, measured, np.float32(0.0))
+    visible = np.where(in_reach, measured + leptons.photon, np.float32(0.0))
     return _Found(measured, selected, tracked, visible)
 
 

@@ -31,7 +31,7 @@ __all__ = ["chunk_seed", "main", "make_chunk", "pack_chunks"]
 SIZES = {
     "ztautau": 256_000,
     "htautau": 104_000,
-    "ttbar": 56_000,
+    "ttbar": 84_000,
     "diboson": 32_000,
     "htautau_associated": 8_000,
 }
@@ -63,7 +63,7 @@ def pack_chunks(folder: Path, output: Path, *, seed: int) -> dict[str, int]:
     number = {}
     for process in SIZES:
         halves = []
-        tried = 0
+        tried = 0.0
         for parity in (0, 1):
             parts = []
             for path in sorted(folder.glob(f"{process}-*.npz")):
@@ -72,7 +72,7 @@ def pack_chunks(folder: Path, output: Path, *, seed: int) -> dict[str, int]:
                         parts.append({name: archive[name] for name in archive.files})
             if not parts:
                 break
-            tried += sum(int(part.pop("tried")) for part in parts)
+            tried += sum(float(part.pop("tried")) for part in parts)
             columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
             halves.append(columns)
         if len(halves) < 2:

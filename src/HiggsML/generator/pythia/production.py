@@ -35,6 +35,7 @@ MAXIMUM_JETS = 8
 """Jets kept per event, by falling transverse momentum."""
 
 _BATCH = 200
+_CENTRAL = 2.4  # abs(eta) of the directions about which leptons' surroundings are measured
 _SETTINGS = (
     "15:mayDecay = off",
     # The photon would be there twice: the boson is decayed afresh with its full momentum.
@@ -45,8 +46,8 @@ _CHANNELS = {"ttbar": _TAU_ONLY[:2], "diboson": _TAU_ONLY, "htautau_associated":
 _BOSON = {"ztautau": 23, "htautau": 25}
 
 
-def produce(process: str, n: int, *, seed: int) -> tuple[Columns, int]:
-    """Make ``n`` library events; return the columns and the number of hard processes tried.
+def produce(process: str, n: int, *, seed: int) -> tuple[Columns, float]:
+    """Make ``n`` library events; return the columns and the weight of all that Pythia tried.
 
     Parameters
     ----------
@@ -98,7 +99,8 @@ def _extract(
     for axis, trigonometric in enumerate((np.cos, np.sin)):
         part = towers.pt * trigonometric(towers.phi)
         visible[axis] += np.bincount(towers.event, part, minlength=n)
-    cone = _clean_cones(response, jets, n, rng)
+    several = None if process in _BOSON else _objects(particles, leptons[taus])
+    cone = _clean_cones(response, jets, n, several, rng)
 
     # Turn events with one boson so that it flies along x.
     turn = boson["phi"][:, 0] if process in _BOSON else np.zeros(n)
@@ -200,14 +202,18 @@ def _unit(vector: Floats) -> Floats:
     return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12))
 
 
-def _loose_taus(particles: Particles, index: Integers) -> Objects:
-    """Taus of heavy hadrons that a jet may be matched to; their decays are not simulated."""
+def _objects(particles: Particles, index: Integers) -> Objects:
+    """Some particles, sorted by event, as objects."""
     px, py, pz, _ = particles.momentum[:, index]
     pt = np.maximum(np.hypot(px, py), 1e-9)
-    eta = np.arcsinh(pz / pt)
-    near = (pt > 1.0) & (np.abs(eta) < 2.5)
-    taus = Objects(particles.event[index], eta, np.arctan2(py, px), pt).take(near)
-    return taus.take(np.argsort(taus.event, kind="stable"))
+    found = Objects(particles.event[index], np.arcsinh(pz / pt), np.arctan2(py, px), pt)
+    return found.take(np.argsort(found.event, kind="stable"))
+
+
+def _loose_taus(particles: Particles, index: Integers) -> Objects:
+    """Taus of heavy hadrons that a jet may be matched to; their decays are not simulated."""
+    taus = _objects(particles, index)
+    return taus.take((taus.pt > 1.0) & (np.abs(taus.eta) < 2.5))
 
 
 def _tags(
@@ -224,21 +230,31 @@ def _tags(
     return encode(number, charge, matched=matched, photon=photon)
 
 
-def _clean_cones(response: Response, jets: Jets, n: int, rng: np.random.Generator) -> Columns:
-    """What underlies a lepton or tau: sums about a random direction off the jets.
+def _clean_cones(
+    response: Response, jets: Jets, n: int, leptons: Objects | None, rng: np.random.Generator
+) -> Columns:
+    """What underlies a lepton or tau: sums about a direction off the jets.
 
-    Of six random directions the first that is far from all jets is taken, else the farthest.
-    ``isolation`` is what isolation counts within 0.5 [GeV], ``area`` the towers within 0.6 [GeV],
-    ``cone_tag`` the tracks within 0.2.
+    With one boson it is the first of six random directions that is far from all jets, else the
+    farthest. Leptons of several bosons lie where the event is busy, next to a top quark's jet say:
+    there ``leptons`` come first, and any direction without a jet's axis in the cone will do.
+    ``isolation`` is what isolation counts within 0.5 [GeV], ``area`` the towers
+    within 0.6 [GeV], ``cone_tag`` the tracks within 0.2.
     """
     tries = 6
-    eta = rng.uniform(-2.4, 2.4, (n, tries))
+    eta = rng.uniform(-_CENTRAL, _CENTRAL, (n, tries))
     phi = rng.uniform(-np.pi, np.pi, (n, tries))
+    away = 1.0
+    if leptons is not None:
+        central = leptons.take(np.abs(leptons.eta) < _CENTRAL)
+        rank = np.arange(len(central.event)) - np.searchsorted(central.event, central.event)
+        eta[central.event, rank], phi[central.event, rank] = central.eta, central.phi
+        away = CONE_JET
     nearest = np.full((n, tries), 99.0)
     for k in range(tries):
         distance = deltar2(jets.eta, jets.phi, eta[jets.event, k], phi[jets.event, k])
         np.minimum.at(nearest[:, k], jets.event, distance)
-    far = nearest > 1.0
+    far = nearest > away**2
     best = np.where(far.any(axis=1), far.argmax(axis=1), nearest.argmax(axis=1))
     event = np.arange(n)
     center = Objects(event, eta[event, best], phi[event, best], np.zeros(n))
