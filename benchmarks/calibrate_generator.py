@@ -17,7 +17,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-from generator_figures import OFFICIAL_ERROR, SHARE, measure, targets
+from generator_figures import OFFICIAL_ERROR, SHARE, library_sizes, measure, targets
 from generator_pulls import pulls
 
 from HiggsML.generator.fast import calibration as calibrated
@@ -149,6 +149,7 @@ def main():
         }
     if not options.process:
         factors = {process: shipped.get(process, Calibration()) for process in PROCESSES}
+        report["library"] = library_sizes()
         report["pulls"] = pulls(options.events, SHARE, factors)
         for name, (value, error) in report["pulls"].items():
             print(f"  {name:16s} {value:8.3f} +- {error:.3f}")

@@ -18,6 +18,7 @@ OFFICIAL = json.loads(Path(__file__).with_name("official_figures.json").read_tex
 
 DETAILED = "lowMT_VBFJet"
 SEED = 20_261
+Z_BOSON = 23
 ROWS_PER_CALL = 100_000
 # Share of the rows; Z has few in the regions of interest.
 SHARE = {"ztautau": 1.0, "htautau": 0.5, "ttbar": 0.25, "diboson": 0.15}
@@ -73,6 +74,22 @@ def libraries_of(process, factors):
         other = load_library("htautau_associated", None, folder)
         out["associated"] = calibrate(other, factors)
     return out
+
+
+def library_sizes():
+    """Events of each library, how many equal ones they are worth, and those with both leptons."""
+    folder = Path(calibrated.__file__).parent / "data"
+    sizes = {}
+    for process in (*PROCESSES, "htautau_associated"):
+        library = load_library(process, None, folder)
+        weight = library.weight.astype(np.float64)
+        both = (library.boson_kind == Z_BOSON).any(axis=1) | (library.boson_kind > 0).all(axis=1)
+        sizes[process] = {
+            "events": len(weight),
+            "effective": round(weight.sum() ** 2 / np.sum(weight**2)),
+            "both": int(both.sum()),
+        }
+    return sizes
 
 
 class Moments:
