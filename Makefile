@@ -61,7 +61,7 @@ test: lint
 	$(BIN)/python -m compileall -q src
 	$(BIN)/python -m pytest tests/attacks
 	$(BIN)/python -m pytest --ignore tests/attacks --numprocesses 3 \
-		--dist loadfile --no-loadscope-reorder
+		--dist loadfile --no-loadscope-reorder --durations 20
 
 # A wheel in an empty environment with the lowest versions that pyproject.toml allows; NEWEST=1 with
 # the newest ones. PYTHON chooses the interpreter.
