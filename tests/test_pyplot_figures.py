@@ -11,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
+from matplotlib.mathtext import MathTextParser
 from PIL import Image
 
 from HiggsML import visualization as vis
@@ -134,3 +135,19 @@ def test_a_notebook_shows_each_figure_once(tmp_path):
         shown[name] = len(pictures)
     assert shown == {name: count for name, (_, count) in CELLS.items()}
     assert ink((tmp_path / "saved.png").read_bytes()) > 0.02
+
+
+def test_a_figure_is_measured_in_the_style_that_it_is_drawn_in(caplog):
+    """Formulas of its ticks need the style's fonts, which are found in a cache at best."""
+    events = np.random.default_rng(1).exponential(1e-7, 2_000)
+    with plain_figures():
+        figure = vis.visualize_scatter(
+            {0: {"mu_hats": events, "p16": events, "p84": events}}, {0: 1.0}
+        )
+    figure.savefig(io.BytesIO(), format="png")
+    MathTextParser._parse_cached.cache_clear()
+    figure.savefig(io.BytesIO(), format="png", bbox_inches="tight")
+    MathTextParser._parse_cached.cache_clear()
+    renderer = figure.canvas.get_renderer()
+    assert figure.get_tightbbox(renderer).width > 1.0  # inches
+    assert "findfont" not in caplog.text

@@ -16,6 +16,7 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.transforms import Bbox
 from numpy.typing import ArrayLike, NDArray
 
 from HiggsML.errors import DataError
@@ -151,14 +152,20 @@ def style() -> Iterator[None]:
 class StyledFigure(Figure):
     """A figure that looks the same wherever it is drawn.
 
-    Matplotlib looks up some settings (ticks, formulas) only when it draws, which is long after a
-    ``with`` block around the making of the figure has ended: drawing enters the style again.
+    Matplotlib looks up some settings (ticks, formulas) only when it draws or measures, which is
+    long after a ``with`` block around the making of the figure has ended: both enter the style
+    again.
     """
 
     def draw(self, renderer: RendererBase) -> None:
         """Draw in the project's style."""
         with style():
             super().draw(renderer)
+
+    def get_tightbbox(self, renderer: RendererBase | None = None, **keywords: Any) -> Bbox:
+        """Measure what is drawn, as notebooks do to cut margins off, in the project's style."""
+        with style():
+            return super().get_tightbbox(renderer, **keywords)
 
     def _ipython_display_(self) -> None:
         """Have IPython show the figure in its usual way, but not twice."""
