@@ -16,6 +16,9 @@ from HiggsML.systematics import systematics
 OFFICIAL = json.loads(Path(__file__).with_name("official_figures.json").read_text(encoding="utf-8"))
 """Published with the winner's method (arXiv:2505.05544) and its code."""
 
+SHIPPED = Path(calibrated.__file__).parent / "data"
+"""Named as a folder, libraries come without the shipped calibration."""
+
 DETAILED = "lowMT_VBFJet"
 SEED = 20_261
 Z_BOSON = 23
@@ -68,20 +71,18 @@ def selected_rows(process, rows, factors, stream):
 
 def libraries_of(process, factors):
     """Arguments of ``amplify`` that hold the libraries of a process with these factors."""
-    folder = Path(calibrated.__file__).parent / "data"
-    out = {"library": calibrate(load_library(process, None, folder), factors)}
+    out = {"library": calibrate(load_library(process, None, SHIPPED), factors)}
     if process == "htautau":
-        other = load_library("htautau_associated", None, folder)
+        other = load_library("htautau_associated", None, SHIPPED)
         out["associated"] = calibrate(other, factors)
     return out
 
 
 def library_sizes():
     """Events of each library, how many equal ones they are worth, and those with both leptons."""
-    folder = Path(calibrated.__file__).parent / "data"
     sizes = {}
     for process in (*PROCESSES, "htautau_associated"):
-        library = load_library(process, None, folder)
+        library = load_library(process, None, SHIPPED)
         weight = library.weight.astype(np.float64)
         both = (library.boson_kind == Z_BOSON).any(axis=1) | (library.boson_kind > 0).all(axis=1)
         sizes[process] = {

@@ -44,7 +44,8 @@ def go_on(folder: Path, asked: Mapping[str, Any], **drawn: Any) -> dict[str, Any
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     record = folder / _RECORD
     part = record.with_suffix(".part")
-    if record.exists():
+    known = record.exists()
+    if known:
         kept = json.loads(record.read_text(encoding="utf-8"))
         drawn = {name: kept.pop(name) for name in drawn}
     else:
@@ -55,7 +56,8 @@ def go_on(folder: Path, asked: Mapping[str, Any], **drawn: Any) -> dict[str, Any
             f"{folder} holds an unfinished production of other settings ({settings}): use those, "
             "choose another output directory, or delete it"
         )
-    # The only copy of what was drawn, to go on with; it vanishes with the folder.
-    part.write_text(json.dumps(asked | drawn), encoding="utf-8")
-    part.replace(record)
+    if not known:
+        # The only copy of what was drawn, to go on with; it vanishes with the folder.
+        part.write_text(json.dumps(asked | drawn), encoding="utf-8")
+        part.replace(record)
     return drawn

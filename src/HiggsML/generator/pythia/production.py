@@ -238,8 +238,8 @@ def _clean_cones(
     With one boson it is the first of six random directions that is far from all jets, else the
     farthest. Leptons of several bosons lie where the event is busy, next to a top quark's jet say:
     there ``leptons`` come first, and any direction without a jet's axis in the cone will do.
-    ``isolation`` is what isolation counts within 0.5 [GeV], ``area`` the towers
-    within 0.6 [GeV], ``cone_tag`` the tracks within 0.2.
+    ``isolation`` is what isolation counts within 0.5 [GeV], ``area`` the towers within 0.6 [GeV],
+    ``cone_tag`` the tracks within 0.2.
     """
     tries = 6
     eta = rng.uniform(-_CENTRAL, _CENTRAL, (n, tries))
