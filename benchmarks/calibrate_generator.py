@@ -13,6 +13,7 @@ them, with their covariance, to the file that the engine reads. Results go to
 import argparse
 import json
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -58,6 +59,20 @@ def residuals(process, factors, rows):
     return np.array(values), np.array(scales)
 
 
+def variations(factors, rows):
+    """Per process: its name, its residuals, and those with each factor changed by a step."""
+    with ProcessPoolExecutor() as pool:
+        found = {}
+        for process, nominal in factors.items():
+            found[process, None] = pool.submit(residuals, process, nominal, rows)
+            for name, step in STEP.items():
+                changed = replace(nominal, **{name: getattr(nominal, name) + step})
+                found[process, name] = pool.submit(residuals, process, changed, rows)
+        for process in factors:
+            changes = {name: found[process, name].result()[0] for name in STEP}
+            yield process, found[process, None].result(), changes
+
+
 def fit(rows, *, iterations=2):
     """Fit all factors at once, from the shipped ones (Gauss-Newton); return them, covariance."""
     names = [*COMMON, *(f"{name}|{process}" for name in OWN for process in PROCESSES)]
@@ -67,13 +82,11 @@ def fit(rows, *, iterations=2):
     parameters |= {f"{name}|{p}": getattr(start[p], name) for name in OWN for p in PROCESSES}
     for iteration in range(iterations):
         pulls_now, blocks = [], []
-        for process, factors in factors_of(parameters).items():
-            base, scale = residuals(process, factors, rows)
+        for process, (base, scale), changes in variations(factors_of(parameters), rows):
             block = np.zeros((len(base), len(names)))
             for name, step in STEP.items():
-                changed = replace(factors, **{name: getattr(factors, name) + step})
                 parameter = f"{name}|{process}" if name in OWN else name
-                change = residuals(process, changed, rows)[0] - base
+                change = changes[name] - base
                 block[:, names.index(parameter)] = change / step / scale
             pulls_now.append(base / scale)
             blocks.append(block)

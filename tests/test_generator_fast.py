@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from generator_statistics import auc, features, sigma_mu
 from scipy.stats import ks_2samp
 
 from HiggsML.errors import DataError, SettingsError
-from HiggsML.generator.detector import own_photon
+from HiggsML.generator.detector import own_photon, wrap
 from HiggsML.generator.fast.amplify import amplify
 from HiggsML.generator.fast.boson import Kernel, attempt_boson
 from HiggsML.generator.fast.boson_decays import decay_to_taus, tables_of
@@ -239,9 +241,45 @@ def test_jets_are_tagged_as_the_card_says():
     tag = encode(np.array([[0, 1, 1, 4, 4, 1, 4]]), np.array([[0, 1, -1, 1, 0, 1, 1]]))
     raw = np.array([[50.0, 50.0, 50.0, 50.0, 50.0, 15.0, 50.0]])
     eta = np.array([[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 3.0]])
-    any_charge, right = fake_probability(library, raw, eta, tag)
-    assert any_charge[0] == pytest.approx(factor * np.array([0, 0.02, 0.02, 0.01, 0.01, 0, 0]))
-    assert right[0] == pytest.approx(factor * np.array([0, 0.02, 0, 0.01, 0, 0, 0]))
+    chances = {0: [0, 0.02, 0.02, 0.01, 0.01, 0, 0], 1: [0, 0.02, 0, 0.01, 0, 0, 0]}
+    chances[-1] = [0, 0, 0.02, 0, 0, 0, 0]
+    for charge in (1, -1):
+        wanted = np.array([charge], dtype=np.int8)
+        any_charge, right = fake_probability(library, raw, eta, tag, wanted)
+        assert any_charge[0] == pytest.approx(factor * np.array(chances[0]))
+        assert right[0] == pytest.approx(factor * np.array(chances[charge]))
+
+
+def test_jets_near_a_w_are_rather_of_the_opposite_charge():
+    """So are the quarks: d and anti-u beside a W+, and the b of its own top quark.
+
+    What may fake a tau in an event with one lepton is therefore selected more often than half.
+    """
+    top = load_library("ttbar")
+    tags = decode(top.jet_tag)
+    able = (top.jet_pt > 25.0) & (np.abs(top.jet_eta) < 2.3) & ~tags.matched & (tags.tracks > 0)
+    one = able & (top.boson_kind[:, 1:] == 0)
+    negative, positive = ((tags.charge[one] == sign).sum() for sign in (-1, 1))
+    assert negative > 1.1 * positive
+    # With two of them, the b quark of the first is near it and negative, the other one positive.
+    two = able & (top.boson_kind[:, 1:] > 0)
+    distance = [np.abs(wrap(top.jet_phi - top.boson_phi[:, k : k + 1])) for k in (0, 1)]
+    for near, sign in ((distance[0] < distance[1], -1), (distance[1] < distance[0], 1)):
+        charge = tags.charge[two & near]
+        assert (charge == sign).sum() > 1.03 * (charge == -sign).sum()
+
+
+def test_taus_of_heavy_hadrons_are_tagged_like_taus():
+    """Such a jet is a tau for the detector: no fake, and no factor on fakes acts on it."""
+    library = replace(load_library("ttbar"), fakes=np.float32(3.0))
+    tag = encode(np.array([[3, 1, 2, 0]]), np.array([[1, -1, 0, 0]]), matched=True)
+    own = decode(library.jet_tag)
+    several = np.abs(own.charge[own.matched & (own.tracks == 2)]) == 1
+    assert several.mean() == pytest.approx(2 * 0.22, abs=0.03)
+    raw, eta = np.full((1, 4), 40.0), np.full((1, 4), 0.5)
+    any_charge, right = fake_probability(library, raw, eta, tag, np.array([-1], dtype=np.int8))
+    assert any_charge[0] == pytest.approx([0.6, 0.7, 0.6, 0.0])
+    assert right[0] == pytest.approx([0.6 * 0.22, 0.7 * 0.5, 0.6 * 0.22, 0.0])
 
 
 def test_choose_follows_the_probabilities():

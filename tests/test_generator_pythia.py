@@ -7,12 +7,18 @@ import pytest
 
 from HiggsML.errors import SettingsError
 from HiggsML.generator.fast.library import load_library
+from HiggsML.generator.jet_tags import decode
 from HiggsML.generator.pythia import event_record, make_library, rows, thinning
-from HiggsML.generator.pythia.calorimeter import detect
+from HiggsML.generator.pythia.calorimeter import Objects, detect
 from HiggsML.generator.pythia.event_record import charge_sign
 from HiggsML.generator.pythia.hadronic_taus import make_hadronic_pool
-from HiggsML.generator.pythia.jets import anti_kt, count_tracks, isolated_photons
-from HiggsML.generator.pythia.production import _CHANNELS, produce
+from HiggsML.generator.pythia.jets import (
+    anti_kt,
+    count_tracks,
+    hadronic_taus,
+    isolated_photons,
+)
+from HiggsML.generator.pythia.production import _CHANNELS, _orientation, _tags, _taus, produce
 from HiggsML.generator.pythia.reference import reference_events
 from HiggsML.schema import PRI_COLUMNS
 
@@ -120,6 +126,40 @@ def test_tracks_are_counted_with_their_charge():
     tracked = response.track_source
     assert number[0] == np.isin(tracked, (0, 1, 2)).sum()
     assert charge[0] == np.isin(tracked, (0, 2)).sum() - np.isin(tracked, (1,)).sum()
+
+
+def test_charges_of_jets_are_told_relative_to_the_w():
+    """A W is positive as first boson and negative as second, whatever Pythia made."""
+    charge = np.array([[1.0, -1.0], [-1.0, 1.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0], [0.0, 0.0]])
+    sign = _orientation(charge)
+    assert sign.tolist() == [1, -1, -1, -1, 1, 1]
+    assert (charge * sign[:, None])[:, 0].min() >= 0
+    assert (charge * sign[:, None])[:, 1].max() <= 0
+
+    rng = np.random.default_rng(6)
+    response = respond([211, 130], [(60.0, 0.4, 1.0), (60.0, -0.4, -2.0)], rng)
+    jets = anti_kt(response.towers, 1)
+    none = Objects.of(np.zeros(0, dtype=np.int64), np.zeros((3, 0)))
+    for sign, expected in ((1.0, [1, 0]), (-1.0, [-1, 0])):
+        tags = decode(_tags(jets, response, none, np.array([sign]), rng))
+        assert sorted(tags.charge, key=abs, reverse=True) == expected
+
+
+def test_taus_of_heavy_hadrons_belong_to_jets_and_those_of_bosons_to_none():
+    """The latter are decayed afresh: nothing of them may be left over."""
+    machine = event_record.pythia("ttbar", seed=9, extra=_CHANNELS["ttbar"])
+    particles = event_record.flatten(machine.nextBatch(150))
+    taus = _taus(particles)
+    is_prompt, _ = event_record.prompt(particles, taus)
+    final = particles.status > 0
+    for tau in taus:
+        product = final & event_record.descendants(particles, np.array([tau]))
+        total = particles.momentum[:, product].sum(axis=1)
+        assert total == pytest.approx(particles.momentum[:, tau], abs=2e-3 * total[3])
+    from_boson = event_record.descendants(particles, taus[is_prompt])
+    loose, every = hadronic_taus(particles, ~from_boson), hadronic_taus(particles)
+    assert 0 < len(loose.pt) <= (~is_prompt).sum()
+    assert len(loose.pt) < len(every.pt) <= len(taus)
 
 
 def test_decays_remember_the_beam_as_the_fast_engine_says():

@@ -1,7 +1,9 @@
 """What decides whether a jet may be tagged as a tau, packed into one byte per jet.
 
 The detector tags by the number of tracks about a jet's axis, the tagged jet's charge is that of the
-tracks, and a jet that holds an isolated photon is discarded.
+tracks, and a jet that holds an isolated photon is discarded. The charge of a quark is seen in its
+jet's: a jet beside a W is more often of the opposite charge. So the charges of an event count as
+positive what a W as first boson has, and as negative what it has as second.
 """
 
 from __future__ import annotations
@@ -17,7 +19,10 @@ _MATCHED, _PHOTON = np.uint8(16), np.uint8(32)
 
 
 class JetTags(NamedTuple):
-    """Tracks (0, 1, or 2 for more), their charge (-2 .. 2), a loose tau within, a photon within."""
+    """Tracks (0, 1, or 2 for more), their charge (-2 .. 2), and what is within.
+
+    ``matched`` tells a hadronic tau of a heavy hadron, ``photon`` an isolated photon.
+    """
 
     tracks: NDArray[np.int8]
     charge: NDArray[np.int8]

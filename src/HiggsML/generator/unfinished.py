@@ -11,7 +11,7 @@ from HiggsML.errors import SettingsError
 
 __all__ = ["VERSION", "go_on"]
 
-VERSION = "5"
+VERSION = "6"
 """Version of the events: goes up whenever the same seed gives others."""
 
 _RECORD = "run.json"

@@ -339,7 +339,9 @@ def _select(seen: _Seen, rng: np.random.Generator, library: Library, kernel: Ker
     eta = np.concatenate([eta, tau.eta[:, None]], axis=1)
     phi = np.concatenate([phi, tau.phi[:, None]], axis=1)
     tag = np.concatenate([tag, seen.tag[:, None]], axis=1)
-    any_charge, right = fake_probability(library, raw, eta, tag)
+    # Both charges of jets are alike here, so that +1 stands for the one the selection asks for.
+    wanted = np.ones(len(raw), dtype=np.int8)
+    any_charge, right = fake_probability(library, raw, eta, tag, wanted)
     chance = np.where(pattern.fake, _FAKE_FACTOR * right.sum(axis=1), 1.0 - any_charge.sum(axis=1))
     keep = (genuine != pattern.fake) & (around < seen.room)
     keep &= rng.random(len(keep), dtype=np.float32) < chance

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from HiggsML.errors import DataError, SettingsError
 from HiggsML.generator.detector import wrap
 from HiggsML.generator.fast.calibration import Calibration, calibrate, shipped_calibration
+from HiggsML.generator.jet_tags import decode
 
 __all__ = ["LEAF", "SLOTS", "Library", "load_library", "pack", "response_bin", "unpack"]
 
@@ -83,6 +84,11 @@ class Library:
     def __len__(self) -> int:
         """Return the number of events."""
         return len(self.weight)
+
+    @functools.cached_property
+    def holds_tau(self) -> NDArray[np.bool_]:
+        """Which events have a jet with a tau of a heavy hadron."""
+        return np.asarray(decode(self.jet_tag).matched.any(axis=1))
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Draw ``n`` events by their weights, and to each itself or another one of its leaf."""

@@ -55,12 +55,11 @@ _ECAL_CELL = np.float32(0.0174), np.float32(np.pi / 180.0)
 _HCAL_CELL = np.float32(0.1), np.float32(np.pi / 18.0)
 _TRACK_MINIMUM = 1.0
 
+# Chance of a jet with a tau of a heavy hadron to have a charge, by its tracks: that of the library.
+_RIGHT_CHARGE = np.array([0.0, 0.5, 0.22], dtype=np.float32)
+
 # The fine-structure constant, and the least share of a lepton's momentum that a photon is made for.
 _ALPHA, _SOFTEST = 1.0 / 137.0, 0.01
-
-# A jet of a heavy hadron with a tau inside: the tau decays hadronically, and its track makes the
-# jet's charge odd.
-_HADRONIC_SHARE = 0.648
 
 
 class Visible(NamedTuple):
@@ -241,10 +240,15 @@ def near(jet_eta: Floats, jet_phi: Floats, eta: Floats, phi: Floats, radius: flo
 
 
 def isolation_from_jets(
-    raw: Floats, jet_eta: Floats, jet_phi: Floats, eta: Floats, phi: Floats
+    raw: Floats,
+    jet_eta: Floats,
+    jet_phi: Floats,
+    eta: Floats,
+    phi: Floats,
+    radius: float = CONE_ISOLATION,
 ) -> Floats:
-    """Jet momentum [GeV] inside the isolation cone of a lepton."""
-    inside = near(jet_eta, jet_phi, eta, phi, CONE_ISOLATION)
+    """Momentum [GeV] of the jets within ``radius`` of a lepton."""
+    inside = near(jet_eta, jet_phi, eta, phi, radius)
     return np.asarray((raw * inside).sum(axis=1), dtype=np.float32)
 
 
@@ -267,24 +271,19 @@ def merge_into_tau(
 
 
 def fake_probability(
-    library: Library, raw: Floats, eta: Floats, tag: NDArray[np.uint8]
+    library: Library, raw: Floats, eta: Floats, tag: NDArray[np.uint8], wanted: NDArray[np.int8]
 ) -> tuple[Floats, Floats]:
-    """Probability of each jet to be tagged as a tau of any charge, and of the charge +1.
+    """Probability of each jet (n, k) to be tagged as a tau of any charge, and of the ``wanted``.
 
-    Both charges are alike, so that +1 stands for the one that the selection asks for. The tau in a
-    ``matched`` jet is not decayed: its track adds a charge of +1 or -1 to that of the others.
+    Jets with the tau of a heavy hadron pass often and are few: to come again less often, all of
+    them have the mean chance of the right charge, not their own charge.
     """
     jets = decode(tag)
     able = (raw >= JET_MINIMUM) & (np.abs(eta) < TRACKER_ETA + CONE_TAU)
-    chance = library.fakes * tag_probability(jets.tracks, np.zeros(raw.shape, dtype=bool))
-    tagged = np.where(able, chance, 0.0)
-    genuine = np.where(able, library.fakes * np.float32(_HADRONIC_SHARE * 0.6), 0.0)
-    right = np.where(jets.charge == 1, tagged, 0.0)
-    with_tau = np.where(np.isin(jets.charge, (0, 2)), 0.5, 0.0) * genuine
-    return (
-        np.where(jets.matched, genuine, tagged).astype(np.float32),
-        np.where(jets.matched, with_tau, right).astype(np.float32),
-    )
+    chance = np.where(able, tag_probability(jets.tracks, jets.matched), np.float32(0.0))
+    any_charge = np.where(jets.matched, chance, library.fakes * chance).astype(np.float32)
+    right = np.where(jets.matched, _RIGHT_CHARGE[jets.tracks], jets.charge == wanted[:, None])
+    return any_charge, (any_charge * right).astype(np.float32)
 
 
 def tagged_tau(tau: Visible, cone_tag: Any, rng: np.random.Generator) -> Booleans:

@@ -1,8 +1,8 @@
 """Fast engine for top quarks and pairs of bosons: one or two W or Z that decay into leptons.
 
-The transverse pattern of a row comes from one library event, the rapidities from another of the
-same leaf and kinds of bosons; all are then shifted and scaled a little, so that library events can
-not be recognized.
+A row comes from one library event, whose momenta are shifted and scaled a little, so that it can
+not be recognized. Rapidities of another event, as with one boson, would tear the leptons from the
+jets of their own top quark.
 
 The bosons of a library event keep their momenta; their decays are drawn afresh, with the angle to
 the polarization axis that Pythia gave and a uniform azimuth about it. Taus then decay, jets may
@@ -51,8 +51,8 @@ Booleans = NDArray[np.bool_]
 
 _ELECTRON, _MUON, _TAU_HAD, _TAU_ELECTRON, _TAU_MUON = 1, 2, 3, 4, 5
 _W, _HIGGS = 24, 25
-# Trials without a hadronic tau can pass only with a fake: follow one in four, four times as
-# probable.
+# Trials without a hadronic tau, be it of a boson or in a jet, can pass only with a fake: follow one
+# in four, four times as probable.
 _FOLLOW_FAKES = 0.25
 # Widths of the smoothing: common factor of all transverse momenta and each jet's own (logarithms),
 # common shift of all rapidities and each jet's own.
@@ -64,7 +64,6 @@ class _Source(NamedTuple):
     """Where the rows come from: library events, and what is done to their momenta; shape (n,)."""
 
     event: Integers
-    neighbor: Integers
     scale: Floats
     boost: Floats
 
@@ -72,17 +71,19 @@ class _Source(NamedTuple):
         return _Source(*(values[index] for values in self))
 
     def boson_y(self, k: int, library: Library) -> Floats:
-        rapidity: Floats = library.boson_y[self.neighbor, k] + self.boost
+        rapidity: Floats = library.boson_y[self.event, k] + self.boost
         return rapidity
 
 
 class _Leptons(NamedTuple):
     """Up to four charged leptons per event, shape (n, 4); slots 0, 1 are of the first boson.
 
-    ``photon`` is the transverse momentum [GeV] of a photon that the lepton has radiated.
+    ``photon`` is the transverse momentum [GeV] of a photon that the lepton has radiated. Charges
+    are those of the library's jets: a W is positive as first boson and negative as second.
     """
 
     kind: NDArray[np.int8]
+    charge: NDArray[np.int8]
     pt: Floats
     eta: Floats
     phi: Floats
@@ -105,25 +106,23 @@ def attempt_pair(trials: int, rng: np.random.Generator, library: Library) -> Flo
     source = _draw(trials, rng, library)
     kind = _flavors(library.boson_kind[source.event], rng)
     # Decide by flavor alone what is followed, before any kinematics.
-    has_tau = (kind == _TAU_HAD).any(axis=1)
+    lucky = rng.random(trials, dtype=np.float32) < _FOLLOW_FAKES
+    may_tag = (kind == _TAU_HAD).any(axis=1) | library.holds_tau[source.event]
     light = ((kind > 0) & (kind != _TAU_HAD)).any(axis=1)
-    follow = has_tau | (rng.random(trials, dtype=np.float32) < _FOLLOW_FAKES)
-    keep = np.flatnonzero(light & follow)
-    source, has_tau = source.take(keep), has_tau[keep]
+    keep = np.flatnonzero(light & (may_tag | lucky))
+    source, lucky = source.take(keep), lucky[keep]
     leptons = _decay(source, kind[keep], library, rng)
-    wanted = ~has_tau | leptons.candidate_tau().any(axis=1)
-    keep = np.flatnonzero(leptons.candidate_lepton().any(axis=1) & wanted)
-    return _detect(source.take(keep), leptons.take(keep), has_tau[keep], library, rng)
+    may_tag = leptons.candidate_tau().any(axis=1) | library.holds_tau[source.event]
+    keep = np.flatnonzero(leptons.candidate_lepton().any(axis=1) & (may_tag | lucky))
+    return _detect(source.take(keep), leptons.take(keep), may_tag[keep], library, rng)
 
 
 def _draw(trials: int, rng: np.random.Generator, library: Library) -> _Source:
-    """Draw library events by their weights, and neighbors with the same kinds of bosons."""
-    event, neighbor = library.draw(trials, rng)
-    alike = (library.boson_kind[event] == library.boson_kind[neighbor]).all(axis=1)
+    """Draw library events by their weights."""
+    event, _ = library.draw(trials, rng)
     normal = rng.standard_normal((2, trials), dtype=np.float32)
     return _Source(
         event,
-        np.where(alike, neighbor, event),
         np.exp(_SCALE * normal[0] - _SCALE**2),
         _BOOST * normal[1],
     )
@@ -155,6 +154,7 @@ def _decay(
     """Give the leptons of all events their momenta."""
     n = len(source.event)
     pt, eta, phi, helicity = (np.zeros((n, 4), dtype=np.float32) for _ in range(4))
+    charge = np.zeros((n, 4), dtype=np.int8)
     for k in range(2):
         boson = library.boson_kind[source.event, k]
         some = np.flatnonzero(boson > 0)
@@ -165,9 +165,11 @@ def _decay(
         mean = np.where(is_higgs, np.float32(0.0), np.float32(POLARIZATION_Z))
         positive = rng.random(len(some), dtype=np.float32) < 0.5 * (1.0 + mean)
         sign = np.where(~is_w & positive, np.float32(1.0), np.float32(-1.0))
+        first = np.where(is_w, 1 - 2 * k, 2 * rng.integers(0, 2, len(some), dtype=np.int8) - 1)
         for slot, (px, py, pz) in enumerate(_two_body(source.take(some), k, library, rng)):
             use = np.flatnonzero(~is_w) if slot else np.arange(len(some))
             rows, column = some[use], 2 * k + slot
+            charge[rows, column] = -first[use] if slot else first[use]
             transverse = np.hypot(px[use], py[use])
             eta[rows, column] = np.arcsinh(pz[use] / np.maximum(transverse, 1e-2))
             phi[rows, column] = np.arctan2(py[use], px[use])
@@ -181,7 +183,7 @@ def _decay(
     photon = np.where(direct, pt * radiated_share(pt, kind == _MUON, rng), np.float32(0.0))
     # From here on an electron is an electron.
     kind = np.where(kind >= _TAU_ELECTRON, kind - np.int8(_TAU_ELECTRON - _ELECTRON), kind)
-    return _Leptons(kind, pt - photon, np.clip(eta, -8.0, 8.0), phi, helicity, photon)
+    return _Leptons(kind, charge, pt - photon, np.clip(eta, -8.0, 8.0), phi, helicity, photon)
 
 
 def _two_body(
@@ -247,7 +249,7 @@ class _Visibles(NamedTuple):
 def _detect(
     source: _Source,
     leptons: _Leptons,
-    has_tau: Booleans,
+    may_tag: Booleans,
     library: Library,
     rng: np.random.Generator,
 ) -> Floats:
@@ -280,16 +282,14 @@ def _detect(
     jets.raw[real] = part
     genuine[real] = core
     genuine &= tau[0] >= JET_MINIMUM
-    # The charges are opposite for two W and for the pair of a Z; else in one of two cases.
-    kinds = library.boson_kind[event, which // 2], library.boson_kind[event, which_tau // 2]
-    random_charge = (which // 2 != which_tau // 2) & ((kinds[0] != _W) | (kinds[1] != _W))
-    opposite = ~random_charge | (rng.random(n, dtype=np.float32) < 0.5)
+    wanted = -leptons.charge[rows, which]
+    genuine &= leptons.charge[rows, which_tau] == wanted
 
-    any_charge, right = fake_probability(library, jets.raw, jets.eta, jets.tag)
-    weight = np.where(has_tau, 1.0, 1.0 / _FOLLOW_FAKES)
+    any_charge, right = fake_probability(library, jets.raw, jets.eta, jets.tag, wanted)
+    weight = np.where(may_tag, 1.0, 1.0 / _FOLLOW_FAKES)
     fake = ~tagged.any(axis=1)
     chance = np.where(fake, right.sum(axis=1) * weight, 1.0 - any_charge.sum(axis=1))
-    keep = one & (fake | (genuine & opposite)) & (rng.random(n, dtype=np.float32) < chance)
+    keep = one & (fake | genuine) & (rng.random(n, dtype=np.float32) < chance)
     index = np.flatnonzero(fake & keep)
     jet = choose(right[index], rng)
     for values, block in zip(tau, jets[:3], strict=True):
@@ -322,8 +322,10 @@ def _find_leptons(
     limit = isolation_limit(measured, muon) - library.isolation[source.event][:, None]
     limit -= own_photon(leptons.pt, leptons.eta, muon, leptons.photon, spread)
     for k in range(shape[1]):
+        # The library's cones have no jet's axis within this distance; of one that is nearer, a good
+        # part lies in the isolation cone.
         cone = isolation_from_jets(
-            jets.raw, jets.eta, jets.phi, leptons.eta[:, k], leptons.phi[:, k]
+            jets.raw, jets.eta, jets.phi, leptons.eta[:, k], leptons.phi[:, k], CONE_JET
         )
         selected[:, k] &= cone < limit[:, k]
     in_reach = np.where(muon, tracked, electron & (np.abs(leptons.eta) < 4.9))
@@ -346,7 +348,7 @@ def _with_lost(
         np.where(hadronic, np.where(tagged, np.float32(0.0), raw_tau), lost),
         np.where(hadronic, seen.eta, leptons.eta),
         np.where(hadronic, seen.phi, leptons.phi),
-        np.where(hadronic, np.uint8(0), encode(one, one)),
+        np.where(hadronic, np.uint8(0), encode(one, one * leptons.charge)),
     )
     columns: list[Any] = list(zip(jets, more, strict=True))
     return _Jets(*(np.concatenate(both, axis=1) for both in columns))
@@ -356,13 +358,10 @@ def _hadrons(
     source: _Source, library: Library, rng: np.random.Generator
 ) -> tuple[_Jets, Floats, Floats]:
     """Jets, and the visible transverse momentum of all that is not from the bosons."""
-    event, neighbor = source.event, source.neighbor
+    event = source.event
     jet_phi = library.jet_phi[event]
-    there = library.jet_pt[neighbor] > 0.0
-    jet_eta = np.where(there, library.jet_eta[neighbor], library.jet_eta[event])
-    jet_eta += source.boost[:, None]
+    jet_eta = library.jet_eta[event] + source.boost[:, None]
     jet_eta += _JET_ETA * rng.standard_normal(jet_eta.shape, dtype=np.float32)
-    tag = np.where(there, library.jet_tag[neighbor], library.jet_tag[event])
     truth = library.jet_pt[event] * source.scale[:, None]
     spread = rng.standard_normal(truth.shape, dtype=np.float32)
     # A little more than the resolution, so that the jets of an event are not its fingerprint.
@@ -376,8 +375,8 @@ def _hadrons(
         size, angle = source.scale * library.boson_pt[event, k], library.boson_phi[event, k]
         x, y = size * np.cos(angle), size * np.sin(angle)
         vx, vy, soft_x, soft_y = vx - x, vy - y, soft_x - x, soft_y - y
-    loss = library.soft_loss
-    return _Jets(raw, jet_eta, jet_phi, tag), vx - loss * soft_x, vy - loss * soft_y
+    jets = _Jets(raw, jet_eta, jet_phi, library.jet_tag[event])
+    return jets, vx - library.soft_loss * soft_x, vy - library.soft_loss * soft_y
 
 
 def _taus(

@@ -99,6 +99,13 @@ class Objects(NamedTuple):
         return Objects(*(values[index] for values in self))
 
     @classmethod
+    def of(cls, event: Integers, momentum: Floats) -> Objects:
+        """Directions of momenta with the rows px, py, pz."""
+        px, py, pz = momentum[:3]
+        pt = np.maximum(np.hypot(px, py), 1e-9)
+        return cls(event, np.arcsinh(pz / pt), np.arctan2(py, px), pt)
+
+    @classmethod
     def join(cls, parts: list[Objects]) -> Objects:
         """Put several lists one after the other."""
         return cls(*(np.concatenate(values) for values in zip(*parts, strict=True)))

@@ -15,6 +15,7 @@ from HiggsML.generator.detector import is_inside
 __all__ = [
     "Particles",
     "charge_sign",
+    "descendants",
     "flatten",
     "prompt",
     "pythia",
@@ -174,8 +175,19 @@ def prompt(particles: Particles, index: Integers) -> tuple[NDArray[np.bool_], In
     return np.isin(np.abs(particles.pdg[at]), (22, 23, 24, 25)), at
 
 
+def descendants(particles: Particles, index: Integers) -> NDArray[np.bool_]:
+    """Tell which particles come from some others, those included."""
+    of_them = np.zeros(len(particles.pdg), dtype=bool)
+    of_them[index] = True
+    found = 0
+    while found < (found := int(of_them.sum())):
+        of_them |= of_them[particles.mother]
+    return of_them
+
+
 def charge_sign(pdg: Integers) -> Floats:
-    """Sign of the charge of stable particles, 0 for neutral ones."""
+    """Sign of the charge of stable particles, W included, 0 for neutral ones."""
     a = np.abs(pdg)
-    positive, negative = np.isin(a, (211, 321, 2212, 3222)), np.isin(a, (11, 13, 3112, 3312, 3334))
+    positive = np.isin(a, (24, 211, 321, 2212, 3222))
+    negative = np.isin(a, (11, 13, 3112, 3312, 3334))
     return np.asarray(np.sign(pdg) * (1.0 * positive - 1.0 * negative), dtype=np.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,17 @@ from HiggsML.generator.detector import (
     identification_efficiency,
 )
 from HiggsML.generator.pythia.calorimeter import Objects, Response, Towers
+from HiggsML.generator.pythia.event_record import Particles
 
-__all__ = ["Jets", "anti_kt", "cone_sum", "count_tracks", "isolated_photons", "pairs"]
+__all__ = [
+    "Jets",
+    "anti_kt",
+    "cone_sum",
+    "contain",
+    "count_tracks",
+    "hadronic_taus",
+    "isolated_photons",
+]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -77,7 +87,7 @@ def anti_kt(towers: Towers, n_events: int, *, minimum_pt: float = 8.0) -> Jets:
     return Jets(event[order], pt[order], eta[order], phi[order], true_pt[order], of_tower)
 
 
-def pairs(first: Integers, second: Integers) -> tuple[Integers, Integers]:
+def _pairs(first: Integers, second: Integers) -> tuple[Integers, Integers]:
     """Indices of all pairs with equal event numbers; ``second`` is sorted."""
     low, high = np.searchsorted(second, first), np.searchsorted(second, first, side="right")
     number = high - low
@@ -90,7 +100,7 @@ def count_tracks(
     event: Integers, eta: Floats, phi: Floats, response: Response
 ) -> tuple[Integers, Integers]:
     """Number and total charge of the tracks above 1 GeV within 0.2 of directions."""
-    one, two = pairs(event, response.tracks.event)
+    one, two = _pairs(event, response.tracks.event)
     tracks = response.tracks
     near = tracks.pt[two] > _TRACK_MINIMUM
     near &= deltar2(eta[one], phi[one], tracks.eta[two], tracks.phi[two]) <= CONE_TAU**2
@@ -106,7 +116,7 @@ def cone_sum(
 
     ``own`` is the part that each center is itself; it does not count.
     """
-    one, two = pairs(center.event, parts.event)
+    one, two = _pairs(center.event, parts.event)
     near = deltar2(center.eta[one], center.phi[one], parts.eta[two], parts.phi[two]) < radius**2
     if own is not None:
         near &= own[one] != two
@@ -121,3 +131,26 @@ def isolated_photons(response: Response, rng: np.random.Generator) -> Integers:
     index = index[rng.random(len(index)) < identification_efficiency(flow.eta[index])]
     around = cone_sum(flow.take(index), flow, CONE_ISOLATION, own=index)
     return response.flow_tower[index[around < PHOTON_ISOLATION * flow.pt[index]]]
+
+
+def hadronic_taus(particles: Particles, of_interest: Any = True) -> Objects:
+    """What is visible of the taus of any origin that decay into hadrons, if it may be tagged."""
+    kind, mother = np.abs(particles.pdg), particles.mother
+    of_tau = of_interest & (kind[mother] == 15) & (kind != 15)
+    neutrino = np.flatnonzero(of_tau & (kind == 16))
+    leptonic = np.zeros(len(kind), dtype=bool)
+    leptonic[mother[of_tau & np.isin(kind, (12, 14))]] = True
+    neutrino = neutrino[~leptonic[mother[neutrino]]]
+    tau = mother[neutrino]
+    visible = particles.momentum[:, tau] - particles.momentum[:, neutrino]
+    whole = Objects.of(particles.event[tau], particles.momentum[:, tau])
+    seen = Objects.of(particles.event[tau], visible)
+    index = np.flatnonzero((whole.pt > 1.0) & (np.abs(whole.eta) < 2.5))
+    return seen.take(index[np.argsort(seen.event[index], kind="stable")])
+
+
+def contain(jets: Jets, taus: Objects) -> Booleans:
+    """Tell which jets have a tau within 0.2 of their axis."""
+    one, two = _pairs(jets.event, taus.event)
+    near = deltar2(jets.eta[one], jets.phi[one], taus.eta[two], taus.phi[two]) <= CONE_TAU**2
+    return np.bincount(one[near], minlength=len(jets.pt)) > 0

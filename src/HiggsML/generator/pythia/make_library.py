@@ -32,7 +32,7 @@ SIZES = {
     "ztautau": 256_000,
     "htautau": 104_000,
     "ttbar": 84_000,
-    "diboson": 32_000,
+    "diboson": 64_000,
     "htautau_associated": 8_000,
 }
 """Library events of each process that Pythia makes by default."""

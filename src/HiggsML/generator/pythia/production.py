@@ -11,17 +11,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from HiggsML.generator.detector import CONE_ISOLATION, CONE_JET, CONE_TAU, deltar2, wrap
+from HiggsML.generator.detector import CONE_ISOLATION, CONE_JET, deltar2, wrap
 from HiggsML.generator.jet_tags import encode
 from HiggsML.generator.pythia.calorimeter import Objects, Response, detect
-from HiggsML.generator.pythia.event_record import Particles, charge_sign, flatten, prompt, pythia
+from HiggsML.generator.pythia.event_record import (
+    Particles,
+    charge_sign,
+    descendants,
+    flatten,
+    prompt,
+    pythia,
+)
 from HiggsML.generator.pythia.jets import (
     Jets,
     anti_kt,
     cone_sum,
+    contain,
     count_tracks,
+    hadronic_taus,
     isolated_photons,
-    pairs,
 )
 from HiggsML.generator.pythia.thinning import make_hook
 
@@ -36,11 +44,10 @@ MAXIMUM_JETS = 8
 
 _BATCH = 200
 _CENTRAL = 2.4  # abs(eta) of the directions about which leptons' surroundings are measured
-_SETTINGS = (
-    "15:mayDecay = off",
-    # The photon would be there twice: the boson is decayed afresh with its full momentum.
-    "TimeShower:QEDshowerByL = off",
-)
+# A photon would be there twice: the boson is decayed afresh with its full momentum.
+_SETTINGS = ("TimeShower:QEDshowerByL = off",)
+# Beside one boson few jets hold a heavy hadron, and still fewer one that decays into a tau.
+_ONE_BOSON = ("15:mayDecay = off",)
 _TAU_ONLY = ("24:onMode = off", "24:onIfAny = 1 2 3 4 5 15", "23:offIfAny = 11 13")
 _CHANNELS = {"ttbar": _TAU_ONLY[:2], "diboson": _TAU_ONLY, "htautau_associated": _TAU_ONLY}
 _BOSON = {"ztautau": 23, "htautau": 25}
@@ -60,7 +67,7 @@ def produce(process: str, n: int, *, seed: int) -> tuple[Columns, float]:
     """
     rng = np.random.default_rng(seed)
     hook = make_hook(process, np.random.default_rng([seed, 1]))
-    extra = _SETTINGS + _CHANNELS.get(process, ())
+    extra = _SETTINGS + _CHANNELS.get(process, _ONE_BOSON)
     machine = pythia(process, seed=seed, extra=extra, hook=hook)
     parts = []
     for start in range(0, n, _BATCH):
@@ -81,25 +88,26 @@ def _extract(
     pdg, p4 = particles.pdg, particles.momentum
     final = np.flatnonzero(particles.status > 0)
     kind = np.abs(pdg[final])
-    leptons = final[np.isin(kind, (11, 13, 15))]
+    leptons = np.sort(np.append(final[np.isin(kind, (11, 13))], _taus(particles)))
     is_prompt, mother = prompt(particles, leptons)
-    from_boson = np.zeros(len(pdg), dtype=bool)
-    from_boson[leptons] = is_prompt
-    taus = is_prompt & (np.abs(pdg[leptons]) == 15)
-    boson = _bosons(particles, leptons[taus], mother[taus], process)
+    from_boson = descendants(particles, leptons[is_prompt])
+    of_tau = is_prompt & (np.abs(pdg[leptons]) == 15)
+    taus = leptons[of_tau]
+    boson = _bosons(particles, taus, mother[of_tau], process)
+    sign = _orientation(boson.pop("charge"))
 
     seen = final[~np.isin(kind, (12, 14, 15, 16)) & ~from_boson[final] & particles.inside[final]]
     charge = charge_sign(pdg[seen])
     response = detect(particles.event[seen], pdg[seen], p4[:, seen], charge, rng=rng)
     towers = response.towers
     jets = anti_kt(towers, n)
-    loose = _loose_taus(particles, leptons[~is_prompt & (np.abs(pdg[leptons]) == 15)])
-    tag = _tags(jets, response, loose, rng)
+    loose = hadronic_taus(particles, ~from_boson)
+    tag = _tags(jets, response, loose, sign, rng)
     visible = np.zeros((2, n))
     for axis, trigonometric in enumerate((np.cos, np.sin)):
         part = towers.pt * trigonometric(towers.phi)
         visible[axis] += np.bincount(towers.event, part, minlength=n)
-    several = None if process in _BOSON else _objects(particles, leptons[taus])
+    several = Objects.of(particles.event[taus], p4[:, taus]) if process in _CHANNELS else None
     cone = _clean_cones(response, jets, n, several, rng)
 
     # Turn events with one boson so that it flies along x.
@@ -134,13 +142,13 @@ def _extract(
 def _bosons(particles: Particles, taus: Integers, mother: Integers, process: str) -> Columns:
     """Return up to two bosons per event that decay into leptons.
 
-    ``cosine``, ``axis_theta`` and ``axis_phi`` tell the direction of a charged lepton in the
-    boson's rest frame relative to an axis: the boson's flight direction in the frame of its mother
-    (top quark, or pair of bosons).
+    ``charge`` is that of a W. ``cosine``, ``axis_theta`` and ``axis_phi`` tell the direction of a
+    charged lepton in the boson's rest frame relative to an axis: the boson's flight direction in
+    the frame of its mother (top quark, or pair of bosons).
     """
     n = particles.n_events
     names = ("m", "pt", "y", "phi", "cosine", "axis_theta", "axis_phi")
-    out: Columns = {name: np.zeros((n, 2)) for name in names}
+    out: Columns = {name: np.zeros((n, 2)) for name in (*names, "charge")}
     out["kind"] = np.zeros((n, 2), dtype=np.int64)
     if process in _BOSON:
         index = np.flatnonzero(particles.pdg == _BOSON[process])
@@ -161,6 +169,7 @@ def _bosons(particles: Particles, taus: Integers, mother: Integers, process: str
         flight = _unit(_boost_to_rest(particles.momentum[:, tau], p4)[:3])
         at = int(slot[event])
         _fill(out, np.array([event]), at, p4[:, None], kind)
+        out["charge"][event, at] = charge_sign(particles.pdg[[boson]])[0]
         out["cosine"][event, at] = float(axis @ flight)
         out["axis_theta"][event, at] = np.arccos(np.clip(axis[2], -1.0, 1.0))
         out["axis_phi"][event, at] = np.arctan2(axis[1], axis[0])
@@ -202,32 +211,37 @@ def _unit(vector: Floats) -> Floats:
     return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12))
 
 
-def _objects(particles: Particles, index: Integers) -> Objects:
-    """Some particles, sorted by event, as objects."""
-    px, py, pz, _ = particles.momentum[:, index]
-    pt = np.maximum(np.hypot(px, py), 1e-9)
-    found = Objects(particles.event[index], np.arcsinh(pz / pt), np.arctan2(py, px), pt)
-    return found.take(np.argsort(found.event, kind="stable"))
+def _taus(particles: Particles) -> Integers:
+    """Taus as they are when they decay, or at the end."""
+    tau = np.abs(particles.pdg) == 15
+    again = np.flatnonzero(tau)
+    again = again[tau[particles.mother[again]]]
+    tau[particles.mother[again]] = False
+    return np.flatnonzero(tau)
 
 
-def _loose_taus(particles: Particles, index: Integers) -> Objects:
-    """Taus of heavy hadrons that a jet may be matched to; their decays are not simulated."""
-    taus = _objects(particles, index)
-    return taus.take((taus.pt > 1.0) & (np.abs(taus.eta) < 2.5))
+def _orientation(charge: Floats) -> Floats:
+    """Return the sign that makes a W positive as first boson of its event, negative as second."""
+    return np.where(charge[:, 0] - 0.5 * charge[:, 1] < 0.0, -1.0, 1.0)
 
 
 def _tags(
-    jets: Jets, response: Response, loose: Objects, rng: np.random.Generator
+    jets: Jets,
+    response: Response,
+    taus: Objects,
+    sign: Floats,
+    rng: np.random.Generator,
 ) -> NDArray[np.uint8]:
-    """Everything that decides whether a jet may be tagged as a tau, in one number per jet."""
+    """Everything that decides whether a jet may be tagged as a tau, in one number per jet.
+
+    ``taus`` are those of heavy hadrons, ``sign`` is what the charges of each event are multiplied
+    by.
+    """
     number, charge = count_tracks(jets.event, jets.eta, jets.phi, response)
-    one, two = pairs(jets.event, loose.event)
-    near = deltar2(jets.eta[one], jets.phi[one], loose.eta[two], loose.phi[two]) < CONE_TAU**2
-    matched = np.bincount(one[near], minlength=len(jets.pt)) > 0
     photon = np.zeros(len(jets.pt), dtype=bool)
     holder = jets.of_tower[isolated_photons(response, rng)]
     photon[holder[holder >= 0]] = True
-    return encode(number, charge, matched=matched, photon=photon)
+    return encode(number, charge * sign[jets.event], matched=contain(jets, taus), photon=photon)
 
 
 def _clean_cones(

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from HiggsML.generator.detector import (
     CONE_ISOLATION,
-    CONE_TAU,
-    deltar2,
     identification_efficiency,
     isolation_limit,
     lepton_pt_resolution,
@@ -22,9 +20,10 @@ from HiggsML.generator.pythia.jets import (
     Jets,
     anti_kt,
     cone_sum,
+    contain,
     count_tracks,
+    hadronic_taus,
     isolated_photons,
-    pairs,
 )
 from HiggsML.generator.table import JET_MINIMUM, table_rows
 
@@ -72,11 +71,6 @@ def reference_events(
     return np.concatenate(rows)
 
 
-def _eta_phi(p4: Floats) -> tuple[Floats, Floats, Floats]:
-    pt = np.maximum(np.hypot(p4[0], p4[1]), 1e-9)
-    return pt, np.arcsinh(p4[2] / pt), np.arctan2(p4[1], p4[0])
-
-
 def _select(particles: Particles, rng: np.random.Generator) -> NDArray[np.float32]:
     """Detect a batch of events and apply the official selection."""
     n = particles.n_events
@@ -94,7 +88,7 @@ def _select(particles: Particles, rng: np.random.Generator) -> NDArray[np.float3
     holders[isolated_photons(response, rng)] = True
     jet = np.ones(len(jets.pt), dtype=bool)
     jet[jets.of_tower[holders & (jets.of_tower >= 0)]] = False
-    tagged, charge = _tags(jets, response, _hadronic_taus(particles), rng)
+    tagged, charge = _tags(jets, response, hadronic_taus(particles), rng)
     tagged &= jet
 
     met = np.zeros((2, n))
@@ -145,11 +139,12 @@ def _leptons(
     number = response.track_source
     lepton = np.flatnonzero(np.isin(np.abs(pdg[number]), (11, 13)))
     source = number[lepton]
-    pt, eta, phi = _eta_phi(p4[:, source])
+    true = Objects.of(response.tracks.event[lepton], p4[:, source])
+    pt, eta = true.pt, true.eta
     muon = np.abs(pdg[source]) == 13
     smeared = pt * (1.0 + lepton_pt_resolution(pt, eta, muon) * rng.standard_normal(len(pt)))
     measured = np.where(muon, response.tracks.pt[lepton], smeared)
-    reconstructed = Objects(response.tracks.event[lepton], eta, phi, measured)
+    reconstructed = true._replace(pt=measured)
     around = cone_sum(reconstructed, response.flow, CONE_ISOLATION)
     good = (measured > _IDENTIFIED) & (around < isolation_limit(measured, muon))
     good &= rng.random(len(pt)) < identification_efficiency(eta)
@@ -158,29 +153,10 @@ def _leptons(
     return reconstructed.take(index), response.track_charge[lepton[index]], source[index]
 
 
-def _hadronic_taus(particles: Particles) -> Objects:
-    """Visible momenta of the taus of any origin that decay into hadrons."""
-    kind, mother = np.abs(particles.pdg), particles.mother
-    size = len(kind)
-    of_tau = (kind[mother] == 15) & (kind != 15)
-    neutrino = np.flatnonzero(of_tau & (kind == 16))
-    leptonic = np.zeros(size, dtype=bool)
-    leptonic[mother[of_tau & np.isin(kind, (12, 14))]] = True
-    neutrino = neutrino[~leptonic[mother[neutrino]]]
-    tau = mother[neutrino]
-    pt, eta, _ = _eta_phi(particles.momentum[:, tau])
-    visible = particles.momentum[:, tau] - particles.momentum[:, neutrino]
-    seen = Objects(particles.event[tau], *_eta_phi(visible)[1:], pt)
-    index = np.flatnonzero((pt > 1.0) & (np.abs(eta) < 2.5))
-    return seen.take(index[np.argsort(seen.event[index], kind="stable")])
-
-
 def _tags(
     jets: Jets, response: Response, taus: Objects, rng: np.random.Generator
 ) -> tuple[NDArray[np.bool_], Integers]:
     """Tell which jets are tagged as a tau, and the charge of their tracks."""
     number, charge = count_tracks(jets.event, jets.eta, jets.phi, response)
-    one, two = pairs(jets.event, taus.event)
-    close = deltar2(jets.eta[one], jets.phi[one], taus.eta[two], taus.phi[two]) <= CONE_TAU**2
-    genuine = np.bincount(one[close], minlength=len(jets.pt)) > 0
-    return rng.random(len(jets.pt)) < tag_probability(number, genuine), charge
+    chance = tag_probability(number, contain(jets, taus))
+    return rng.random(len(jets.pt)) < chance, charge
