@@ -11,6 +11,7 @@ from scipy.stats import ks_2samp
 
 from HiggsML.errors import DataError, SettingsError
 from HiggsML.generator.detector import own_photon, wrap
+from HiggsML.generator.fast import pair
 from HiggsML.generator.fast.amplify import amplify
 from HiggsML.generator.fast.boson import Kernel, attempt_boson
 from HiggsML.generator.fast.boson_decays import decay_to_taus, tables_of
@@ -280,6 +281,35 @@ def test_taus_of_heavy_hadrons_are_tagged_like_taus():
     any_charge, right = fake_probability(library, raw, eta, tag, np.array([-1], dtype=np.int8))
     assert any_charge[0] == pytest.approx([0.6, 0.7, 0.6, 0.0])
     assert right[0] == pytest.approx([0.6 * 0.22, 0.7 * 0.5, 0.6 * 0.22, 0.0])
+
+
+def test_leptons_of_a_pair_have_the_charges_of_their_bosons():
+    """Those of the library's jets: the first W is positive, the second negative; a Z gives both."""
+    library, rng = load_library("diboson"), np.random.default_rng(19)
+    source = pair._draw(20_000, rng, library)
+    kinds = library.boson_kind[source.event]
+    leptons = pair._decay(source, pair._flavors(kinds, rng), library, rng)
+    for boson, sign in ((0, 1), (1, -1)):
+        w = kinds[:, boson] == 24
+        assert np.all(leptons.charge[w, 2 * boson] == sign)
+        one, other = leptons.charge[kinds[:, boson] == 23, 2 * boson : 2 * boson + 2].T
+        assert np.all(one == -other)
+        assert set(one) == {-1, 1}
+
+
+def test_following_fewer_trials_changes_no_share(monkeypatch):
+    """Whether a jet fakes a tau or holds one: weights stand for what was not followed."""
+    library = load_library("ttbar")
+    tag = library.jet_tag.copy()
+    tag[::8, :2] = encode(np.array([1]), np.array([0]), matched=True)
+    library = replace(library, jet_tag=tag)
+    found = []
+    for share in (1.0, 0.25):
+        monkeypatch.setattr(pair, "_FOLLOW_FAKES", share)
+        found.append(len(pair.attempt_pair(60_000, np.random.default_rng(20), library)))
+    error = np.sqrt(found[0] + found[1] / 0.25)  # a weight of four at most
+    assert found[0] > 2_000
+    assert abs(found[0] - found[1]) < 4.0 * error
 
 
 def test_choose_follows_the_probabilities():
