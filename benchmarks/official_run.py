@@ -3,8 +3,9 @@
     python benchmarks/official_run.py --input official --output outputs/official
 
 The dataset is made if it is not there. Takes more than an hour on two processors, and writes what
-the run took and what it found to ``results/official_run.json``. The clock counts the run alone, and
-means little beside other work; processor time means much the same everywhere.
+the run took and what it found to ``results/official_run.json``, from which ``make tables`` writes
+it into INFORMATION.md. The clock counts the run alone, and means little beside other work;
+processor time means much the same everywhere.
 """
 
 import argparse

@@ -55,7 +55,8 @@ _ECAL_CELL = np.float32(0.0174), np.float32(np.pi / 180.0)
 _HCAL_CELL = np.float32(0.1), np.float32(np.pi / 18.0)
 _TRACK_MINIMUM = 1.0
 
-# Chance of a jet with a tau of a heavy hadron to have a charge, by its tracks: that of the library.
+# Chance of a jet with the tau of a heavy hadron to have the charge that is asked for, by the number
+# of its tracks: what the library has.
 _RIGHT_CHARGE = np.array([0.0, 0.5, 0.22], dtype=np.float32)
 
 # The fine-structure constant, and the least share of a lepton's momentum that a photon is made for.

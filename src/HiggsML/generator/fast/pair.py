@@ -70,10 +70,6 @@ class _Source(NamedTuple):
     def take(self, index: NDArray[Any]) -> _Source:
         return _Source(*(values[index] for values in self))
 
-    def boson_y(self, k: int, library: Library) -> Floats:
-        rapidity: Floats = library.boson_y[self.event, k] + self.boost
-        return rapidity
-
 
 class _Leptons(NamedTuple):
     """Up to four charged leptons per event, shape (n, 4); slots 0, 1 are of the first boson.
@@ -105,14 +101,14 @@ def attempt_pair(trials: int, rng: np.random.Generator, library: Library) -> Flo
     """Try ``trials`` events; return the (n, 16) rows of the selected ones, in library order."""
     source = _draw(trials, rng, library)
     kind = _flavors(library.boson_kind[source.event], rng)
-    # Decide by flavor alone what is followed, before any kinematics.
+    # Decide by flavors what is followed, before any kinematics.
     lucky = rng.random(trials, dtype=np.float32) < _FOLLOW_FAKES
-    may_tag = (kind == _TAU_HAD).any(axis=1) | library.holds_tau[source.event]
+    in_jet = library.holds_tau[source.event]
     light = ((kind > 0) & (kind != _TAU_HAD)).any(axis=1)
-    keep = np.flatnonzero(light & (may_tag | lucky))
-    source, lucky = source.take(keep), lucky[keep]
+    keep = np.flatnonzero(light & ((kind == _TAU_HAD).any(axis=1) | in_jet | lucky))
+    source, lucky, in_jet = source.take(keep), lucky[keep], in_jet[keep]
     leptons = _decay(source, kind[keep], library, rng)
-    may_tag = leptons.candidate_tau().any(axis=1) | library.holds_tau[source.event]
+    may_tag = leptons.candidate_tau().any(axis=1) | in_jet
     keep = np.flatnonzero(leptons.candidate_lepton().any(axis=1) & (may_tag | lucky))
     return _detect(source.take(keep), leptons.take(keep), may_tag[keep], library, rng)
 
@@ -204,7 +200,7 @@ def _two_body(
         cosine * ct - u * st,
     )
     mass = np.maximum(library.boson_m[event, k], 1e-2)
-    pt, y = source.scale * library.boson_pt[event, k], source.boson_y(k, library)
+    pt, y = source.scale * library.boson_pt[event, k], library.boson_y[event, k] + source.boost
     across = library.boson_phi[event, k]
     transverse_mass = np.hypot(mass, pt)
     boson = (pt * np.cos(across), pt * np.sin(across), transverse_mass * np.sinh(y))

@@ -186,8 +186,7 @@ def descendants(particles: Particles, index: Integers) -> NDArray[np.bool_]:
 
 
 def charge_sign(pdg: Integers) -> Floats:
-    """Sign of the charge of stable particles, W included, 0 for neutral ones."""
+    """Sign of the charge of stable particles, 0 for neutral ones."""
     a = np.abs(pdg)
-    positive = np.isin(a, (24, 211, 321, 2212, 3222))
-    negative = np.isin(a, (11, 13, 3112, 3312, 3334))
+    positive, negative = np.isin(a, (211, 321, 2212, 3222)), np.isin(a, (11, 13, 3112, 3312, 3334))
     return np.asarray(np.sign(pdg) * (1.0 * positive - 1.0 * negative), dtype=np.float64)

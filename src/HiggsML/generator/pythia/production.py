@@ -107,7 +107,7 @@ def _extract(
     for axis, trigonometric in enumerate((np.cos, np.sin)):
         part = towers.pt * trigonometric(towers.phi)
         visible[axis] += np.bincount(towers.event, part, minlength=n)
-    several = Objects.of(particles.event[taus], p4[:, taus]) if process in _CHANNELS else None
+    several = None if process in _BOSON else Objects.of(particles.event[taus], p4[:, taus])
     cone = _clean_cones(response, jets, n, several, rng)
 
     # Turn events with one boson so that it flies along x.
@@ -169,7 +169,7 @@ def _bosons(particles: Particles, taus: Integers, mother: Integers, process: str
         flight = _unit(_boost_to_rest(particles.momentum[:, tau], p4)[:3])
         at = int(slot[event])
         _fill(out, np.array([event]), at, p4[:, None], kind)
-        out["charge"][event, at] = charge_sign(particles.pdg[[boson]])[0]
+        out["charge"][event, at] = np.sign(particles.pdg[boson]) if kind == 24 else 0
         out["cosine"][event, at] = float(axis @ flight)
         out["axis_theta"][event, at] = np.arccos(np.clip(axis[2], -1.0, 1.0))
         out["axis_phi"][event, at] = np.arctan2(axis[1], axis[0])
@@ -226,11 +226,7 @@ def _orientation(charge: Floats) -> Floats:
 
 
 def _tags(
-    jets: Jets,
-    response: Response,
-    taus: Objects,
-    sign: Floats,
-    rng: np.random.Generator,
+    jets: Jets, response: Response, taus: Objects, sign: Floats, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """Everything that decides whether a jet may be tagged as a tau, in one number per jet.
 
