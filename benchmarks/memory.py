@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-INTERVAL = 0.2  # s between samples
+INTERVAL = 0.2  # s between samples, at least
+REST = 50  # times what a sample took, before the next: walking large tables costs the run time
 
 
 def peak_of_this_process():
@@ -66,8 +67,11 @@ def cost_of(command):
     peaks, ended = [0.0], threading.Event()
 
     def watch():
-        while not ended.wait(INTERVAL):
+        pause = INTERVAL
+        while not ended.wait(pause):
+            began = time.perf_counter()
             peaks.append(private_and_shared(process.pid))
+            pause = max(INTERVAL, REST * (time.perf_counter() - began))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
