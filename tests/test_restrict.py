@@ -630,6 +630,7 @@ def use_libraries(config):
     import hashlib
     import mimetypes
     import multiprocessing
+    import sqlite3
     import ssl
     import uuid
     import warnings
@@ -664,6 +665,12 @@ def use_libraries(config):
         assert sum(pool.map(np.sum, np.array_split(features, 8))) != 0
     mapped = np.memmap("mapped", dtype=np.float32, mode="w+", shape=(100,))
     mapped[:] = 1
+    one, two = (sqlite3.connect("events.db", timeout=0.0) for _ in range(2))
+    assert one.execute("pragma journal_mode = wal").fetchone() == ("wal",)
+    one.execute("create table t (x)")
+    one.execute("insert into t values (3)")
+    one.commit()
+    assert two.execute("select x from t").fetchall() == [(3,)]
 
     # Through processes: pickled, and (more than 1 MB) by a file that all map.
     large = np.ones((1000, 500))

@@ -217,9 +217,11 @@ _PRETENDED = (
 )
 # Locks on files that all may read (a library, the submission's own) would let processes of several
 # workers meet. Locks of a submission's own processes on its own files are not exclusive then.
+# Asking for locks stays: an answer that nobody fills in would say that somebody has one (SQLite
+# waited for it, and with it the import of onnxruntime, for 20 s).
 _PRETENDED_LOCKS = ("flock",)
-# fcntl: F_GETLK, F_SETLK, F_SETLKW and the same three for open file descriptions.
-_FCNTL_LOCKS = (5, 6, 7, 36, 37, 38)
+# fcntl: F_SETLK, F_SETLKW and the same two for open file descriptions.
+_FCNTL_LOCKS = (6, 7, 37, 38)
 # Calls whose argument (by position) names another process or thread.
 _AIMED = {
     **dict.fromkeys(("kill", "tkill", "rt_sigqueueinfo"), (0,)),
