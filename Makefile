@@ -57,6 +57,8 @@ tables: .venv/installed
 # The package is compiled once, not by each of the thousands of processes that tests start. Nothing
 # runs beside the attacks, some of which meet time limits. Tests wait for processes a third of their
 # time, so three of them keep two cores busy; the order of files is that of tests/conftest.py.
+# Threads of numerical libraries that wait must not spin on cores that other tests need.
+test: export OMP_WAIT_POLICY = passive
 test: lint
 	$(BIN)/python -m compileall -q src
 	$(BIN)/python -m pytest tests/attacks

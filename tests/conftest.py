@@ -22,12 +22,13 @@ DATA_FILE = "FAIR_Universe_HiggsML_data.parquet"
 
 # Those that take longest, longest first (``pytest --durations=0``).
 LONG_FILES = (
-    *("test_container", "test_generator_pythia", "test_workers", "test_repeat"),
-    *("test_honest_models", "test_checkpoint", "test_rank", "test_planted", "test_four_lepton"),
-    *("test_notebooks", "test_frameworks", "test_other_systems", "test_sample_submission"),
-    *("test_ingestion", "test_programs", "test_docs", "test_cli", "test_pseudo_experiments"),
-    *("test_restrict", "test_visualization", "test_generator_fast", "test_dry_run"),
-    *("test_starts", "test_sandbox", "test_pyplot_figures", "test_doctests"),
+    *("test_generator_pythia", "test_generator_fast", "test_repeat", "test_frameworks"),
+    *("test_workers", "test_container", "test_honest_models", "test_notebooks", "test_four_lepton"),
+    *("test_other_systems", "test_rank", "test_checkpoint", "test_sample_submission"),
+    *("test_bundle_build", "test_planted", "test_dry_run", "test_starts", "test_docs"),
+    *("test_dataset_page", "test_ingestion", "test_cli", "test_sandbox", "test_programs"),
+    *("test_restrict", "test_pyplot_figures", "test_pseudo_experiments", "test_visualization"),
+    *("test_four_lepton_tables", "test_reference_names", "test_reference_parity", "test_doctests"),
 )
 
 REPORT_LINES = pytest.StashKey[list]()

@@ -91,7 +91,7 @@ def test_halves_are_disjoint_and_alike(process):
     one, two = (load_library(process, half) for half in (1, 2))
     assert len(one) + len(two) == len(load_library(process))
     first, second = (
-        features(amplify(process, 3_000, np.random.default_rng(4 + half), half=half))
+        features(amplify(process, 2_000, np.random.default_rng(4 + half), half=half))
         for half in (1, 2)
     )
     result = auc(first, second, seed=1, folds=3)

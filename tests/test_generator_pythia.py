@@ -196,9 +196,9 @@ def _at_rest(p4, frame):
 
 def test_thinning_keeps_the_spectrum(monkeypatch):
     """Weighted thinned events agree with plain ones, and hold more of the rare ones."""
-    thinned, tried = produce("ztautau", 1_000, seed=11)
+    thinned, tried = produce("ztautau", 600, seed=11)
     monkeypatch.setattr(thinning, "_signal_likeness", lambda event, process: 1.0)
-    plain, plain_tried = produce("ztautau", 1_000, seed=12)
+    plain, plain_tried = produce("ztautau", 600, seed=12)
     assert tried > 3 * plain_tried
     samples = {"thinned": thinned, "plain": plain}
     # Events that the detector can not see are dropped, but only after the shower: a cut before it
@@ -302,11 +302,11 @@ def test_pool_of_tau_decays_has_the_tau_mass():
 
 
 def test_interrupted_rows_go_on_to_the_same_bytes(tmp_path):
-    needed = {"htautau": 25}
+    needed = {"htautau": 12}
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     for folder in (whole, parts):
         folder.mkdir()
-    few = {"entropy": 3, "events_per_chunk": 80}
+    few = {"entropy": 3, "events_per_chunk": 60}
     quiet = {**few, "progress": lambda found: None}
     rows.make_rows(whole, needed, workers=1, **quiet)
 
@@ -320,10 +320,10 @@ def test_interrupted_rows_go_on_to_the_same_bytes(tmp_path):
     rows.make_rows(parts, needed, workers=2, **quiet)
     assert all((parts / name).stat().st_mtime_ns == time for name, time in kept.items())
     np.testing.assert_array_equal(
-        rows.read_rows(whole, "htautau", 0, 25), rows.read_rows(parts, "htautau", 0, 25)
+        rows.read_rows(whole, "htautau", 0, 12), rows.read_rows(parts, "htautau", 0, 12)
     )
     np.testing.assert_array_equal(
-        rows.read_rows(whole, "htautau", 10, 5), rows.read_rows(whole, "htautau", 0, 25)[10:15]
+        rows.read_rows(whole, "htautau", 5, 6), rows.read_rows(whole, "htautau", 0, 12)[5:11]
     )
 
 
