@@ -55,6 +55,25 @@ def test_strata_are_sorted_by_falling_tau_pt(store_file):
         assert (np.diff(pt) <= 0).all()
 
 
+def test_a_cache_that_nobody_can_look_into_is_none(data, monkeypatch):
+    """As the home of another user: the system does not say whether a file is there."""
+    monkeypatch.setenv("XDG_CACHE_HOME", "/" + 300 * "x")
+    with pytest.raises(OSError, match="too long"):
+        cache_path(data)[1].exists()
+    assert len(open_cached(data).rows) == len(open_cached(data).rows) > 0
+
+
+def test_a_user_without_a_home_has_the_cache_beside_the_data(data, monkeypatch):
+    def home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr("HiggsML.files.Path.home", home)
+    assert len(open_cached(data).rows) > 0
+    (path,) = cache_path(data)
+    assert path.is_relative_to(data.input_dir)
+
+
 def test_the_second_opening_converts_nothing(data, monkeypatch):
     first = open_cached(data)
     monkeypatch.setattr(events_file, "convert", None)  # would fail if called

@@ -273,8 +273,12 @@ def _locked(directory: Path) -> Iterator[None]:
 
 def cache_directories(dataset: Path) -> list[Path]:
     """Return where converted events may be: beside their dataset, or in the user's cache."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return [dataset / ".higgsml-cache", cache / "higgsml"]
+    beside = dataset / ".higgsml-cache"
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # a user without a home, as containers may have
+        return [beside]
+    return [beside, cache / "higgsml"]
 
 
 def converted_files(directory: Path) -> dict[Path, int]:
