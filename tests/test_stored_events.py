@@ -10,6 +10,7 @@ import pytest
 
 from HiggsML.datasets import Data, cached_file
 from HiggsML.errors import DataError
+from HiggsML.files import converted_files
 from HiggsML.pseudo_experiments import EventStore, store
 from HiggsML.pseudo_experiments import store_file as events_file
 from HiggsML.pseudo_experiments import stored_events as event_store
@@ -60,6 +61,7 @@ def test_a_cache_that_nobody_can_look_into_is_none(data, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/" + 300 * "x")
     with pytest.raises(OSError, match="too long"):
         cache_path(data)[1].exists()
+    assert converted_files(cache_path(data)[1].parent) == {}
     assert len(open_cached(data).rows) == len(open_cached(data).rows) > 0
 
 

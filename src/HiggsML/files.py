@@ -283,7 +283,9 @@ def cache_directories(dataset: Path) -> list[Path]:
 
 def converted_files(directory: Path) -> dict[Path, int]:
     """Return the files of converted events in a directory, unfinished ones too, and their sizes."""
-    sizes = {}
+    sizes: dict[Path, int] = {}
+    if not os.access(directory, os.R_OK):  # of which Path.glob may raise an error
+        return sizes
     for path in sorted(directory.glob("*.events*")):
         with contextlib.suppress(OSError):
             sizes[path] = path.lstat().st_size

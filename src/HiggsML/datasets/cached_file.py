@@ -133,7 +133,7 @@ def open_cached(
     """
     paths = cache_path(data, identity, ending)
     for path in paths:
-        if _is_there(path):
+        if os.access(path, os.F_OK):  # no error, as of Path.exists, in the home of another user
             try:
                 return open_file(path)
             except DataError as error:
@@ -150,14 +150,6 @@ def open_cached(
         f"the {what} can not be converted: {'; '.join(failures)}; free some space "
         f"({size_text(size)}), or set XDG_CACHE_HOME to where there is"
     )
-
-
-def _is_there(path: Path) -> bool:
-    """Return whether a file exists; what this user may not look into holds nothing for him."""
-    try:
-        return path.exists()
-    except OSError:
-        return False
 
 
 def cache_path(data: Data, identity: Mapping[str, Any], ending: str) -> list[Path]:
