@@ -33,9 +33,9 @@ THREADS = ThreadpoolController()
 
 HIDDEN_UNITS = (48, 32)
 EXAMPLES = 250_000  # per network and epoch
-EPOCHS = 8
-BATCH = 500  # examples per step
-LONGEST_STEP = 0.004
+EPOCHS = 6
+BATCH = 2000  # examples per step
+LONGEST_STEP = 0.016
 SHARES = (0.45, 0.35, 0.20)  # of the classes among the examples
 
 

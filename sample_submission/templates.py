@@ -49,15 +49,15 @@ EVENTS_PER_BIN = 3000  # simulated ones: a small training set gets fewer bins
 SIGNAL_SHARE = 0.7  # of the signal in the quantiles that divide the score
 ENOUGH_FOR_QUANTILES = 2_000_000  # events
 
-CHUNK_ROWS = 250_000  # events that are shifted at once, to save memory
+CHUNK_ROWS = 100_000  # events that are shifted at once, to save memory
 MAX_SHIFTED_EVENTS = 20_000_000  # each at 19 points; fewer blur mu (benchmarks/CLOSURE.md)
 
 
 def terms(tes, jes, soft_met):
-    """Return the terms of the polynomial, shape (13,)."""
+    """Return the terms of the polynomial, shape (13,) or, of n points, (n, 13)."""
     t, j = (tes - 1.0) / PRIORS["tes"], (jes - 1.0) / PRIORS["jes"]
     s = (soft_met / SOFT_MET_MAX) ** 2
-    return np.array([t, t**2, t**3, t**4, j, j**2, j**3, j**4, s, s**2, t * j, t * s, j * s])
+    return np.array([t, t**2, t**3, t**4, j, j**2, j**3, j**4, s, s**2, t * j, t * s, j * s]).T
 
 
 def quantiles(values, weights, parts):
@@ -216,9 +216,15 @@ class Templates:
         return cls(binning, nominal, changes.reshape(-1, *nominal.shape), variances)
 
     def expected(self, tes, jes, soft_met):
-        """Return the expected events of every process and bin, shape (4, n_bins)."""
-        change = terms(tes, jes, soft_met) @ self.changes.reshape(len(self.changes), -1)
-        return np.maximum(self.nominal + change.reshape(self.nominal.shape), 0.0)
+        """Return the expected events of every process and bin, shape (4, n_bins).
+
+        Or, of n points, (n, 4, n_bins).
+        """
+        found = terms(tes, jes, soft_met)
+        change = (found @ self.changes.reshape(len(self.changes), -1)).reshape(
+            *found.shape[:-1], *self.nominal.shape
+        )
+        return np.maximum(self.nominal + change, 0.0)
 
 
 def _chunks(events):

@@ -173,6 +173,7 @@ class Toy:
         self.variances = np.full((4, 2), variances)
 
     def expected(self, tes, jes, soft_met):
+        tes, soft_met = np.expand_dims(tes, (-2, -1)), np.expand_dims(soft_met, (-2, -1))
         change = 1 + np.array([0.05, 0.01]) * (tes - 1) / 0.01
         return self.nominal * change * (1 + 0.02 * (soft_met - 1))
 
@@ -184,6 +185,19 @@ def test_the_fit_finds_the_truth_in_exact_counts(modules):
     assert mu_hat == pytest.approx(1.3, abs=2e-3)
     assert low < mu_hat < high
     assert abs(pulls["tes"][0]) < 0.02
+
+
+def test_the_fit_is_told_the_slopes_and_curvatures_of_its_own_likelihood(modules):
+    (likelihood,) = modules("likelihood")
+    fit = likelihood.ProfileLikelihood(Toy(variances=50.0))
+    counts, point = np.array([180.0, 1900.0]), np.array([1.4, 0.5, -0.3, 0.2, 1.0, -0.5, 0.1])
+    slopes, curvatures = fit.derivatives(point, counts)
+    here, step = fit.q(point, counts), 1e-2
+    for number, direction in enumerate(np.eye(7)):
+        above, below = (fit.q(point + sign * step * direction, counts) for sign in (1, -1))
+        assert slopes[number] == pytest.approx((above - below) / (2 * step), rel=1e-3)
+        wanted = (above - 2 * here + below) / step**2
+        assert curvatures[number] == pytest.approx(wanted, rel=1e-3)
 
 
 def test_each_uncertainty_lengthens_the_interval(modules):
