@@ -6,10 +6,17 @@ import numpy as np
 import pytest
 
 from HiggsML.physics import chunks
-from HiggsML.physics.chunks import CHUNK_ROWS, PIECE_ROWS, pieces, run_beside, run_in_chunks
+from HiggsML.physics.chunks import (
+    CHUNK_ROWS,
+    PIECE_ROWS,
+    pieces,
+    run_beside,
+    run_in_chunks,
+    threads_for,
+)
 
 
-@pytest.mark.parametrize("threads", [None, 1, 3])
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize(
     ("n_rows", "chunks_expected"),
     [(0, 0), (1, 1), (CHUNK_ROWS, 1), (CHUNK_ROWS + 1, 4), (20 * CHUNK_ROWS, 20)],
@@ -57,14 +64,15 @@ def test_chunks_are_worked_on_at_the_same_time():
     assert sorted(met) == [0, 1, 2]
 
 
+@pytest.mark.parametrize(("threads", "most"), [(1, PIECE_ROWS), (2, CHUNK_ROWS)])
 @pytest.mark.parametrize("size", [0, 1, PIECE_ROWS, PIECE_ROWS + 1, CHUNK_ROWS])
-def test_every_row_of_a_chunk_belongs_to_one_piece(size):
+def test_every_row_of_a_chunk_belongs_to_one_piece(size, threads, most):
     rows = slice(1000, 1000 + size)
-    found = list(pieces(rows))
+    found = list(pieces(rows, threads))
     numbers = [number for piece in found for number in range(piece.start, piece.stop)]
     assert numbers == list(range(rows.start, rows.stop))
     sizes = [piece.stop - piece.start for piece in found]
-    assert max(sizes, default=0) <= PIECE_ROWS
+    assert max(sizes, default=0) <= most
     assert max(sizes, default=0) - min(sizes, default=0) <= 1
 
 
@@ -72,7 +80,8 @@ def test_every_row_of_a_chunk_belongs_to_one_piece(size):
 def test_the_usual_variable_limits_the_threads(monkeypatch, text, threads):
     monkeypatch.setenv("OMP_NUM_THREADS", text)
     monkeypatch.setattr(chunks.os, "cpu_count", lambda: 5)
-    assert chunks._available_threads() == (threads or 5)
+    assert threads_for(10 * CHUNK_ROWS) == (threads or 5)
+    assert threads_for(10) == 1
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])

@@ -10,14 +10,23 @@ from typing import TypeVar
 
 import numpy as np
 
-__all__ = ["CHUNK_ROWS", "PIECE_ROWS", "Work", "pieces", "run_beside", "run_in_chunks"]
+__all__ = [
+    "CHUNK_ROWS",
+    "PIECE_ROWS",
+    "Work",
+    "pieces",
+    "run_beside",
+    "run_in_chunks",
+    "threads_for",
+]
 
 CHUNK_ROWS = 131_072
 """Most rows of a chunk, which has random numbers of its own."""
 
 PIECE_ROWS = 44_000
-"""Most rows of a piece of a chunk: few enough that temporary arrays stay in the processor's cache,
-and so many that threads compute most of the time and rarely wait for Python's interpreter lock."""
+"""Most rows that one thread works on at a time: few enough that temporary arrays stay in the
+processor's cache. Several threads take a whole chunk each, in which they compute longer between two
+turns at Python's interpreter lock: with two threads that is worth a tenth."""
 
 _CHUNKS_ARE_MULTIPLE_OF = 4
 """Chunks are equally large, and so many that two or four threads have equally many of them; they
@@ -32,21 +41,21 @@ Work = Callable[[int, slice], None]
 """What a thread does with a chunk, given its number and its rows."""
 
 
-def pieces(rows: slice) -> Iterator[slice]:
-    """Yield equally large pieces of a chunk, each of at most :data:`PIECE_ROWS`.
+def pieces(rows: slice, threads: int) -> Iterator[slice]:
+    """Yield equally large pieces of a chunk: of at most :data:`PIECE_ROWS` for one thread.
 
     Examples
     --------
-    >>> list(pieces(slice(0, 50_000)))
+    >>> list(pieces(slice(0, 50_000), threads=1))
     [slice(0, 25000, None), slice(25000, 50000, None)]
     """
     size = rows.stop - rows.start
-    count = -(-size // PIECE_ROWS)
+    count = -(-size // (PIECE_ROWS if threads == 1 else CHUNK_ROWS))
     ends = [rows.start + -(-size * number // count) for number in range(1, count + 1)]
     return map(slice, [rows.start, *ends], ends)
 
 
-def run_in_chunks(n_rows: int, work: Work, *, threads: int | None = None) -> None:
+def run_in_chunks(n_rows: int, work: Work, *, threads: int) -> None:
     """Do some work on every chunk.
 
     Parameters
@@ -56,15 +65,15 @@ def run_in_chunks(n_rows: int, work: Work, *, threads: int | None = None) -> Non
     work : callable
         Called with the number and the rows of each chunk, by several threads at once; writes these
         rows only. NumPy releases the interpreter lock meanwhile.
-    threads : int, optional
-        By default what OMP_NUM_THREADS says, or as many as there are processors, for many rows.
+    threads : int
+        How many, at most.
 
     Examples
     --------
     >>> squares = [0] * 5
     >>> def work(number, rows):
     ...     squares[rows] = [k * k for k in range(rows.start, rows.stop)]
-    >>> run_in_chunks(5, work)
+    >>> run_in_chunks(5, work, threads=2)
     >>> squares
     [0, 1, 4, 9, 16]
     """
@@ -73,8 +82,6 @@ def run_in_chunks(n_rows: int, work: Work, *, threads: int | None = None) -> Non
         count += -count % _CHUNKS_ARE_MULTIPLE_OF
     ends = [-(-n_rows * number // count) for number in range(1, count + 1)]
     chunks = list(enumerate(map(slice, [0, *ends], ends)))
-    if threads is None:
-        threads = _available_threads() if n_rows >= _ROWS_WORTH_THREADS else 1
     threads = min(threads, len(chunks))
     _keep_freed_memory()
     waiting = iter(chunks)
@@ -117,7 +124,7 @@ def run_beside(n_rows: int, function: Callable[[], T]) -> Callable[[], T]:
     callable
         Waits until it is done, and returns what it returns.
     """
-    if n_rows < _ROWS_WORTH_THREADS or _available_threads() < 2:
+    if threads_for(n_rows) == 1:
         made = function()
         return lambda: made
     pool = ThreadPoolExecutor(1)
@@ -126,6 +133,12 @@ def run_beside(n_rows: int, function: Callable[[], T]) -> Callable[[], T]:
     return running.result
 
 
-def _available_threads() -> int:
+def threads_for(n_rows: int) -> int:
+    """Return how many threads work on so many rows: one on few.
+
+    On many it is what OMP_NUM_THREADS says, or as many as there are processors.
+    """
+    if n_rows < _ROWS_WORTH_THREADS:
+        return 1
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     return int(wanted) if wanted.isdecimal() and int(wanted) > 0 else os.cpu_count() or 1

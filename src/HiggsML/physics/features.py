@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from HiggsML.errors import DataError
-from HiggsML.physics.chunks import pieces, run_in_chunks
+from HiggsML.physics.chunks import pieces, run_in_chunks, threads_for
 from HiggsML.physics.event import Event
 from HiggsML.physics.kinematics import Array, Vector, spread
 from HiggsML.physics.shifts import rounded, shifted, without_soft_jets
@@ -234,14 +234,15 @@ def features_of(
 
 def derive_in_chunks(columns: Mapping[str, Array], derived: NDArray[np.float32]) -> None:
     """Do the same as :func:`derive` for many events; write them into ``derived``, shape (12, n)."""
+    threads = threads_for(derived.shape[1])
 
     def work(_: int, chunk: slice) -> None:
-        for rows in pieces(chunk):
+        for rows in pieces(chunk, threads):
             event = Event({name: column[rows] for name, column in columns.items()})
             for out, formula in zip(derived[:, rows], FORMULAS.values(), strict=True):
                 out[:] = formula(event)
 
-    run_in_chunks(derived.shape[1], work)
+    run_in_chunks(derived.shape[1], work, threads=threads)
 
 
 def primary_columns(data: pd.DataFrame) -> dict[str, Array]:

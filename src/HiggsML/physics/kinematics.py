@@ -24,7 +24,7 @@ _ARCTAN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen, it would take twice as long to make
 class Vector:
     """Vectors in the transverse plane, shape (n,).
 
@@ -135,6 +135,5 @@ def azimuth(vector: Vector, length: Array) -> Array:
         series += coefficient
         series *= square
     quarters = (series + _ARCTAN[0]) * tangent  # in right angles, as if x were positive
-    right_angle = np.copysign(np.pi / 2, vector.x)
-    beyond: Array = np.copysign(np.pi / 2 - right_angle, vector.y)  # half a turn where x < 0
-    return quarters * right_angle + beyond
+    beyond: Array = np.signbit(vector.x) * np.float32(np.pi)  # half a turn
+    return quarters * (np.pi / 2 - beyond) + np.copysign(beyond, vector.y)

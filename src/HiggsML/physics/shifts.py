@@ -83,9 +83,10 @@ def shifted(
         missing -= pt * ((tes - 1.0) / tes) * event.direction("had")
     if jes != 1.0:
         changed["PRI_jet_all_pt"] = event["PRI_jet_all_pt"] * jes
-        exists = event["PRI_n_jets"] >= 1
         pt = event["PRI_jet_leading_pt"]
-        changed["PRI_jet_leading_pt"] = pt = np.where(exists, pt * jes, pt)
+        exists = (event["PRI_n_jets"] >= 1).astype(pt.dtype)
+        # Exactly jes or 1: choosing the one or the other event by event takes four times as long.
+        changed["PRI_jet_leading_pt"] = pt = pt * (exists * jes + (1 - exists))
         missing -= pt * ((jes - 1.0) / jes) * exists * event.direction("jet_leading")
         # Fewer than one event in five has a second jet: only theirs are computed.
         rows = np.flatnonzero(event["PRI_n_jets"] >= 2)

@@ -86,7 +86,7 @@ def fill_block(
         size, width = chunk.stop - chunk.start, plan.shifts["soft_met"]
         drawn = draw_rows(plan, rng, size)
         soft_met = gaussian_pair(width, size, rng) if width else None
-        for part in pieces(slice(0, size)):
+        for part in pieces(slice(0, size), threads):
             features = features_of(
                 _gather(rows, drawn[part]),
                 tes=plan.shifts["tes"],

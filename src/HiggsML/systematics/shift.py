@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from HiggsML.errors import DataError
-from HiggsML.physics.chunks import pieces, run_beside, run_in_chunks
+from HiggsML.physics.chunks import pieces, run_beside, run_in_chunks, threads_for
 from HiggsML.physics.event import Event
 from HiggsML.physics.features import features_of, primary_columns
 from HiggsML.physics.kinematics import Array, Vector
@@ -99,10 +99,10 @@ def postprocess(data: pd.DataFrame, *, corrected: bool = False) -> pd.DataFrame:
 
 def _index_after_cuts(had_pt: Array, kept: NDArray[np.intp]) -> pd.Index:
     """Return the kept rows' numbers among the events whose tau passes its cut."""
-    passed = np.flatnonzero(had_pt >= HAD_PT_MIN)
-    if passed.size == kept.size:
+    passed = np.cumsum(had_pt >= HAD_PT_MIN)
+    if not passed.size or passed[-1] == kept.size:
         return pd.RangeIndex(kept.size)
-    return pd.Index(np.searchsorted(passed, kept))
+    return pd.Index(np.subtract(passed[kept], 1))
 
 
 def _with_columns(data: pd.DataFrame, event: Mapping[str, Array]) -> pd.DataFrame:
@@ -289,9 +289,10 @@ def _shifted_features(
     """Return the 28 features of the kept rows, shape (28, m); options as for ``features_of``."""
     everything = kept.size == columns["PRI_met"].size
     block = np.empty((len(FEATURES), kept.size), dtype=np.float32)
+    threads = threads_for(kept.size)
 
     def work(_: int, chunk: slice) -> None:
-        for rows in pieces(chunk):
+        for rows in pieces(chunk, threads):
             mine = rows if everything else kept[rows]
             event = {name: column[mine] for name, column in columns.items()}
             noise = soft_met and Vector(soft_met.x[mine], soft_met.y[mine])
@@ -299,7 +300,7 @@ def _shifted_features(
             for out, values in zip(block[:, rows], features, strict=True):
                 out[:] = values
 
-    run_in_chunks(kept.size, work)
+    run_in_chunks(kept.size, work, threads=threads)
     return block
 
 
