@@ -326,7 +326,8 @@ class Overlapping:
     def block(self, n_events, number):
         return number
 
-    def fill(self, plan, block):
+    def fill(self, plan, block, *, threads):
+        assert threads == 3, "as many threads as the worker has"
         self.filled.append(block)
         if len(self.filled) == 2:
             self.second_made.set()
@@ -341,7 +342,7 @@ class Overlapping:
 
 def test_the_next_events_are_made_while_one_experiment_is_measured():
     both = Overlapping()
-    worker = Worker(both, both, Draws(1, {}), None)
+    worker = Worker(both, both, Draws(1, {}), None, threads=3)
     tasks = [Task(0, number) for number in range(5)]
     assert [task for task, _ in worker.run_all(tasks)] == tasks
     assert both.measured == [(0, 0), (1, 1), (2, 0), (3, 1), (4, 0)]

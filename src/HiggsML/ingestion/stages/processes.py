@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -46,8 +46,7 @@ def start_all(
 ) -> Iterator[list[Sandbox]]:
     """Start sandboxes that share the machine as all workers do."""
     budgets = options.budgets.resolved(workers=options.processes)
-    several = options.processes > 1
-    threads = max(1, available_processors() // options.processes) if several else None
+    threads = _threads_each(options.processes) if options.processes > 1 else None
     with ExitStack() as stack:
 
         def start(_: int) -> Sandbox:
@@ -91,9 +90,15 @@ def fitted_again(run: Run) -> Iterator[ThisProcess]:
         yield ThisProcess(worker)
 
 
-def workers(run: Run, sandboxes: Iterable[Sandbox]) -> list[Worker]:
+def workers(run: Run, sandboxes: Sequence[Sandbox]) -> list[Worker]:
     """Return workers that make pseudo-experiments for these sandboxes."""
-    return [run.around.worker(run.store, sandbox, run.draws) for sandbox in sandboxes]
+    threads = _threads_each(len(sandboxes))
+    return [run.around.worker(run.store, sandbox, run.draws, threads) for sandbox in sandboxes]
+
+
+def _threads_each(count: int) -> int:
+    """Return the threads of each of so many that share the machine's processors."""
+    return max(1, available_processors() // max(1, count))
 
 
 def cluster(run: Run, model_state: bytes) -> DaskCluster:

@@ -344,7 +344,7 @@ class Participant(Surroundings):
         """Return the test events that all share."""
         return self._experiments.store
 
-    def worker(self, store: EventStore, sandbox: Sandbox, draws: Draws) -> Worker:
+    def worker(self, store: EventStore, sandbox: Sandbox, draws: Draws, threads: int = 1) -> Worker:
         """Return what has a process of the submission measure pseudo-experiments."""
         return _SharingWorker(self, self._experiments, sandbox, draws)
 

@@ -64,6 +64,6 @@ class Surroundings:
         """Return the test events."""
         return EventStore.from_data(data, progress)
 
-    def worker(self, store: EventStore, sandbox: Sandbox, draws: Draws) -> Worker:
+    def worker(self, store: EventStore, sandbox: Sandbox, draws: Draws, threads: int = 1) -> Worker:
         """Return what has a process of the submission measure pseudo-experiments."""
-        return Worker(store, sandbox, draws, self.deadline)
+        return Worker(store, sandbox, draws, self.deadline, threads)

@@ -139,12 +139,20 @@ class Worker:
         Seed and systematics.
     deadline : float, optional
         When everything must have ended, on the clock of :func:`time.monotonic`.
+    threads : int
+        How many make a pseudo-experiment.
     """
 
     def __init__(
-        self, store: EventStore, sandbox: Sandbox, draws: Draws, deadline: float | None
+        self,
+        store: EventStore,
+        sandbox: Sandbox,
+        draws: Draws,
+        deadline: float | None,
+        threads: int = 1,
     ) -> None:
         self._store = store
+        self._threads = threads
         self._sandbox = sandbox
         self.draws = draws
         self.deadline = deadline
@@ -197,7 +205,8 @@ class Worker:
     def _make(self, task: Task, block: int) -> int:
         """Put the events of a pseudo-experiment into a block, and return their number."""
         plan = self.draws.plan(self._store, task)
-        self._store.fill(plan, self._sandbox.block(plan.n_events, block))
+        features = self._sandbox.block(plan.n_events, block)
+        self._store.fill(plan, features, threads=self._threads)
         return plan.n_events
 
     def _measure(self, task: Task, block: int | SharedBlock, n_events: int) -> Answer:
