@@ -24,8 +24,8 @@ CHUNK_ROWS = 131_072
 """Most rows of a chunk, which has random numbers of its own."""
 
 PIECE_ROWS = 44_000
-"""Most rows of a frame that one thread works on at a time: few enough that temporary arrays stay in
-the processor's cache. Several threads take whole chunks, in which they compute longer between two
+"""Most rows that one thread works on at a time: few enough that temporary arrays stay in the
+processor's cache. Several threads take a whole chunk each, in which they compute longer between two
 turns at Python's interpreter lock: with two threads that is worth a tenth."""
 
 _CHUNKS_ARE_MULTIPLE_OF = 4

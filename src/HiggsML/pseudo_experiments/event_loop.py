@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from HiggsML.physics.chunks import run_in_chunks
+from HiggsML.physics.chunks import pieces, run_in_chunks
 from HiggsML.physics.features import features_of
 from HiggsML.physics.kinematics import Vector, direction
 from HiggsML.pseudo_experiments.seeds import generator
@@ -80,22 +80,23 @@ def fill_block(
     """
     rows = np.asarray(stored)  # a memory map's slices take longer to make
 
-    # Whole chunks also on one thread, beside which other workers' threads make events.
     def work(number: int, chunk: slice) -> None:
         # Branches of the seed start at 1 here: the number of events has used 0.
         rng = generator(plan.seed, number + 1)
         size, width = chunk.stop - chunk.start, plan.shifts["soft_met"]
         drawn = draw_rows(plan, rng, size)
-        features = features_of(
-            _gather(rows, drawn),
-            tes=plan.shifts["tes"],
-            jes=plan.shifts["jes"],
-            soft_met=gaussian_pair(width, size, rng) if width else None,
-            rounded_before=True,
-            corrected=corrected,
-        )
-        for column, values in zip(block[:, chunk], features, strict=True):
-            column[:] = values
+        soft_met = gaussian_pair(width, size, rng) if width else None
+        for part in pieces(slice(0, size), threads):
+            features = features_of(
+                _gather(rows, drawn[part]),
+                tes=plan.shifts["tes"],
+                jes=plan.shifts["jes"],
+                soft_met=soft_met and Vector(soft_met.x[part], soft_met.y[part]),
+                rounded_before=True,
+                corrected=corrected,
+            )
+            for column, values in zip(block[:, chunk], features, strict=True):
+                column[part] = values
 
     run_in_chunks(plan.n_events, work, threads=threads)
 
