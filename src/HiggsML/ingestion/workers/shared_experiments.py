@@ -345,7 +345,10 @@ class Participant(Surroundings):
         return self._experiments.store
 
     def worker(self, store: EventStore, sandbox: Sandbox, draws: Draws, threads: int = 1) -> Worker:
-        """Return what has a process of the submission measure pseudo-experiments."""
+        """Return what has a process of the submission measure pseudo-experiments.
+
+        Whichever runs work at a time make them, each with one thread.
+        """
         return _SharingWorker(self, self._experiments, sandbox, draws)
 
     def leave(self) -> None:
