@@ -137,7 +137,7 @@ def step_size(progress):
 def learn(examples, labels, seed):
     """Train a perceptron with Adam (D. Kingma and J. Ba, arXiv:1412.6980); return its layers.
 
-    Written out here, since a batch of so small a network takes libraries three times as long.
+    Written out here, since batches of so small a network take scikit-learn twice as long.
 
     Parameters
     ----------

@@ -31,8 +31,9 @@ from iminuit import Minuit
 from templates import PRIORS, SOFT_MET_MAX
 
 NUISANCES = ("tes", "jes", "soft_met", "ttbar", "diboson", "background")
+PARAMETERS = ("mu", *NUISANCES)
 STEP = 1e-3  # of difference quotients, in widths of the priors
-AROUND = STEP * np.concatenate([np.zeros((1, 7)), np.eye(7), -np.eye(7)])  # of a point
+EACH = STEP * np.eye(len(PARAMETERS))
 
 
 def soft_met_width(z):
@@ -113,7 +114,8 @@ class ProfileLikelihood:
 
         Minuit would ask for q at all these points, one by one: 15 cost little more than one.
         """
-        here, above, below = np.split(self.q(point + AROUND, counts), [1, 8])
+        points = np.concatenate([point[None], point + EACH, point - EACH])
+        here, above, below = np.split(self.q(points, counts), [1, 1 + len(EACH)])
         return (above - below) / (2 * STEP), (above - 2 * here + below) / STEP**2
 
     def measure(self, counts):
@@ -129,7 +131,7 @@ class ProfileLikelihood:
             start,
             grad=lambda point: derivatives(*point)[0],
             g2=lambda point: derivatives(*point)[1],
-            name=("mu", *NUISANCES),
+            name=PARAMETERS,
         )
         minuit.errordef = Minuit.LEAST_SQUARES  # q rises by 1
         minuit.errors = [0.1, *[0.7] * len(NUISANCES)]

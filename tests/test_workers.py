@@ -27,9 +27,11 @@ from HiggsML.errors import (
 from HiggsML.generator import generate_dataset
 from HiggsML.ingestion import IngestionOptions, run_ingestion
 from HiggsML.ingestion.identity import packed_files
+from HiggsML.ingestion.stages import processes
 from HiggsML.ingestion.workers import Draws, Task, Worker, check_cluster, cluster
 from HiggsML.isolation.budget import budgets
 from HiggsML.isolation.cage.restrict import probe
+from HiggsML.pseudo_experiments import EventStore
 from HiggsML.results import load_predictions, load_settings
 from HiggsML.submission.value import Submission
 from tests.pipeline_fixtures import ENVIRONMENT, HIGGSML
@@ -346,6 +348,32 @@ def test_the_next_events_are_made_while_one_experiment_is_measured():
     tasks = [Task(0, number) for number in range(5)]
     assert [task for task, _ in worker.run_all(tasks)] == tasks
     assert both.measured == [(0, 0), (1, 1), (2, 0), (3, 1), (4, 0)]
+
+
+NEVER_PICKLED = MODEL.replace("self.mean =", "self.keep = lambda: 0; self.mean =")
+
+
+@pytest.mark.parametrize(
+    ("model", "workers", "threads"), [(MODEL, 1, 4), (MODEL, 2, 2), (NEVER_PICKLED, 2, 4)]
+)
+def test_those_who_measure_share_all_processors_to_make_events(
+    dataset, tmp_path, monkeypatch, expected, model, workers, threads
+):
+    used, fill = set(), EventStore.fill
+
+    def recorded(*arguments, threads):
+        used.add(threads)
+        fill(*arguments, threads=threads)
+
+    monkeypatch.setattr(EventStore, "fill", recorded)
+    monkeypatch.setattr(processes, "available_processors", lambda: 4)
+    submission = write_submission(tmp_path / "submission", model)
+    output = tmp_path / "output"
+    run_ingestion(options(dataset, submission, output, workers=workers, repeatable="off"))
+    assert used == {threads}
+    for number in range(SETS):
+        name = f"result_{number}.json"
+        assert (output / name).read_bytes() == expected[name]
 
 
 WAITS_FOR_OTHERS = """

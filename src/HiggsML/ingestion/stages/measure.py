@@ -6,9 +6,9 @@ import logging
 from contextlib import closing
 
 from HiggsML.errors import SubmissionError
-from HiggsML.ingestion.stages.processes import cluster, fitted_again, workers
+from HiggsML.ingestion.stages.processes import cluster, fitted_again, in_one, workers
 from HiggsML.ingestion.stages.state import Run
-from HiggsML.ingestion.workers import Executor, LocalProcesses, ThisProcess
+from HiggsML.ingestion.workers import Executor, LocalProcesses
 
 __all__ = ["measure"]
 
@@ -49,20 +49,22 @@ def _collect(run: Run, executor: Executor) -> None:
 
 def _executor(run: Run) -> Executor:
     """Choose where to run after the fit: in its process, in several others, or on a cluster."""
-    here, *others = workers(run, (run.sandbox, *run.worker_sandboxes))
+    others = run.worker_sandboxes
     if run.options.scheduler is None and not others:
-        return ThisProcess(here)
+        return in_one(run, run.sandbox)
     if isinstance(run.model_state, str):
         logger.warning(
             "the fitted Model can not be pickled (%s): one worker makes all predictions",
             run.model_state,
         )
-        for worker in others:
-            worker.kill()
-        return ThisProcess(here)
+        for sandbox in others:
+            sandbox.kill()
+        return in_one(run, run.sandbox)
     if run.spare is None and others and run.options.repeatable != "off" and run.sandbox.is_small():
         run.sandbox.pause()  # it has seen no pseudo-experiment, and must see nothing of the workers
         run.spare = run.sandbox
     else:
         run.sandbox.close()
-    return LocalProcesses(others, run.model_state) if others else cluster(run, run.model_state)
+    if not others:
+        return cluster(run, run.model_state)
+    return LocalProcesses(workers(run, others), run.model_state)

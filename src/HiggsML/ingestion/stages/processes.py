@@ -19,7 +19,7 @@ from HiggsML.isolation.sandbox import Sandbox
 from HiggsML.pseudo_experiments.seeds import model_seed
 from HiggsML.submission.value import Submission
 
-__all__ = ["cluster", "fit_in", "fitted_again", "start_all", "start_one", "workers"]
+__all__ = ["cluster", "fit_in", "fitted_again", "in_one", "start_all", "start_one", "workers"]
 
 
 def start_one(
@@ -86,12 +86,17 @@ def fitted_again(run: Run) -> Iterator[ThisProcess]:
                 start_one(run.options, run.submission, run.data, run.around)
             )
             fit_in(sandbox, run)
-        (worker,) = workers(run, [sandbox])
-        yield ThisProcess(worker)
+        yield in_one(run, sandbox)
+
+
+def in_one(run: Run, sandbox: Sandbox) -> ThisProcess:
+    """Return what measures all pseudo-experiments in the process of a fitted Model."""
+    (worker,) = workers(run, [sandbox])
+    return ThisProcess(worker)
 
 
 def workers(run: Run, sandboxes: Sequence[Sandbox]) -> list[Worker]:
-    """Return workers that make pseudo-experiments for these sandboxes."""
+    """Return workers that make pseudo-experiments for these sandboxes, all at the same time."""
     threads = _threads_each(len(sandboxes))
     return [run.around.worker(run.store, sandbox, run.draws, threads) for sandbox in sandboxes]
 
